@@ -1,0 +1,1 @@
+"""`seal compare`: how far each model agrees with the people."""

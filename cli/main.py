@@ -1,0 +1,80 @@
+"""`seal`: registers the commands, merges the settings, and turns every user's mistake into one line."""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+
+import click
+
+from cli.settings import load_settings
+from engine.errors import SealError
+
+COMMANDS = ("import", "export", "score", "compare", "verify", "bench")
+_MODULES = {"import": "cli.import_"}  # a keyword cannot name a module
+
+
+class _Group(click.Group):
+    """Commands in the order of the pipeline, each module imported when first asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = import_module(_MODULES.get(cmd_name, f"cli.{cmd_name}")).command
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("seal-engine"), prog_name="seal")
+@click.option(
+    "--config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Settings file, one table a command. Default: seal.toml in this folder, where there is one.",
+)
+@click.pass_context
+def cli(ctx: click.Context, config: Path | None) -> None:
+    """What a reward model really learned from human preferences.
+
+    Settings are merged in this order, the later winning: defaults, the settings file, SEAL_<COMMAND>_<OPTION>
+    variables, options.
+    """
+    commands = {name: cli.get_command(ctx, name) for name in COMMANDS} if config or _default().exists() else {}
+    ctx.default_map = load_settings(config or _default(), {k: c for k, c in commands.items() if c})
+
+
+def _default() -> Path:
+    return Path("seal.toml")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0 done, 1 failed, 2 wrong usage, 3 too many failed rows."""
+    try:
+        code = cli.main(list(argv) if argv is not None else None, "seal", standalone_mode=False, auto_envvar_prefix="SEAL")
+        return code if isinstance(code, int) else 0
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return _fail("stopped; the same command goes on from here", 130)
+    except SealError as error:
+        return _fail(str(error), error.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 1
+    except OSError as error:
+        return _fail(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", 1)
+
+
+def _fail(text: str, code: int) -> int:
+    print(f"seal: {' '.join(text.split())}", file=sys.stderr)
+    return code
+
+
+def run() -> None:
+    """The console script."""
+    sys.exit(main())

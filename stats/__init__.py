@@ -1,0 +1,1 @@
+"""Everything that turns scores and labels into estimates; knows no model."""
