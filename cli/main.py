@@ -43,7 +43,9 @@ def cli(ctx: click.Context, config: Path | None) -> None:
     Settings are merged in this order, the later winning: defaults, the settings file, SEAL_<COMMAND>_<OPTION>
     variables, options.
     """
-    commands = {name: cli.get_command(ctx, name) for name in COMMANDS} if config or _default().exists() else {}
+    commands = (
+        {name: cli.get_command(ctx, name) for name in COMMANDS} if config or _default().exists() else {}
+    )
     ctx.default_map = load_settings(config or _default(), {k: c for k, c in commands.items() if c})
 
 
@@ -54,7 +56,9 @@ def _default() -> Path:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 1 failed, 2 wrong usage, 3 too many failed rows."""
     try:
-        code = cli.main(list(argv) if argv is not None else None, "seal", standalone_mode=False, auto_envvar_prefix="SEAL")
+        code = cli.main(
+            list(argv) if argv is not None else None, "seal", standalone_mode=False, auto_envvar_prefix="SEAL"
+        )
         return code if isinstance(code, int) else 0
     except click.ClickException as error:
         error.show()

@@ -19,7 +19,7 @@ def load_settings(path: Path, commands: Mapping[str, click.Command]) -> dict[str
         commands: the commands a table may be named after.
 
     Raises:
-        UsageError: the file is no TOML, or has a table or key nothing is named after (the nearest is suggested).
+        UsageError: the file is no TOML, or has a table or key nothing is named after (with the nearest).
     """
     if not path.exists():
         return {}
@@ -50,4 +50,6 @@ def _known(name: str, names: Iterable[str], problem: str) -> None:
     names = list(names)
     if name not in names:
         near = difflib.get_close_matches(name, names, 1)
-        raise UsageError(f"{problem}; {f'did you mean {near[0]!r}?' if near else 'known: ' + ', '.join(sorted(names))}")
+        raise UsageError(
+            f"{problem}; {f'did you mean {near[0]!r}?' if near else 'known: ' + ', '.join(sorted(names))}"
+        )

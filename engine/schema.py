@@ -5,8 +5,10 @@ position in its source (with several sources: in the sources laid end to end), `
 choice, `variant` whether the text is the dataset's own or a rewriting of it.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import polars as pl
 
@@ -103,10 +105,38 @@ def check(frame: pl.LazyFrame, schema: Schema, *, origin: str, columns: Sequence
     for name, want in wanted.items():
         if not _castable(have[name], want):
             raise InputError(f"{origin}: column '{name}' is {have[name]}, a {schema.name} frame needs {want}")
-    extra = [
-        n for n in have if n not in schema.types and any(n.startswith(p) for p in schema.open_prefixes)
-    ]
+    extra = [n for n in have if n not in schema.types and any(n.startswith(p) for p in schema.open_prefixes)]
     return frame.select(*(pl.col(n).cast(t) for n, t in wanted.items()), *extra)
+
+
+def parquet_files(path: Path) -> list[Path]:
+    """The Parquet files that make up a frame: the file itself, or a folder's parts in order.
+
+    In a folder, `part-*.parquet` where there are such, else every Parquet file that holds no failures.
+
+    Raises:
+        InputError: nothing is there, or a stage of this program has not finished writing the folder.
+    """
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise InputError(f"{path} is neither a Parquet file nor a folder of such")
+    manifest = path / "manifest.json"
+    if manifest.is_file() and json.loads(manifest.read_text(encoding="utf-8")).get("complete") is False:
+        raise InputError(
+            f"{path} is not finished: run the command that writes it again, it goes on from there"
+        )
+    files = sorted(path.glob("part-*.parquet")) or sorted(
+        p for p in path.glob("*.parquet") if not p.name.startswith("failures")
+    )
+    if not files:
+        raise InputError(f"{path} holds no Parquet files")
+    return files
+
+
+def scan(path: Path, schema: Schema, *, columns: Sequence[str] = ()) -> pl.LazyFrame:
+    """Open a frame lazily from a Parquet file or folder and check it (see `parquet_files`, `check`)."""
+    return check(pl.scan_parquet(parquet_files(path)), schema, origin=str(path), columns=columns)
 
 
 def _castable(have: pl.DataType, want: pl.DataType) -> bool:
