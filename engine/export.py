@@ -2,6 +2,7 @@
 
     model.onnx           the graph after onnxruntime's optimisation (model.onnx_data beside it beyond 1.5 GB)
     tokenizer.json       the fast tokenizer
+    config.json          the model's own configuration
     seal.json            what scoring needs to know (spec.py), with the hashes of all files
 
 The graph must give torch's rewards, at lengths from 5 to beyond 512 tokens and in padded batches, or there is
@@ -123,6 +124,7 @@ def export(model: Path, out: Path, options: ExportOptions, *, overwrite: bool = 
         folder = Path(aside) / "onnx"
         folder.mkdir()
         (folder / TOKENIZER).write_text(tokenizer_json, encoding="utf-8")
+        (folder / "config.json").write_text(json.dumps(checkpoint.config, indent=2), encoding="utf-8")
         _write_graph(checkpoint, folder / MODEL, Path(aside), options.precision)
         parity = measure_parity(
             TorchBackend(checkpoint),
