@@ -6,8 +6,9 @@ Every step is a command a user would type. What stands already is not done again
 import sys
 from pathlib import Path
 
-from cli.main import main as seal
 from examples.toyworld.generate import main as generate
+
+from cli.main import main as seal
 
 OUT = Path("demo")
 MODELS = Path("examples/toyworld/models")
