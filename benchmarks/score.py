@@ -1,8 +1,8 @@
-"""Throughput of `seal score` on true model shapes and real dialogues, against the torch loop and the GEMM peak.
+"""Throughput of scoring on true model shapes and real dialogues, beside the torch loop and the GEMM peak.
 
     python -m benchmarks.score --shape deberta-v3-base --texts TEXTS --out benchmarks/results/score_cpu.json
 
-The same command measures a CPU or, with onnxruntime-gpu installed, a CUDA GPU (`--device cuda --precision fp16`).
+The same command measures a CUDA GPU where onnxruntime-gpu is installed: `--device cuda --precision fp16`.
 """
 
 import argparse

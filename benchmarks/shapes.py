@@ -1,4 +1,4 @@
-"""Reward models of the true shapes with random weights: enough to measure speed, and nothing is downloaded."""
+"""Reward models of true shapes with random weights: enough to measure speed, and nothing is downloaded."""
 
 import json
 from collections.abc import Iterable

@@ -170,7 +170,7 @@ def export(model: Path, out: Path, options: ExportOptions, *, overwrite: bool = 
 def _standing(model: Path, out: Path, options: ExportOptions, graph: Graph) -> ExportReport:
     """The export that stands in `out`, if it is the one asked for."""
     refusal = ResumeError(
-        f"{out} is not empty and is not this export; choose another --out, or --overwrite to replace an export"
+        f"{out} is not empty and holds another export; choose another --out, or --overwrite to replace it"
     )
     if not (out / SPEC).is_file() or options.convert:
         raise refusal
