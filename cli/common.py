@@ -3,13 +3,12 @@
 import json
 import re
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from engine.errors import UsageError
+from engine.errors import TooManyFailuresError, UsageError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 
@@ -59,4 +58,14 @@ def is_terminal() -> bool:
     return sys.stderr.isatty()
 
 
-Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+def refuse_too_many(failed_share: float, allowed: float, out: Path) -> None:
+    """End with exit code 3 where a finished stage failed on more rows than the user allows.
+
+    Raises:
+        TooManyFailuresError: it did.
+    """
+    if failed_share > allowed:
+        raise TooManyFailuresError(
+            f"{failed_share:.1%} of the rows failed, more than --max-failures {allowed:.1%} allows; "
+            f"the reasons are in {out / 'failures.parquet'}"
+        )

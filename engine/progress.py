@@ -1,7 +1,9 @@
 """How a stage tells what it is doing, without knowing who listens."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from threading import Lock
 
 
 @dataclass(frozen=True)
@@ -36,3 +38,59 @@ Listener = Callable[[Progress], None]
 
 def silent(progress: Progress) -> None:
     """A listener that does nothing."""
+
+
+class Meter:
+    """Counts tokens over the threads of a run and tells a listener.
+
+    Args:
+        listen: told after every batch.
+        stage: the command.
+        n_total: texts to do in all, None where it is not known.
+        n_before: texts done by earlier runs.
+        passes: how often each text is run (once a model); progress counts a text when its last pass is done.
+    """
+
+    def __init__(self, listen: Listener, stage: str, n_total: int | None, n_before: int, passes: int) -> None:
+        self._listen = listen
+        self._stage, self._n_total, self._n_before, self._passes = stage, n_total, n_before, passes
+        self._lock = Lock()
+        self._began_s = self._lap_s = time.perf_counter()
+        self._lap = {"n_tokens": 0, "n_slots": 0, "n_halved": 0}
+        self._n_runs = self._n_tokens = self._n_slots = 0
+
+    def batch(self, n_texts: int, n_tokens: int, n_slots: int) -> None:
+        """A batch is done: its texts (identical ones counted), real tokens, and tokens with padding."""
+        with self._lock:
+            self._n_runs += n_texts
+            self._n_tokens += n_tokens
+            self._n_slots += n_slots
+            self._lap["n_tokens"] += n_tokens
+            self._lap["n_slots"] += n_slots
+            self._listen(self._snapshot())
+
+    def halved(self) -> None:
+        """A batch did not fit into memory."""
+        with self._lock:
+            self._lap["n_halved"] += 1
+
+    def lap(self) -> dict[str, float]:
+        """What was counted since the last lap, with its seconds."""
+        with self._lock:
+            now = time.perf_counter()
+            counted: dict[str, float] = {**self._lap, "elapsed_s": now - self._lap_s}
+            self._lap_s = now
+            self._lap = dict.fromkeys(self._lap, 0)
+        return counted
+
+    def _snapshot(self) -> Progress:
+        return Progress(
+            stage=self._stage,
+            unit="texts",
+            n_done=self._n_before + self._n_runs // self._passes,
+            n_total=self._n_total,
+            n_before=self._n_before,
+            elapsed_s=time.perf_counter() - self._began_s,
+            n_tokens=self._n_tokens,
+            n_slots=self._n_slots,
+        )

@@ -150,7 +150,7 @@ class Sink:
         number = len(self.commits)
         frames = {f"part-{number:05}.parquet": rows}
         if failures.height:
-            frames[f"failures-{number:05}.parquet"] = failures.select(FAILURES.types)
+            frames[f"failures-{number:05}.parquet"] = failures.select(*FAILURES.types)
         try:
             files = {
                 name: write_atomic(self.folder / name, _parquet(frame)) for name, frame in frames.items()

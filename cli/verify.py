@@ -1,0 +1,24 @@
+"""`seal verify`: are the bytes still those that were written?"""
+
+from pathlib import Path
+
+import click
+
+from cli.common import json_option, print_json
+from engine.errors import InputError
+
+
+@click.command("verify")
+@click.argument("folder", type=click.Path(path_type=Path))
+@json_option
+def command(folder: Path, as_json: bool) -> None:
+    """Hash every file that FOLDER's log (or an exported model's seal.json) names again."""
+    from engine.verify import verify
+
+    report = verify(folder)
+    if as_json:
+        print_json({"folder": str(folder), "n_files": report.n_files, "changed": report.changed})
+    else:
+        click.echo(f"{report.n_files} files of {folder}: {len(report.changed)} changed or missing")
+    if report.changed:
+        raise InputError(f"{folder}: changed or missing: {', '.join(report.changed)}")

@@ -1,0 +1,1 @@
+"""What runs a model. Each module here imports its heavy package when it is first used."""

@@ -1,0 +1,61 @@
+"""The contract between the engine and what runs a model."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import SealError
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Texts of like length, padded on the right.
+
+    Attributes:
+        input_ids: int64, shape (b, s).
+        attention_mask: 1 for a real token, int64, shape (b, s).
+        token_type_ids: segment of each token, int64, shape (b, s).
+    """
+
+    input_ids: NDArray[np.int64]
+    attention_mask: NDArray[np.int64]
+    token_type_ids: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.input_ids)
+
+    @property
+    def width(self) -> int:
+        """Tokens of its longest text."""
+        return int(self.input_ids.shape[1])
+
+
+class RewardBackend(Protocol):
+    """A loaded reward model.
+
+    Attributes:
+        concurrency: how many calls of `rewards` may run at the same time, from as many threads.
+    """
+
+    concurrency: int
+
+    def rewards(self, batch: Batch) -> NDArray[np.float32]:
+        """The raw logit of each text, float32, shape (b,).
+
+        A text's reward does not depend on what it is batched with (fp32: to 1e-5).
+
+        Raises:
+            OutOfMemoryError: the batch does not fit; a smaller one may.
+        """
+        ...
+
+    def facts(self) -> Mapping[str, Any]:
+        """What the manifest should say of it (device, provider), everything that can change a result."""
+        ...
+
+
+class OutOfMemoryError(SealError):
+    """A batch does not fit into the memory of the device."""

@@ -1,0 +1,138 @@
+"""Reward models as ONNX folders, run by onnxruntime on a CPU or a CUDA GPU."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.backends.base import Batch, OutOfMemoryError
+from engine.errors import InputError, MissingExtraError, UsageError
+from engine.spec import MODEL
+
+Device = Literal["auto", "cpu", "cuda"]
+_EXTERNAL = "model.onnx_data"
+
+
+def _onnxruntime(purpose: str) -> Any:
+    try:
+        import onnxruntime
+    except ImportError:
+        raise MissingExtraError("onnxruntime", "cpu", purpose) from None
+    onnxruntime.set_default_logger_severity(3)  # errors reach us as exceptions; the rest is noise
+    return onnxruntime
+
+
+def choose_device(device: Device) -> Literal["cpu", "cuda"]:
+    """Resolve `auto`, and refuse a device that is not there.
+
+    Raises:
+        UsageError: CUDA was asked for, but this onnxruntime does not offer it.
+        MissingExtraError: no onnxruntime.
+    """
+    providers = _onnxruntime("scoring an exported model").get_available_providers()
+    has_cuda = "CUDAExecutionProvider" in providers
+    if device == "cuda" and not has_cuda:
+        raise UsageError(
+            f"--device cuda: onnxruntime offers {', '.join(providers)} here; a GPU needs the extra 'gpu' "
+            "(onnxruntime-gpu in place of onnxruntime) and CUDA's libraries"
+        )
+    return "cuda" if device == "cuda" or (device == "auto" and has_cuda) else "cpu"
+
+
+class OnnxBackend:
+    """An exported model in one onnxruntime session.
+
+    On a CPU each batch runs on one thread, as many batches at once as there are cores: no thread waits for
+    another inside a product, and the result of a batch does not depend on the number of cores. On a GPU one
+    batch runs at a time, its inputs and outputs bound to the device.
+
+    Args:
+        folder: what `seal export` wrote.
+        device: where to run.
+        threads: batches at once on a CPU; all usable cores by default.
+
+    Raises:
+        InputError: onnxruntime refuses the model (a custom operator, a file that leaves the folder).
+    """
+
+    def __init__(self, folder: Path, device: Literal["cpu", "cuda"], threads: int | None = None) -> None:
+        ort = _onnxruntime("scoring an exported model")
+        self._device = device
+        self.concurrency = 1 if device == "cuda" else threads or len(os.sched_getaffinity(0))
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.enable_mem_pattern = False  # shapes differ from batch to batch
+        cuda = ("CUDAExecutionProvider", {"cudnn_conv_algo_search": "HEURISTIC"})
+        self.provider = "CPUExecutionProvider" if device == "cpu" else "CUDAExecutionProvider"
+        try:
+            self._session = ort.InferenceSession(
+                folder / MODEL,
+                options,
+                providers=[cuda, "CPUExecutionProvider"] if device == "cuda" else ["CPUExecutionProvider"],
+            )
+        except Exception as error:  # noqa: BLE001 - onnxruntime's exceptions share no base class
+            raise InputError(f"onnxruntime refuses {folder / MODEL}: {error}") from None
+        if self.provider not in self._session.get_providers():
+            raise UsageError(f"onnxruntime could not start {self.provider}: are CUDA's libraries installed?")
+        self._inputs = [i.name for i in self._session.get_inputs()]
+        self._output = self._session.get_outputs()[0].name
+
+    def facts(self) -> Mapping[str, Any]:
+        return {"backend": "onnx", "provider": self.provider}
+
+    def rewards(self, batch: Batch) -> NDArray[np.float32]:
+        feeds = {name: getattr(batch, name) for name in self._inputs}
+        try:
+            logits = (
+                self._session.run([self._output], feeds)[0] if self._device == "cpu" else self._bound(feeds)
+            )
+        except Exception as error:
+            if any(sign in str(error) for sign in ("Failed to allocate", "bad allocation", "out of memory")):
+                raise OutOfMemoryError(str(error)) from None
+            raise
+        return np.asarray(logits, dtype=np.float32).reshape(len(batch))
+
+    def _bound(self, feeds: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float32]:
+        binding = self._session.io_binding()
+        for name, value in feeds.items():
+            binding.bind_cpu_input(name, value)
+        binding.bind_output(self._output, self._device)
+        self._session.run_with_iobinding(binding)
+        result: NDArray[np.float32] = binding.copy_outputs_to_cpu()[0]
+        return result
+
+
+def optimize(source: Path, target: Path) -> None:
+    """Write onnxruntime's optimised form of a graph: fused, constants folded, portable over CPUs and GPUs.
+
+    Args:
+        source: an ONNX file.
+        target: where to write; weights beyond 1.5 GB go to `model.onnx_data` beside it.
+
+    Raises:
+        MissingExtraError: no onnxruntime.
+    """
+    ort = _onnxruntime("optimising the graph")
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.optimized_model_filepath = str(target)
+    weights = sum(p.stat().st_size for p in source.parent.glob(f"{source.name}*"))
+    if weights > 1_500_000_000:  # a protobuf file ends at 2 GB
+        options.add_session_config_entry("session.optimized_model_external_initializers_file_name", _EXTERNAL)
+        options.add_session_config_entry(
+            "session.optimized_model_external_initializers_min_size_in_bytes", "1024"
+        )
+    ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+
+
+def halve(source: Path, target: Path) -> None:
+    """Write a graph in fp16 with fp32 inputs and outputs; sensitive operators stay in fp32."""
+    import onnx
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    model = convert_float_to_float16(onnx.load(source), keep_io_types=True)
+    onnx.save(model, target)

@@ -1,0 +1,148 @@
+"""Reward models through torch and transformers: the reference every other backend is held against."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.backends.base import Batch, OutOfMemoryError
+from engine.checkpoint import Checkpoint
+from engine.errors import InputError, MissingExtraError, UsageError
+
+
+def _packages(purpose: str) -> tuple[Any, Any]:
+    try:
+        import torch
+        import transformers
+    except ImportError as error:
+        raise MissingExtraError(str(error.name), "export", purpose) from None
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    return torch, transformers
+
+
+def load_model(checkpoint: Checkpoint) -> Any:
+    """The module of a checkpoint: fp32, in evaluation mode, eager attention, on the CPU.
+
+    Raises:
+        InputError: transformers cannot build it, or weights of its head are missing.
+    """
+    torch, transformers = _packages("loading a model from safetensors")
+    try:
+        model, loading = transformers.AutoModelForSequenceClassification.from_pretrained(
+            checkpoint.folder,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            dtype=torch.float32,
+            attn_implementation="eager",
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        raise InputError(f"transformers cannot load {checkpoint.folder}: {error}") from None
+    if loading["missing_keys"]:
+        raise InputError(
+            f"{checkpoint.folder} lacks the weights {', '.join(sorted(loading['missing_keys'])[:3])}: "
+            "transformers would fill them at random"
+        )
+    return model.eval()
+
+
+def load_tokenizer(checkpoint: Checkpoint) -> tuple[str, int]:
+    """The checkpoint's fast tokenizer as the text of a `tokenizer.json`, and the id that pads.
+
+    Raises:
+        InputError: it has none, and none can be made from its files.
+    """
+    _, transformers = _packages("reading a tokenizer")
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
+            checkpoint.folder, local_files_only=True, trust_remote_code=False, use_fast=True
+        )
+    except (OSError, ValueError, KeyError, ImportError, AttributeError) as error:
+        raise InputError(f"no tokenizer can be read from {checkpoint.folder}: {error}") from None
+    if not tokenizer.is_fast:
+        raise InputError(f"{checkpoint.folder} has no fast tokenizer (tokenizer.json)")
+    if tokenizer.pad_token_id is None:
+        raise InputError(f"the tokenizer of {checkpoint.folder} has no padding token")
+    return tokenizer.backend_tokenizer.to_str(), int(tokenizer.pad_token_id)
+
+
+def resolve_device(device: Literal["auto", "cpu", "cuda"]) -> Literal["cpu", "cuda"]:
+    """Resolve `auto`, and refuse a GPU that torch does not see.
+
+    Raises:
+        UsageError: CUDA was asked for and there is none.
+    """
+    torch, _ = _packages("the torch backend")
+    has_cuda = torch.cuda.is_available()
+    if device == "cuda" and not has_cuda:
+        raise UsageError("--device cuda: torch sees no CUDA device here")
+    return "cuda" if device == "cuda" or (device == "auto" and has_cuda) else "cpu"
+
+
+class TorchBackend:
+    """A checkpoint run by torch in fp32, one batch at a time on all threads of a CPU (or on a CUDA GPU).
+
+    Args:
+        checkpoint: the model.
+        device: `cpu` or `cuda`.
+    """
+
+    concurrency = 1
+
+    def __init__(self, checkpoint: Checkpoint, device: str = "cpu") -> None:
+        self._torch, _ = _packages("the torch backend")
+        self._device = device
+        self._model = load_model(checkpoint).to(device)
+        self._takes_segments = bool(getattr(self._model.config, "type_vocab_size", 0))
+
+    def facts(self) -> Mapping[str, Any]:
+        return {"backend": "torch", "provider": self._device}
+
+    def rewards(self, batch: Batch) -> NDArray[np.float32]:
+        torch = self._torch
+        inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
+        if self._takes_segments:
+            inputs["token_type_ids"] = batch.token_type_ids
+        try:
+            with torch.inference_mode():
+                tensors = {name: torch.from_numpy(a).to(self._device) for name, a in inputs.items()}
+                logits = self._model(**tensors).logits
+        except (torch.OutOfMemoryError, RuntimeError) as error:
+            if "memory" in str(error) or "allocate" in str(error):
+                raise OutOfMemoryError(str(error)) from None
+            raise
+        return np.asarray(logits.float().cpu().numpy().reshape(len(batch)), dtype=np.float32)
+
+
+def convert_pickles(folder: Path, out: Path) -> None:
+    """Read `pytorch_model*.bin` with `weights_only`; write safetensors and the checkpoint's other files.
+
+    Args:
+        folder: the checkpoint.
+        out: an existing, empty folder.
+
+    Raises:
+        InputError: a file is not plain tensors.
+    """
+    torch, _ = _packages("converting pickled weights")
+    from pickle import UnpicklingError
+
+    from safetensors.torch import save_file
+
+    tensors: dict[str, Any] = {}
+    for path in sorted(folder.glob("pytorch_model*.bin")):
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            tensors |= {str(name): tensor.contiguous().clone() for name, tensor in state.items()}
+        except (UnpicklingError, RuntimeError, AttributeError, EOFError) as error:
+            raise InputError(f"{path} is not plain tensors, and is not loaded: {error}") from None
+    if not tensors:
+        raise InputError(f"{folder} holds no pytorch_model*.bin to convert")
+    save_file(tensors, out / "model.safetensors", metadata={"format": "pt"})
+    for path in folder.iterdir():
+        if path.is_file() and path.suffix in {".json", ".txt", ".model"} and "index" not in path.name:
+            (out / path.name).write_bytes(path.read_bytes())

@@ -1,0 +1,120 @@
+"""A reward model in transformers' folder form: what it may hold, and the facts scoring needs.
+
+Only JSON is read here; no weight is loaded and no code of the folder is ever run.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from engine.errors import InputError
+from engine.manifest import sha256
+
+_PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+_RELATIVE_ONLY = ("deberta", "deberta-v2")
+_OFFSET_POSITIONS = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "longformer", "mpnet", "ibert")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A local reward model that may be loaded.
+
+    Attributes:
+        folder: where it lies.
+        config: its `config.json`.
+    """
+
+    folder: Path
+    config: dict[str, Any]
+
+    @classmethod
+    def open(cls, folder: Path, *, weights: bool = True) -> Self:
+        """Read the configuration and refuse what cannot or must not be loaded.
+
+        Args:
+            folder: a folder with `config.json`, a tokenizer and safetensors weights.
+            weights: whether safetensors must be there.
+
+        Raises:
+            InputError: no folder, no configuration, remote code, pickled weights only, or a head that is not
+                one logit; each with what to do about it.
+        """
+        if not folder.is_dir():
+            raise InputError(
+                f"model '{folder}' is not a folder here, and nothing is ever fetched: download it on a "
+                "connected machine and copy the whole folder over"
+            )
+        config = _read_config(folder)
+        if any("auto_map" in _read_json(folder / n) for n in ("config.json", "tokenizer_config.json")):
+            raise InputError(
+                f"{folder} asks for its own Python code ('auto_map' in its configuration); no code from a "
+                "model folder is run. Use a model whose architecture transformers itself has"
+            )
+        if weights and not list(folder.glob("*.safetensors")):
+            pickles = sorted(p.name for pattern in _PICKLES for p in folder.glob(pattern))
+            hint = (
+                f"holds pickled weights only ({', '.join(pickles[:3])}), which can run code when loaded; "
+                "add --convert to read them with weights_only and export from safetensors"
+                if pickles
+                else "holds no *.safetensors weights"
+            )
+            raise InputError(f"{folder} {hint}")
+        checkpoint = cls(folder, config)
+        checkpoint._check_head()
+        return checkpoint
+
+    @property
+    def architecture(self) -> str:
+        """Its `model_type`."""
+        return str(self.config.get("model_type", "unknown"))
+
+    @property
+    def max_tokens(self) -> int | None:
+        """The longest input its position embeddings allow; None for purely relative positions."""
+        if self.architecture in _RELATIVE_ONLY and not self.config.get("position_biased_input", True):
+            return None
+        positions = self.config.get("max_position_embeddings", 512)
+        if self.architecture in _OFFSET_POSITIONS:
+            positions -= (self.config.get("pad_token_id") or 1) + 1
+        return int(positions)
+
+    @property
+    def label(self) -> str:
+        """The name of its one logit."""
+        names = self.config.get("id2label") or {}
+        return str(next(iter(names.values()), "LABEL_0"))
+
+    def weights_sha256(self) -> dict[str, str]:
+        """Hash of each weights file."""
+        return {p.name: sha256(p) for p in sorted(self.folder.glob("*.safetensors"))}
+
+    def _check_head(self) -> None:
+        names = self.config.get("architectures") or []
+        n_labels = len(self.config.get("id2label") or [0, 0])
+        n_labels = int(self.config.get("num_labels", n_labels))
+        if names and not any(n.endswith("ForSequenceClassification") for n in names):
+            raise InputError(
+                f"{self.folder} is a {', '.join(names)}, not a sequence classifier; a reward model has a "
+                "sequence-classification head with one logit"
+            )
+        if n_labels != 1:
+            raise InputError(
+                f"{self.folder} has {n_labels} labels; a reward model has one logit (num_labels 1)"
+            )
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    if not (folder / "config.json").is_file():
+        raise InputError(f"{folder} holds no config.json: is it a model folder?")
+    return _read_json(folder / "config.json")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read: {error}") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{path} is not a JSON object")
+    return value

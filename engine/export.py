@@ -1,0 +1,289 @@
+"""A local reward model -> an ONNX folder that scores without torch, with its parity report.
+
+    model.onnx           the graph after onnxruntime's optimisation (model.onnx_data beside it beyond 1.5 GB)
+    tokenizer.json       the fast tokenizer
+    seal.json            what scoring needs to know (spec.py), with the hashes of all files
+
+The graph must give torch's rewards, at lengths from 5 to beyond 512 tokens and in padded batches, or there is
+no folder.
+"""
+
+import io
+import json
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from engine.backends import onnx as onnx_backend
+from engine.backends.base import RewardBackend
+from engine.backends.torch import TorchBackend, convert_pickles, load_model, load_tokenizer
+from engine.checkpoint import Checkpoint
+from engine.encoding import EncodedTexts, PairEncoder
+from engine.errors import InputError, MissingExtraError, ResumeError, UsageError
+from engine.manifest import versions
+from engine.spec import MODEL, SPEC, TOKENIZER, Graph, ModelSpec, PairTemplate, Precision
+
+PARITY_LENGTHS = (5, 16, 64, 128, 256, 400, 512, 700, 1100)
+_OPSET = 17
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """How to export.
+
+    Attributes:
+        graph: `reference` is optimum's; `fast` is this project's own (None: the fastest there is).
+        precision: `fp32`, or `fp16` for GPUs.
+        pair_template: how prompt and response reach the tokenizer.
+        convert: accept pickled weights, read with `weights_only`.
+        tolerance: largest difference of a reward from torch, relative to max(1, |reward|); None takes 1e-4
+            for fp32 and 2e-2 for fp16.
+    """
+
+    graph: Graph | None = None
+    precision: Precision = "fp32"
+    pair_template: PairTemplate = "pair"
+    convert: bool = False
+    tolerance: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.precision == "int8":
+            raise UsageError("--precision int8 is not offered; fp32 is the choice for CPUs, fp16 for GPUs")
+
+    @property
+    def allowed(self) -> float:
+        """The tolerance in force."""
+        return self.tolerance or (1e-4 if self.precision == "fp32" else 2e-2)
+
+
+@dataclass(frozen=True)
+class Parity:
+    """Rewards of the exported graph against torch on the same tokens.
+
+    Attributes:
+        cases: one per case: its name, number of texts, longest text, largest absolute difference.
+        max_abs_diff: over all cases.
+        max_rel_diff: largest difference over max(1, |torch's reward|).
+        flipped_pairs: share of all pairs of texts whose order differs between the two.
+        tolerance: what `max_rel_diff` was held to.
+    """
+
+    cases: list[dict[str, Any]]
+    max_abs_diff: float
+    max_rel_diff: float
+    flipped_pairs: float
+    tolerance: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether the graph may be used (a difference that is not a number fails)."""
+        return self.max_rel_diff <= self.tolerance
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What an export did."""
+
+    folder: Path
+    spec: ModelSpec
+    parity: Parity
+    notes: list[str]
+
+
+def export(model: Path, out: Path, options: ExportOptions, *, overwrite: bool = False) -> ExportReport:
+    """Export one reward model.
+
+    Args:
+        model: a transformers folder: config.json, tokenizer, safetensors weights, a head of one logit.
+        out: the folder to make; an earlier export there is replaced only with `overwrite`.
+        options: how.
+        overwrite: replace.
+
+    Raises:
+        InputError: the folder cannot be loaded, the architecture cannot be exported, or parity failed.
+        MissingExtraError: the extra `export` is not installed.
+        ResumeError: `out` is not empty.
+    """
+    if out.exists() and any(out.iterdir()) and not (overwrite and (out / SPEC).is_file()):
+        raise ResumeError(
+            f"{out} is not empty; choose another --out, or --overwrite to replace an export there"
+        )
+    graph, notes = _choose_graph(options.graph)
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=_existing(out.parent)) as aside:
+        checkpoint = _open(model, Path(aside), convert=options.convert)
+        tokenizer_json, pad_token_id = load_tokenizer(checkpoint)
+        folder = Path(aside) / "onnx"
+        folder.mkdir()
+        (folder / TOKENIZER).write_text(tokenizer_json, encoding="utf-8")
+        _write_graph(checkpoint, folder / MODEL, Path(aside), options.precision)
+        parity = measure_parity(
+            TorchBackend(checkpoint),
+            onnx_backend.OnnxBackend(folder, "cpu"),
+            tokenizer_json,
+            options.pair_template,
+            checkpoint.max_tokens,
+            pad_token_id,
+            options.allowed,
+        )
+        if not parity.passed:
+            raise InputError(
+                f"the exported graph of {model} does not give torch's rewards: largest difference "
+                f"{parity.max_abs_diff:.3g}, allowed {parity.tolerance:g}; nothing was written"
+            )
+        spec = ModelSpec(
+            architecture=checkpoint.architecture,
+            graph=graph,
+            precision=options.precision,
+            pair_template=options.pair_template,
+            max_tokens=checkpoint.max_tokens,
+            pad_token_id=pad_token_id,
+            label=checkpoint.label,
+            weights_sha256=checkpoint.weights_sha256(),
+            versions=versions(),
+            parity=asdict(parity),
+        )
+        spec.save(folder)
+        if out.exists():
+            shutil.rmtree(out)
+        folder.rename(out)
+    return ExportReport(out, spec, parity, notes)
+
+
+def _choose_graph(asked: Graph | None) -> tuple[Graph, list[str]]:
+    note = "there is no fast graph yet; the reference graph was exported"
+    return "reference", [note] if asked == "fast" else []
+
+
+def _existing(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _open(model: Path, aside: Path, *, convert: bool) -> Checkpoint:
+    if not convert:
+        return Checkpoint.open(model)
+    Checkpoint.open(model, weights=False)
+    converted = aside / "converted"
+    converted.mkdir()
+    convert_pickles(model, converted)
+    return Checkpoint.open(converted)
+
+
+def _write_graph(checkpoint: Checkpoint, target: Path, aside: Path, precision: Precision) -> None:
+    raw = aside / "raw.onnx"
+    _export_reference(checkpoint, raw)
+    if precision == "fp32":
+        onnx_backend.optimize(raw, target)
+    else:
+        onnx_backend.optimize(raw, aside / MODEL)
+        onnx_backend.halve(aside / MODEL, target)
+
+
+def _export_reference(checkpoint: Checkpoint, target: Path) -> None:
+    """Write optimum's graph of a checkpoint, dynamic in batch and length."""
+    try:
+        from optimum.exporters.onnx import export as optimum_export
+        from optimum.exporters.tasks import TasksManager
+    except ImportError as error:
+        raise MissingExtraError(str(error.name), "export", "exporting a model") from None
+    with _quiet():
+        model = load_model(checkpoint)
+        try:
+            make_config = TasksManager.get_exporter_config_constructor(
+                "onnx", model, task="text-classification", library_name="transformers"
+            )
+        except (KeyError, ValueError) as error:
+            raise InputError(f"optimum exports no '{checkpoint.architecture}' classifier: {error}") from None
+        config = make_config(model.config)
+        optimum_export(model, config, target, opset=max(_OPSET, config.DEFAULT_ONNX_OPSET))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Tracing warns of every Python branch it meets; the parity check is what tells whether one mattered."""
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield
+
+
+def measure_parity(
+    reference: RewardBackend,
+    graph: RewardBackend,
+    tokenizer_json: str,
+    template: PairTemplate,
+    max_tokens: int | None,
+    pad_token_id: int,
+    tolerance: float,
+) -> Parity:
+    """Hold a graph's rewards against torch's on texts of random vocabulary, alone and in one padded batch.
+
+    Args:
+        reference: torch.
+        graph: what was exported.
+        tokenizer_json: content of the `tokenizer.json`.
+        template: how prompt and response reach the tokenizer.
+        max_tokens: the model's limit; longer cases are left out, and one of exactly that length is added.
+        pad_token_id: what pads.
+        tolerance: see `ExportOptions.tolerance`.
+    """
+    limit = max_tokens or max(PARITY_LENGTHS)
+    lengths = sorted({n for n in PARITY_LENGTHS if n < limit} | {limit})
+    texts = EncodedTexts.joined([_random_text(tokenizer_json, template, n) for n in lengths])
+    cases = {f"{n} tokens": np.array([i]) for i, n in enumerate(lengths)}
+    cases["padded batch"] = np.flatnonzero(texts.lengths <= 512)
+    measured, expected, found = [], [], []
+    for name, rows in cases.items():
+        batch = texts.batch(rows, pad_token_id)
+        want, got = (backend.rewards(batch).astype(np.float64) for backend in (reference, graph))
+        expected.append(want)
+        found.append(got)
+        measured.append(
+            {
+                "case": name,
+                "n_texts": len(rows),
+                "longest": batch.width,
+                "diff": float(np.abs(want - got).max()),
+            }
+        )
+    want, got = np.concatenate(expected), np.concatenate(found)
+    off = np.abs(want - got)
+    order_want, order_got = (
+        np.sign(np.subtract.outer(x[: len(lengths)], x[: len(lengths)])) for x in (want, got)
+    )
+    return Parity(
+        measured,
+        float(off.max()),
+        float((off / np.maximum(1, np.abs(want))).max()),
+        float((order_want != order_got).mean()),
+        tolerance,
+    )
+
+
+def _random_text(tokenizer_json: str, template: PairTemplate, n_tokens: int) -> EncodedTexts:
+    """A text of exactly n tokens: random vocabulary read as text, and cut by the encoder itself."""
+    tokenizer = Tokenizer.from_str(tokenizer_json)
+    ids = np.random.default_rng(n_tokens).integers(0, tokenizer.get_vocab_size(), 4 * n_tokens + 16)
+    words = tokenizer.decode(ids.tolist())
+    half = len(words) // 8  # a response of about half the text; the prompt is cut to what is left
+    return PairEncoder(tokenizer_json, template, n_tokens).encode([words[half:]], [words[:half]])
+
+
+def describe(parity: Parity) -> str:
+    """The parity report as lines for people."""
+    lines = [f"{c['case']:>14}  {c['n_texts']:>3} texts  difference {c['diff']:.1e}" for c in parity.cases]
+    return "\n".join([*lines, f"largest {parity.max_abs_diff:.1e}, pairs flipped {parity.flipped_pairs:.1%}"])
+
+
+def to_json(report: ExportReport) -> str:
+    """The report for programs."""
+    return json.dumps(
+        {"folder": str(report.folder), "notes": report.notes, **asdict(report.spec)}, default=str
+    )

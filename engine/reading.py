@@ -1,0 +1,109 @@
+"""TEXTS in order of row_id, a window of whole pairs at a time, in bounded memory."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+
+import polars as pl
+import pyarrow.parquet as pq
+
+from engine.errors import InputError
+from engine.schema import TEXT_KEY, TEXTS, check, parquet_files
+
+_ROWS_AT_ONCE = 8192
+_COLUMNS = ("prompt", "response")
+
+
+def count_texts(path: Path) -> int:
+    """Number of rows of a Parquet file or folder, from its footers."""
+    return sum(pq.read_metadata(file).num_rows for file in parquet_files(path))
+
+
+def in_order(path: Path, aside: Path) -> list[Path]:
+    """The files of a TEXTS frame with row_id never falling; sorted into one file aside if it is not so.
+
+    Args:
+        path: a Parquet file or folder.
+        aside: where a sorted copy may be written.
+
+    Raises:
+        InputError: a column is missing or of the wrong type, or a row_id is null.
+    """
+    files = parquet_files(path)
+    rows = check(pl.scan_parquet(files), TEXTS, origin=str(path), columns=_COLUMNS)
+    ids = rows.select(null=pl.col("row_id").is_null().any(), ordered=pl.col("row_id").is_sorted())
+    null, ordered = ids.collect(engine="streaming").row(0)
+    if null:
+        raise InputError(f"{path}: a row_id is null; every text needs its key")
+    if ordered:
+        return files
+    rows.sort(TEXT_KEY).sink_parquet(aside)
+    return [aside]
+
+
+def windows(
+    files: Sequence[Path], n_pairs: int, *, after: int = -1, limit: int | None = None
+) -> Iterator[pl.DataFrame]:
+    """Read whole pairs, so many at a time.
+
+    Args:
+        files: Parquet files with row_id never falling (see `in_order`).
+        n_pairs: distinct row_ids in a window; only the last window has fewer.
+        after: leave out row_ids up to this one.
+        limit: end after so many distinct row_ids, those left out by `after` not counted.
+
+    Yields:
+        Frames with the key, prompt and response, sorted by the key.
+
+    Raises:
+        InputError: a key occurs twice, a preference or variant is unknown.
+    """
+    left = sys.maxsize if limit is None else limit
+    held: pl.DataFrame | None = None
+    for chunk in chain(_chunks(files, after), [None]):
+        held = chunk if held is None else held if chunk is None else pl.concat([held, chunk])
+        if held is None:
+            return
+        ids = held["row_id"].unique(maintain_order=True)
+        n_whole = len(ids) - (chunk is not None)  # the last pair may go on in the next chunk
+        while left and (n_whole >= n_pairs or (chunk is None and n_whole)):
+            take = min(n_pairs, n_whole, left)
+            done = held["row_id"] <= ids[take - 1]
+            window, held = held.filter(done), held.filter(~done)
+            ids, n_whole, left = ids[take:], n_whole - take, left - take
+            yield _checked(window)
+        if not left:
+            return
+
+
+def _chunks(files: Sequence[Path], after: int) -> Iterator[pl.DataFrame]:
+    for file in files:
+        with pq.ParquetFile(file, memory_map=True) as parquet:
+            groups = [g for g in range(parquet.num_row_groups) if _highest(parquet, g) > after]
+            columns = [*TEXT_KEY, *_COLUMNS]
+            for batch in parquet.iter_batches(_ROWS_AT_ONCE, row_groups=groups, columns=columns):
+                frame = pl.DataFrame(pl.from_arrow(batch))
+                try:
+                    frame = check(frame.lazy(), TEXTS, origin=str(file), columns=_COLUMNS).collect()
+                except pl.exceptions.InvalidOperationError as error:
+                    raise InputError(f"{file}: an unknown preference or variant: {error}") from None
+                frame = frame.filter(frame["row_id"] > after)
+                if frame.height:
+                    yield frame
+
+
+def _highest(parquet: pq.ParquetFile, group: int) -> float:
+    metadata = parquet.metadata.row_group(group)
+    column = next(i for i in range(metadata.num_columns) if metadata.column(i).path_in_schema == "row_id")
+    statistics = metadata.column(column).statistics
+    return float(statistics.max) if statistics is not None and statistics.has_min_max else float("inf")
+
+
+def _checked(window: pl.DataFrame) -> pl.DataFrame:
+    window = window.sort(TEXT_KEY)
+    twice = window.filter(window.select(TEXT_KEY).is_duplicated())
+    if twice.height:
+        key = ", ".join(f"{n} {v}" for n, v in zip(TEXT_KEY, twice.row(0), strict=False))
+        raise InputError(f"the key ({key}) occurs more than once; each text needs a key of its own")
+    return window

@@ -1,0 +1,304 @@
+"""Texts -> rewards: read, tokenize, batch, run, write, all at the same time.
+
+A window of whole pairs is the unit of everything: it is read and tokenized while the one before it is run and
+the one before that is written, and it becomes one part. What is batched together never crosses a window, so a
+part depends on its own rows alone, and a run that was killed ends in the same bytes.
+"""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from engine.backends.base import OutOfMemoryError
+from engine.batching import Plan, plan_batches
+from engine.encoding import Deduplicated, EncodedTexts
+from engine.errors import UsageError
+from engine.manifest import Manifest, content_hash
+from engine.models import BackendName, Device, LoadedModel, load_models
+from engine.overlap import Behind, ahead
+from engine.progress import Listener, Meter, silent
+from engine.reading import count_texts, in_order, windows
+from engine.schema import FAILURES, SCORES, TEXT_KEY
+from engine.sink import Sink
+
+MAX_BATCH_TOKENS = {"cpu": 512, "cuda": 32_768}
+
+
+@dataclass(frozen=True)
+class ScoreOptions:
+    """How to score.
+
+    Attributes:
+        device: where to run; `auto` takes a GPU where onnxruntime offers one.
+        backend: `onnx` for exported folders, `torch` for transformers folders (the reference).
+        max_batch_tokens: longest text x texts of a batch, at most; None takes the device's default.
+        max_tokens: longest input; the prompt of a longer text is cut from the left.
+        part_rows: pairs in a part: the unit of resuming, sorting and deduplication.
+        limit: only the first pairs.
+        threads: batches at once on a CPU; does not change a reward.
+    """
+
+    device: Device = "auto"
+    backend: BackendName = "onnx"
+    max_batch_tokens: int | None = None
+    max_tokens: int | None = None
+    part_rows: int = 2048
+    limit: int | None = None
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("max_batch_tokens", "max_tokens", "part_rows", "limit", "threads"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UsageError(f"{name} must be at least 1, not {value}")
+
+
+@dataclass(frozen=True)
+class ScoreReport:
+    """What a run did, earlier starts of it included.
+
+    Attributes:
+        n_texts: texts read.
+        n_rows: rows written, one per text and model.
+        n_failures: texts x models that failed.
+        n_tokens: real tokens computed (an identical text in a part counts once).
+        n_slots: tokens computed with padding.
+        n_halved: batches that had to be halved for want of memory.
+        elapsed_s: seconds of work in all.
+    """
+
+    n_texts: int
+    n_rows: int
+    n_failures: int
+    n_tokens: int
+    n_slots: int
+    n_halved: int
+    elapsed_s: float
+
+    @property
+    def failed_share(self) -> float:
+        """Failures over rows asked for."""
+        return self.n_failures / max(1, self.n_rows + self.n_failures)
+
+
+def score(
+    texts: Path,
+    models: Mapping[str, Path],
+    out: Path,
+    options: ScoreOptions | None = None,
+    *,
+    overwrite: bool = False,
+    listen: Listener = silent,
+) -> ScoreReport:
+    """Score every text with every model into a SCORES folder; go on where an earlier run was killed.
+
+    Args:
+        texts: a TEXTS Parquet file or folder.
+        models: name -> folder.
+        out: the folder to write.
+        options: how.
+        overwrite: start afresh in a folder that another run wrote.
+        listen: told of the progress, batch by batch.
+
+    Raises:
+        SealError: one of its children, for whatever the user can mend.
+    """
+    options = options or ScoreOptions()
+    n_texts = count_texts(texts)
+    loaded = load_models(models, options.device, options.backend, options.max_tokens, options.threads)
+    budget = options.max_batch_tokens or MAX_BATCH_TOKENS[loaded[0].device]
+    with Sink(out, _manifest(texts, loaded, options, budget), overwrite=overwrite) as sink:
+        if not sink.finished:
+            aside = out / ".sorted.tmp"
+            limit = None if options.limit is None else options.limit - int(sink.total("n_pairs"))
+            todo = windows(in_order(texts, aside), options.part_rows, after=sink.last_row_id, limit=limit)
+            meter = Meter(listen, "score", n_texts, int(sink.total("n_texts")), len(loaded))
+            with Runner(loaded, meter) as runner, Behind() as writer:
+                for window in ahead(prepare(rows, loaded, budget) for rows in todo):
+                    outcomes = runner.run(window)
+                    writer.submit(_commit, sink, window, loaded, outcomes, meter.lap())
+            aside.unlink(missing_ok=True)
+        report = _report(sink)
+        sink.finish(**asdict(report))
+    return report
+
+
+@dataclass(frozen=True)
+class Window:
+    """Texts of whole pairs, ready to run.
+
+    Attributes:
+        rows: key, prompt, response of the texts that can be scored, n of them, sorted by key.
+        unusable: those that cannot (no text).
+        distinct: which of the n texts are the same.
+        inputs: for each model, the tokens of the distinct texts and their batches.
+    """
+
+    rows: pl.DataFrame
+    unusable: pl.DataFrame
+    distinct: Deduplicated
+    inputs: list[tuple[EncodedTexts, Plan]]
+
+    @property
+    def last_row_id(self) -> int:
+        """The highest row_id in it."""
+        ids = [frame["row_id"].max() for frame in (self.rows, self.unusable) if frame.height]
+        return max(int(i) for i in ids if isinstance(i, int))
+
+    @property
+    def n_pairs(self) -> int:
+        """Distinct row_ids in it."""
+        return pl.concat([self.rows["row_id"], self.unusable["row_id"]]).n_unique()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Rewards of the distinct texts of a window under one model.
+
+    Attributes:
+        rewards: float32, shape (m,); NaN where there is none.
+        too_large: positions of texts that did not fit into memory even alone.
+    """
+
+    rewards: NDArray[np.float32]
+    too_large: set[int]
+
+
+def prepare(rows: pl.DataFrame, models: Sequence[LoadedModel], budget: int) -> Window:
+    """Tokenize and batch a window: identical texts once, models of the same encoder once."""
+    usable = rows["prompt"].is_not_null() & rows["response"].is_not_null()
+    good = rows.filter(usable)
+    prompts, responses = good["prompt"].to_list(), good["response"].to_list()
+    distinct = Deduplicated.of(prompts, responses)
+    prompts, responses = [prompts[i] for i in distinct.first], [responses[i] for i in distinct.first]
+    encoded = {id(m.encoder): m.encoder for m in models}
+    inputs = {key: encoder.encode(prompts, responses) for key, encoder in encoded.items()}
+    plans = {key: plan_batches(texts.lengths, budget) for key, texts in inputs.items()}
+    return Window(
+        good, rows.filter(~usable), distinct, [(inputs[id(m.encoder)], plans[id(m.encoder)]) for m in models]
+    )
+
+
+class Runner:
+    """Runs windows through models, as many batches at once as each backend allows.
+
+    Args:
+        models: the models.
+        meter: counts what is done.
+    """
+
+    def __init__(self, models: Sequence[LoadedModel], meter: "Meter") -> None:
+        self._models = models
+        self._meter = meter
+        self._pool = ThreadPoolExecutor(max(m.backend.concurrency for m in models))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def run(self, window: Window) -> list[Outcome]:
+        """The rewards of a window, one outcome a model."""
+        return [
+            self._run(model, *inputs, window.distinct.copies)
+            for model, inputs in zip(self._models, window.inputs, strict=True)
+        ]
+
+    def _run(self, model: LoadedModel, texts: EncodedTexts, plan: Plan, copies: NDArray[np.intp]) -> Outcome:
+        outcome = Outcome(np.full(len(texts.lengths), np.nan, np.float32), set())
+
+        def run_batch(rows: NDArray[np.intp]) -> None:
+            try:
+                batch = texts.batch(rows, model.pad_token_id)
+                outcome.rewards[rows] = model.backend.rewards(batch)
+                n_texts = int(copies[rows].sum())
+                self._meter.batch(n_texts, int(texts.lengths[rows].sum()), batch.width * len(rows))
+            except (OutOfMemoryError, MemoryError):
+                if len(rows) == 1:
+                    outcome.too_large.add(int(rows[0]))
+                    return
+                self._meter.halved()
+                run_batch(rows[: len(rows) // 2])
+                run_batch(rows[len(rows) // 2 :])
+
+        if model.backend.concurrency == 1:
+            for rows in plan.batches:
+                run_batch(rows)
+        else:
+            for done in [self._pool.submit(run_batch, rows) for rows in plan.batches]:
+                done.result()
+        return outcome
+
+
+def _commit(
+    sink: Sink,
+    window: Window,
+    models: Sequence[LoadedModel],
+    outcomes: Sequence[Outcome],
+    counters: Mapping[str, float],
+) -> None:
+    frames, failures = [], []
+    for model, outcome, (texts, _) in zip(models, outcomes, window.inputs, strict=True):
+        index = window.distinct.index
+        scored = window.rows.select(
+            *TEXT_KEY,
+            model=pl.lit(model.name),
+            reward=pl.Series(outcome.rewards[index], dtype=pl.Float32),
+            n_tokens=pl.Series(texts.lengths[index], dtype=pl.Int32),
+            truncated=pl.Series(texts.truncated[index], dtype=pl.Boolean),
+        )
+        lost = ~scored["reward"].is_finite()
+        too_large = pl.Series(np.isin(index, list(outcome.too_large)), dtype=pl.Boolean)
+        frames.append(scored.filter(~lost))
+        failures.append(
+            _failed(scored.filter(lost & too_large), model, "out_of_memory", "does not fit alone")
+        )
+        failures.append(
+            _failed(scored.filter(lost & ~too_large), model, "not_finite", "the reward is no number")
+        )
+        failures.append(_failed(window.unusable, model, "missing_text", "prompt or response is null"))
+    sink.commit(
+        pl.concat(frames).sort(SCORES.key),
+        pl.concat(failures).sort("row_id", "preference", "variant", "detail"),
+        last_row_id=window.last_row_id,
+        counters={
+            **counters,
+            "n_pairs": window.n_pairs,
+            "n_texts": window.rows.height + window.unusable.height,
+        },
+    )
+
+
+def _failed(rows: pl.DataFrame, model: LoadedModel, error: str, detail: str) -> pl.DataFrame:
+    return rows.select(
+        *TEXT_KEY, stage=pl.lit("score"), error=pl.lit(error), detail=pl.lit(f"model {model.name}: {detail}")
+    ).select(*FAILURES.types)
+
+
+def _manifest(texts: Path, models: Sequence[LoadedModel], options: ScoreOptions, budget: int) -> Manifest:
+    return Manifest(
+        stage="score",
+        options={"max_batch_tokens": budget, "part_rows": options.part_rows, "limit": options.limit},
+        inputs={"texts": content_hash(texts)},
+        models={model.name: model.identity for model in models},
+    )
+
+
+def _report(sink: Sink) -> ScoreReport:
+    total = sink.total
+    return ScoreReport(
+        n_texts=int(total("n_texts")),
+        n_rows=sink.n_rows,
+        n_failures=sink.n_failures,
+        n_tokens=int(total("n_tokens")),
+        n_slots=int(total("n_slots")),
+        n_halved=int(total("n_halved")),
+        elapsed_s=total("elapsed_s"),
+    )

@@ -1,0 +1,40 @@
+"""Hash again what a folder's own records name."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.errors import InputError
+from engine.manifest import LOG, logged_hashes, read_manifest, sha256
+from engine.spec import SPEC, load_spec
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was found.
+
+    Attributes:
+        n_files: files named by the folder's records.
+        changed: those that are missing or whose bytes differ.
+    """
+
+    n_files: int
+    changed: list[str]
+
+
+def verify(folder: Path) -> Verification:
+    """Compare every file that the commit log (or `seal.json`) names with its hash.
+
+    Raises:
+        InputError: the folder was not written by this program, or was never finished.
+    """
+    manifest = read_manifest(folder)
+    if manifest is not None and (folder / LOG).is_file():
+        hashes = logged_hashes(folder / LOG)
+        if not manifest.get("complete"):
+            raise InputError(f"{folder} is not finished: run the command that writes it again")
+    elif (folder / SPEC).is_file():
+        hashes = dict(load_spec(folder).files)
+    else:
+        raise InputError(f"{folder} holds neither a commit log nor {SPEC}: nothing says what it should be")
+    changed = [n for n, h in hashes.items() if not (folder / n).is_file() or sha256(folder / n) != h]
+    return Verification(len(hashes), changed)
