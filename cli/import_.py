@@ -1,5 +1,6 @@
 """`seal import`: preference datasets -> a folder of texts."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,9 +13,9 @@ from cli.common import (
     out_option,
     overwrite_option,
     print_json,
+    refuse_too_many,
 )
 from cli.progress import display
-from engine.errors import TooManyFailuresError
 from engine.formats import FORMATS
 
 if TYPE_CHECKING:
@@ -82,27 +83,12 @@ def command(
     with display() as listen:
         report = import_texts(sources, out, options=options, overwrite=overwrite, listen=listen)
     _print(report, as_json)
-    n_in = report.n_pairs + report.n_failures
-    if report.n_failures > max_failures * n_in:
-        raise TooManyFailuresError(
-            f"{report.n_failures:,} of {n_in:,} pairs failed, more than --max-failures {max_failures:g} "
-            f"allows; {out / 'failures.parquet'} says where and why"
-        )
+    refuse_too_many(report.n_failures / (report.n_pairs + report.n_failures), max_failures, out)
 
 
 def _print(report: "ImportReport", as_json: bool) -> None:
     if as_json:
-        print_json(
-            {
-                "out": str(report.out),
-                "formats": dict(report.formats),
-                "n_records": report.n_records,
-                "n_pairs": report.n_pairs,
-                "n_failures": report.n_failures,
-                "n_other_splits": report.n_other_splits,
-                "failures": dict(report.failures),
-            }
-        )
+        print_json(asdict(report))
         return
     rows = [("pairs in", report.n_pairs + report.n_failures), ("pairs out", report.n_pairs)]
     rows += [("failed", report.n_failures), *((f"  {code}", n) for code, n in report.failures.items())]

@@ -65,7 +65,7 @@ def open_feeds(
         for source, head in zip(sources, heads, strict=True):
             _check_split(source, head, split)
     formats = [_format(source, head, format) for source, head in zip(sources, heads, strict=True)]
-    _check_meta(meta, heads)
+    _check_meta(meta, formats, heads)
     asked = [column(name) for name in meta]
     types = {m.name: m.type for m in asked} | {m.name: m.type for f in formats for m in f.meta}
     return [
@@ -104,9 +104,10 @@ def _check_split(source: Source, head: Sequence[Item], split: str) -> None:
         )
 
 
-def _check_meta(meta: Sequence[str], heads: Sequence[Sequence[Item]]) -> None:
+def _check_meta(meta: Sequence[str], formats: Sequence[Format], heads: Sequence[Sequence[Item]]) -> None:
+    carried = {m.name for known in formats for m in known.meta}
     seen = {str(name) for head in heads for record in _whole(head) for name in record}
-    if absent := [name for name in meta if name not in seen]:
+    if absent := [name for name in meta if name not in seen | carried]:
         raise InputError(
             f"--meta {absent[0]}: no such column in the first {_HEAD} records; "
             f"here are {', '.join(sorted(seen)[:20])}"

@@ -180,10 +180,7 @@ def read_items(
             yield item
     except _DAMAGE as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise InputError(
-            f"{source.path} cannot be read{last}: {reason}. Bring the file over again"
-            + (", or import what stands before with --limit" if last else "")
-        ) from None
+        raise InputError(f"{source.path} cannot be read{last}: {reason}; bring the file over again") from None
 
 
 def _read_lines(source: Source, number: int, start: int, max_bytes: int) -> Iterator[Item]:
@@ -206,7 +203,7 @@ def _read_lines(source: Source, number: int, start: int, max_bytes: int) -> Iter
             if too_long:
                 reason = f"the line is longer than {max_bytes:,} bytes, too long for two texts of --max-chars"
                 yield Item(number, end, Malformed("too_long", reason))
-            elif not line.isspace():
+            elif line and not line.isspace():
                 yield Item(number, end, decode(line))
 
 
@@ -252,7 +249,7 @@ def decode(line: bytes) -> Record | Malformed:
     except RecursionError:
         return Malformed("too_deep", "lists or objects are nested too deep to be read")
     except json.JSONDecodeError as error:
-        cut = error.pos >= len(line.decode("utf-8").rstrip()) or "Unterminated" in error.msg
+        cut = error.pos + 1 >= len(error.doc.rstrip()) or "Unterminated" in error.msg
         where = "; the line ends inside the record" if cut else ""
         return Malformed("bad_json", f"no JSON: {error.msg} at character {error.pos}{where}")
     except ValueError as error:  # an integer of thousands of digits
