@@ -87,11 +87,10 @@ class Sink:
             if self._overwrite and read_manifest(self.folder) is not None:  # else nothing here is ours
                 self._start_afresh()
             self._open()
-        except OSError as error:
+        except BaseException as error:  # whatever it is, the folder must not stay locked
             self.__exit__(None, None, None)
-            raise SealError(f"cannot write {self.folder}: {error.strerror or error}") from None
-        except SealError:
-            self.__exit__(None, None, None)
+            if isinstance(error, OSError):
+                raise SealError(f"cannot write {self.folder}: {error.strerror or error}") from None
             raise
         return self
 

@@ -39,8 +39,8 @@ HELPSTEER3 = {
     "response1": "Yes", "response2": "No", "overall_preference": -2, "individual_preference": [],
 }  # fmt: skip
 RECORDS = {
-    "hh": HH, "pairs": PAIRS, "messages": MESSAGES, "ultrafeedback": ULTRAFEEDBACK, "rewardbench": REWARDBENCH,
-    "webgpt": WEBGPT, "summarize": SUMMARIZE, "helpsteer3": HELPSTEER3,
+    "hh": HH, "pairs": PAIRS, "messages": MESSAGES, "ultrafeedback": ULTRAFEEDBACK,
+    "rewardbench": REWARDBENCH, "webgpt": WEBGPT, "summarize": SUMMARIZE, "helpsteer3": HELPSTEER3,
 }  # fmt: skip
 SUM = ("\n\nHuman: Sum?\n\n", "Assistant: 4", "\n\nHuman: Sum?\n\n", "Assistant: 5")
 EXPECTED = {

@@ -21,6 +21,8 @@ from engine.manifest import read_manifest
 from engine.progress import Progress
 from engine.schema import TEXTS, scan
 
+pytestmark = pytest.mark.usefixtures("fast_disk")
+
 HH_FOLDER = Path(__file__).parents[3] / "shared" / "data" / "hh-rlhf"
 
 
@@ -163,11 +165,10 @@ def test_split_by_file_name_and_by_column(tmp_path: Path) -> None:
 def test_limit_counts_records_over_all_sources(limit: int, tmp_path: Path) -> None:
     one = write(tmp_path / "one.jsonl", [*pairs(0, 14), {"chosen": "cut"}, *pairs(14, 5)])
     two = write(tmp_path / "two.parquet", pairs(20, 10))
-    report = import_texts([one, two], tmp_path / "out", options=ImportOptions(limit=limit, part_rows=5))
+    options = ImportOptions(limit=limit, part_rows=5)
+    report = import_texts([one, two], tmp_path / "out", options=options)
     assert report.n_records == report.n_pairs + report.n_failures == min(limit, 30)
-    assert (
-        import_texts([one, two], tmp_path / "out", options=ImportOptions(limit=limit, part_rows=5)) == report
-    )
+    assert import_texts([one, two], tmp_path / "out", options=options) == report
 
 
 def stop_after(n_parts: int) -> Any:
@@ -281,7 +282,7 @@ def test_wrong_calls_are_refused_before_anything_is_written(tmp_path: Path) -> N
     for sources, out, error, words in cases:
         with pytest.raises(error, match=words):
             import_texts(sources, out)
-    with pytest.raises(InputError, match="--meta nope: no such column.*chosen, rejected"):
+    with pytest.raises(InputError, match=r"--meta nope: no such column.*chosen, rejected"):
         import_texts([source], tmp_path / "out", options=ImportOptions(meta=("nope",)))
     assert not (tmp_path / "out").exists()
 

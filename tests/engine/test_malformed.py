@@ -1,4 +1,4 @@
-"""Every kind of malformed record: 40 rows, some of them malformed, each a failure row with place and reason."""
+"""Every kind of malformed record: 40 rows, some malformed, each of these a failure row with its place."""
 
 import gzip
 import json
@@ -15,6 +15,8 @@ from engine.data import ImportOptions, import_texts
 from engine.errors import InputError
 from engine.formats import FORMATS
 from engine.schema import FAILURES, TEXTS, scan
+
+pytestmark = pytest.mark.usefixtures("fast_disk")
 
 N_ROWS = 40
 MALFORMED_AT = (0, 7, 8, 23, 39)
@@ -39,7 +41,8 @@ GOOD: dict[str, Callable[[int], dict[str, Any]]] = {
     "pairs": lambda i: {"prompt": f"Say {i}", "chosen": "yes", "rejected": "no"},
     "messages": lambda i: {"chosen": [user(), said(f"yes {i}")], "rejected": [user(), said("no")]},
     "webgpt": lambda i: {
-        "question": {"full_text": f"Say {i}?"}, "answer_0": "yes", "answer_1": "no", "score_0": 1, "score_1": -1,
+        "question": {"full_text": f"Say {i}?"}, "answer_0": "yes", "answer_1": "no",
+        "score_0": 1, "score_1": -1,
     },
     "summarize": lambda i: {
         "info": {"post": f"Say {i}"}, "summaries": [{"text": "yes"}, {"text": "no"}], "choice": 0,
@@ -94,14 +97,16 @@ KINDS: dict[str, tuple[str, Callable[[dict[str, Any]], bytes], str, str]] = {
         "messages", changed(chosen=[user(), {"role": "tool", "content": "4"}]), "unknown_role", "'tool'",
     ),
     "a message without content": (
-        "messages", changed(rejected=[user(), {"role": "assistant"}]), "bad_message", "message 2 of 'rejected'",
+        "messages", changed(rejected=[user(), {"role": "assistant"}]), "bad_message", "message 2 of",
     ),
     "a message without role": ("messages", changed(chosen=[{"content": "a"}]), "bad_message", "no role"),
     "content that is no string": (
-        "messages", changed(chosen=[user(), said([{"type": "text", "text": "yes"}])]), "bad_message", "a list",
+        "messages", changed(chosen=[user(), said([{"type": "text"}])]), "bad_message", "a list",
     ),
     "no messages": ("messages", changed(chosen=[]), "empty_messages", "'chosen'"),
-    "the user speaks last": ("messages", changed(chosen=[user(), said("a"), user()]), "not_assistant_last", "last"),
+    "the user speaks last": (
+        "messages", changed(chosen=[user(), said("a"), user()]), "not_assistant_last", "last message",
+    ),
     "only the assistant speaks": ("messages", changed(chosen=[said("yes")]), "no_user_turn", "user message"),
     "an empty last message": ("messages", changed(chosen=[user(), said("")]), "empty_text", "empty"),
     "equal scores": ("webgpt", changed(score_0=0.5, score_1=0.5), "no_preference", "0.5"),
@@ -259,14 +264,14 @@ def test_an_unknown_format_is_one_error_that_says_what_was_seen_and_what_is_know
     assert "columns text, label" in str(caught.value)
     assert all(name in str(caught.value) for name in FORMATS)
     (tmp_path / "d.jsonl").write_text("a,b\n1,2\n")
-    with pytest.raises(InputError, match="none of its first 2 records can be read .line 1: no JSON"):
+    with pytest.raises(InputError, match=r"none of its first 2 records can be read \(line 1: no JSON"):
         import_texts([tmp_path / "d.jsonl"], tmp_path / "out")
 
 
 @pytest.mark.parametrize("text", ['[{"chosen": "a"}]', "[\n  {\n", "  [ \n"])
 def test_one_json_list_is_refused_with_the_way_out(text: str, tmp_path: Path) -> None:
     (tmp_path / "d.json").write_text(text)
-    with pytest.raises(InputError, match="one JSON list.*jq -c"):
+    with pytest.raises(InputError, match=r"one JSON list.*jq -c"):
         import_texts([tmp_path / "d.json"], tmp_path / "out")
 
 
