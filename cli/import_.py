@@ -21,7 +21,10 @@ from engine.formats import FORMATS
 if TYPE_CHECKING:
     from engine.data import ImportReport
 
-_EPILOG = "\b\nFormats:\n" + "\n".join(f"  {f.name}: {f.holds}" for f in FORMATS.values())
+_EPILOG = "\b\nFormats, and the columns they carry along as meta_NAME:\n" + "\n".join(
+    f"  {f.name}: {f.holds}{' -> ' if f.meta else ''}{', '.join(m.name for m in f.meta)}"
+    for f in FORMATS.values()
+)
 
 
 @click.command("import", epilog=_EPILOG)

@@ -75,8 +75,9 @@ def _need(record: Record, *path: str) -> Any:
 
 
 def _text(record: Record, *path: str) -> str:
-    value = _need(record, *path)
+    value = record.get(path[0]) if len(path) == 1 else _get(record, *path)  # the common case first
     if not isinstance(value, str):
+        value = _need(record, *path)
         raise Malformed("wrong_type", f"'{'.'.join(path)}' is {kind(value)}; a string is needed")
     return value
 

@@ -95,12 +95,23 @@ def find_sources(paths: Sequence[Path], split: str | None = None) -> list[Source
         raise UsageError(f"{twice[0]} is named twice; name each file once")
     files = [path.resolve() for path, _ in found]
     labels = _tails(files)
-    stems = [f.with_name(_SHARD.sub("", _stem(f))) for f in files]  # the shards of a file share a name
-    names = dict(zip(dict.fromkeys(stems), _tails(list(dict.fromkeys(stems))), strict=True))
     return [
-        Source(path, label, names[stem], by_column)
-        for (path, by_column), label, stem in zip(found, labels, stems, strict=True)
+        Source(path, label, name, by_column)
+        for (path, by_column), label, name in zip(found, labels, _names(files), strict=True)
     ]
+
+
+def _names(files: Sequence[Path]) -> list[str]:
+    """The tails without extensions; the shards of a file share a name, other files never do."""
+    stems = [file.with_name(_SHARD.sub("", _stem(file))) for file in files]
+    counts = Counter(stems)
+    stems = [
+        file if counts[stem] > 1 and not _SHARD.search(_stem(file)) else stem
+        for file, stem in zip(files, stems, strict=True)
+    ]
+    distinct = list(dict.fromkeys(stems))
+    names = dict(zip(distinct, _tails(distinct), strict=True))
+    return [names[stem] for stem in stems]
 
 
 def _data_files(path: Path) -> list[Path]:
@@ -173,14 +184,17 @@ def read_items(
         if source.is_parquet
         else _read_lines(source, number, start, max_bytes)
     )
-    last = f" after {source.unit} {number}" if start else ""
+    last = number if start else None
     try:
         for item in items:
-            last = f" after {source.unit} {item.number}"
+            last = item.number
             yield item
     except _DAMAGE as error:
+        after = "" if last is None else f" after {source.unit} {last}"
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise InputError(f"{source.path} cannot be read{last}: {reason}; bring the file over again") from None
+        raise InputError(
+            f"{source.path} cannot be read{after}: {reason}; bring the file over again"
+        ) from None
 
 
 def _read_lines(source: Source, number: int, start: int, max_bytes: int) -> Iterator[Item]:

@@ -120,6 +120,20 @@ def test_sources_are_laid_end_to_end_in_sorted_order_under_names_of_their_own(tm
     assert frame["prompt"][0] == "\n\nHuman: Say 9\n\n"
 
 
+def test_files_that_differ_in_their_suffix_alone_have_names_of_their_own(tmp_path: Path) -> None:
+    write(tmp_path / "in/d.jsonl", pairs(0, 1))
+    write(tmp_path / "in/d.parquet", pairs(1, 1))
+    write(tmp_path / "in/d-00000-of-00001.parquet", pairs(2, 1))
+    import_texts([tmp_path / "in"], tmp_path / "out")
+    assert texts(tmp_path / "out")["source"].to_list()[::2] == ["d", "d.jsonl", "d.parquet"]
+
+
+def test_a_parquet_file_without_any_of_the_named_columns_is_all_failures(tmp_path: Path) -> None:
+    source = write(tmp_path / "d.parquet", [{"text": "a"}] * 10)
+    report = import_texts([source], tmp_path / "out", options=ImportOptions(format="hh"))
+    assert report.failures == {"missing_field": 10}
+
+
 def test_files_of_several_formats_share_one_schema(tmp_path: Path) -> None:
     write(tmp_path / "in/a.jsonl", pairs(0, 3, score=1.5, tags=["x"]))
     webgpt = {
