@@ -222,7 +222,8 @@ def _take(part: _Part, feed: Feed, item: Item, options: ImportOptions) -> None:
         meta = tuple(_meta_value(m, record) if m else None for m in feed.metas) if feed.metas else ()
     except Malformed as malformed:
         place = f"{feed.source.label}:{'row ' if feed.source.is_parquet else ''}{item.number}"
-        part.failures.append((row_id, malformed.code, f"{place}: {malformed.reason}"))
+        detail = f"{place}: {malformed.reason}".encode(errors="backslashreplace").decode()
+        part.failures.append((row_id, malformed.code, detail))
         return
     part.rows.append((row_id, feed.source.name, pair, meta))
     part.n_chars += sum(map(len, pair))

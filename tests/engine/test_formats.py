@@ -1,6 +1,7 @@
 """Record -> pair for every format, without files."""
 
 import math
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -147,6 +148,34 @@ def test_a_cut_transcript_is_the_transcript_to_the_byte(head: str, tail: str) ->
     assert prompt.endswith("\n\n")
     assert response.startswith("Assistant:")
     assert "\n\nAssistant:" not in response
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=9)
+    | st.sampled_from(["Sum?", USER]),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["role", "content", "text"]), inner)
+    ),
+    max_leaves=6,
+)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@given(st.data())
+def test_whatever_a_record_holds_it_is_a_pair_or_malformed(name: str, data: st.DataObject) -> None:
+    known = FORMATS[name]
+    record = dict(RECORDS.get(name, PAIRS))
+    for column in data.draw(st.lists(st.sampled_from(known.columns), min_size=1, max_size=3)):
+        record[column] = data.draw(JSON)
+    detect([record])
+    with suppress(Malformed):
+        check_pair(known.parse(record), 1000)
+        for meta in known.meta:
+            meta.read(record)
 
 
 def test_an_article_is_summarized_too() -> None:

@@ -3,6 +3,7 @@
 import gzip
 import json
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -37,20 +38,32 @@ def make_sources(folder: Path) -> list[str]:
     return [str(folder / name) for name in ("a.jsonl", "b.jsonl.gz", "c.parquet")]
 
 
-def run_for(sources: list[str], out: Path, seconds: float | None) -> bool:
-    """Start the command; True if it finished, False if it was killed after these seconds."""
+def run(sources: list[str], out: Path, *, kill_after: int | None = None, delay_s: float = 0.0) -> bool:
+    """Start the command; True if it finished, False if it was killed.
+
+    Args:
+        sources, out: what it reads and writes.
+        kill_after: lines of the log (parts, earlier runs' included) to wait for; None never kills.
+        delay_s: what to wait then, so that the kill falls anywhere in the next parts.
+    """
     arguments = ["import", *sources, "--out", str(out), "--part-rows", str(PART_ROWS), "--max-failures", "1"]
-    try:
-        done = subprocess.run(  # on a timeout it sends SIGKILL
-            [sys.executable, "-c", COMMAND, *arguments],
-            cwd=Path(__file__).parents[2],
-            capture_output=True,
-            timeout=seconds,
-        )
-    except subprocess.TimeoutExpired:
-        return False
-    assert done.returncode == 0, done.stderr.decode()
-    return True
+    command = [sys.executable, "-c", COMMAND, *arguments]
+    with subprocess.Popen(
+        command, cwd=Path(__file__).parents[2], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    ) as process:
+        while kill_after is not None and process.poll() is None:
+            if n_logged(out) >= kill_after:
+                time.sleep(delay_s)
+                process.kill()
+                break
+            time.sleep(0.0005)
+        _, errors = process.communicate()
+    assert process.returncode in (0, -signal.SIGKILL), errors.decode()
+    return process.returncode == 0
+
+
+def n_logged(out: Path) -> int:
+    return (out / LOG).read_bytes().count(b"\n") if (out / LOG).exists() else 0
 
 
 def hashes(folder: Path) -> dict[str, str]:
@@ -75,23 +88,27 @@ def kill_and_finish(tmp_path: Path, n_kills: int, seed: int) -> int:
     """Run an import to its end through `n_kills` kills, over as many folders as that takes."""
     rng = random.Random(seed)
     sources = make_sources(tmp_path / "in")
-    began = time.monotonic()
-    assert run_for(sources, tmp_path / "whole", None)
-    whole_s, whole = time.monotonic() - began, hashes(tmp_path / "whole")
+    assert run(sources, tmp_path / "whole")
+    whole = hashes(tmp_path / "whole")
     assert len(whole) == N_PAIRS // PART_ROWS + 1
-    n_killed = n_folders = 0
+    n_killed = n_mid_way = n_folders = 0
     while n_killed < n_kills:
-        out, n_parts = tmp_path / f"out{n_folders}", 0
-        while not run_for(sources, out, rng.uniform(0.3 * whole_s, whole_s)):
-            n_killed += 1
+        out, n_parts, finished = tmp_path / f"out{n_folders}", 0, False
+        while not finished:
+            ahead = rng.randint(0, 5)
+            delay_s = rng.uniform(0, 0.03 if ahead else 1.0)  # with none ahead it falls into the start
+            finished = run(sources, out, kill_after=n_parts + ahead, delay_s=delay_s)
+            n_killed += not finished
             done = check_nothing_torn(out, whole)
             assert done >= n_parts, "a part that was logged is gone"
             n_parts = done
+            n_mid_way += not finished and 0 < done < len(whole) - 1
         assert hashes(out) == whole
         document = read_manifest(out)
         assert document is not None
         assert document["complete"] is True
         n_folders += 1
+    assert n_mid_way >= n_kills // 4, "the kills missed the writing"
     rows = pl.scan_parquet(tmp_path / "out0" / "part-*.parquet").select("row_id").collect()["row_id"]
     failed = pl.read_parquet(tmp_path / "out0" / "failures.parquet")["row_id"]
     assert sorted([*rows.to_list()[::2], *failed.to_list()]) == list(range(N_PAIRS))

@@ -79,6 +79,7 @@ KINDS: dict[str, tuple[str, Callable[[dict[str, Any]], bytes], str, str]] = {
     "no rejected": ("hh", changed(rejected=...), "missing_field", "no 'rejected'"),
     "no prompt": ("pairs", changed(prompt=...), "missing_field", "no 'prompt'"),
     "an empty object": ("hh", lambda g: b"{}", "missing_field", "here are none"),
+    "a column that is no text": ("hh", lambda g: b'{"\\ud800": 1}', "missing_field", "here are \\ud800"),
     "a side that is null": ("hh", changed(chosen=None), "wrong_type", "null"),
     "a side that is a number": ("hh", changed(rejected=3), "wrong_type", "a number"),
     "a side that is a list of numbers": ("messages", changed(chosen=[1, 2]), "bad_message", "a number"),
@@ -273,6 +274,15 @@ def test_one_json_list_is_refused_with_the_way_out(text: str, tmp_path: Path) ->
     (tmp_path / "d.json").write_text(text)
     with pytest.raises(InputError, match=r"one JSON list.*jq -c"):
         import_texts([tmp_path / "d.json"], tmp_path / "out")
+
+
+def test_a_carried_column_that_is_no_text_fails_its_row(tmp_path: Path) -> None:
+    rows = [GOOD["hh"](i) | {"note": note} for i, note in enumerate(("fine", "\udc00", None, 1e400))]
+    (tmp_path / "d.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    report = import_texts([tmp_path / "d.jsonl"], tmp_path / "out", options=ImportOptions(meta=("note",)))
+    assert report.failures == {"lone_surrogate": 1}
+    carried = scan(tmp_path / "out", TEXTS).collect()["meta_note"].to_list()
+    assert carried == ["fine", "fine", None, None, "Infinity", "Infinity"]
 
 
 def test_a_named_format_is_not_doubted(tmp_path: Path) -> None:
