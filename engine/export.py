@@ -2,6 +2,7 @@
 
     model.onnx           the graph after onnxruntime's optimisation (model.onnx_data beside it beyond 1.5 GB)
     tokenizer.json       the fast tokenizer
+    config.json          the model's own configuration
     seal.json            what scoring needs to know (spec.py), with the hashes of all files
 
 The graph must give torch's rewards, at lengths from 5 to beyond 512 tokens and in padded batches, or there is
@@ -29,7 +30,17 @@ from engine.checkpoint import Checkpoint
 from engine.encoding import EncodedTexts, PairEncoder
 from engine.errors import InputError, MissingExtraError, ResumeError, UsageError
 from engine.manifest import versions
-from engine.spec import MODEL, SPEC, TOKENIZER, Graph, ModelSpec, PairTemplate, Precision
+from engine.spec import (
+    MODEL,
+    SPEC,
+    TOKENIZER,
+    Graph,
+    ModelSpec,
+    PairTemplate,
+    Precision,
+    load_spec,
+    verify_files,
+)
 
 PARITY_LENGTHS = (5, 16, 64, 128, 256, 400, 512, 700, 1100)
 _OPSET = 17
@@ -99,7 +110,7 @@ class ExportReport:
 
 
 def export(model: Path, out: Path, options: ExportOptions, *, overwrite: bool = False) -> ExportReport:
-    """Export one reward model.
+    """Export one reward model. The same export standing in `out` already is left as it is.
 
     Args:
         model: a transformers folder: config.json, tokenizer, safetensors weights, a head of one logit.
@@ -112,17 +123,16 @@ def export(model: Path, out: Path, options: ExportOptions, *, overwrite: bool = 
         MissingExtraError: the extra `export` is not installed.
         ResumeError: `out` is not empty.
     """
-    if out.exists() and any(out.iterdir()) and not (overwrite and (out / SPEC).is_file()):
-        raise ResumeError(
-            f"{out} is not empty; choose another --out, or --overwrite to replace an export there"
-        )
     graph, notes = _choose_graph(options.graph)
+    if out.exists() and any(out.iterdir()) and not (overwrite and (out / SPEC).is_file()):
+        return _standing(model, out, options, graph)
     with tempfile.TemporaryDirectory(prefix=".export-", dir=_existing(out.parent)) as aside:
         checkpoint = _open(model, Path(aside), convert=options.convert)
         tokenizer_json, pad_token_id = load_tokenizer(checkpoint)
         folder = Path(aside) / "onnx"
         folder.mkdir()
         (folder / TOKENIZER).write_text(tokenizer_json, encoding="utf-8")
+        (folder / "config.json").write_text(json.dumps(checkpoint.config, indent=2), encoding="utf-8")
         _write_graph(checkpoint, folder / MODEL, Path(aside), options.precision)
         parity = measure_parity(
             TorchBackend(checkpoint),
@@ -155,6 +165,21 @@ def export(model: Path, out: Path, options: ExportOptions, *, overwrite: bool = 
             shutil.rmtree(out)
         folder.rename(out)
     return ExportReport(out, spec, parity, notes)
+
+
+def _standing(model: Path, out: Path, options: ExportOptions, graph: Graph) -> ExportReport:
+    """The export that stands in `out`, if it is the one asked for."""
+    refusal = ResumeError(
+        f"{out} is not empty and is not this export; choose another --out, or --overwrite to replace an export"
+    )
+    if not (out / SPEC).is_file() or options.convert:
+        raise refusal
+    spec = load_spec(out)
+    asked = (graph, options.precision, options.pair_template, Checkpoint.open(model).weights_sha256())
+    stands = (spec.graph, spec.precision, spec.pair_template, spec.weights_sha256)
+    if asked != stands or verify_files(out, spec):
+        raise refusal
+    return ExportReport(out, spec, Parity(**spec.parity), ["exported before; nothing to do"])
 
 
 def _choose_graph(asked: Graph | None) -> tuple[Graph, list[str]]:

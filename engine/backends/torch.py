@@ -1,6 +1,6 @@
 """Reward models through torch and transformers: the reference every other backend is held against."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -146,3 +146,18 @@ def convert_pickles(folder: Path, out: Path) -> None:
     for path in folder.iterdir():
         if path.is_file() and path.suffix in {".json", ".txt", ".model"} and "index" not in path.name:
             (out / path.name).write_bytes(path.read_bytes())
+
+
+def matrix_product(size: int, device: str) -> Callable[[], object]:
+    """A product of two square matrices (CPU: fp32, GPU: fp16), ended when the call returns."""
+    torch, _ = _packages("measuring the peak")
+    dtype = torch.float32 if device == "cpu" else torch.float16
+    left, right = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
+
+    def product() -> object:
+        result = left @ right
+        if device != "cpu":
+            torch.cuda.synchronize()
+        return result
+
+    return product

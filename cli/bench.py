@@ -1,0 +1,71 @@
+"""`seal bench`: throughput on this machine, against the limit measured on this machine."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cli.common import say
+
+
+@click.group("bench")
+def command() -> None:
+    """Measure throughput on this machine, against its own limit."""
+
+
+@command.command("score")
+@click.argument("texts", type=click.Path(path_type=Path))
+@click.option("--model", required=True, type=click.Path(path_type=Path), help="An exported folder.")
+@click.option(
+    "--reference", type=click.Path(path_type=Path),
+    help="The transformers folder it came from: measures the one-text-at-a-time torch loop beside it.",
+)  # fmt: skip
+@click.option("--pairs", type=click.IntRange(min=1), default=32, show_default=True, help="Pairs to score.")
+@click.option(
+    "--repeats", type=click.IntRange(min=1), default=3, show_default=True, help="Turns; medians are given."
+)
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--max-batch-tokens", type=click.IntRange(min=1), help="The budget. Default: the device's.")
+@click.option("--threads", type=click.IntRange(min=1), help="Batches at once on a CPU. Default: one a core.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything measured as JSON on stdout.")
+def score(
+    texts: Path,
+    model: Path,
+    reference: Path | None,
+    pairs: int,
+    repeats: int,
+    device: str,
+    max_batch_tokens: int | None,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    """Score some of TEXTS over and over: texts/s, tokens/s, and the fraction of the matrix-product peak."""
+    from engine.bench import BenchOptions, bench_score
+
+    options = BenchOptions(
+        n_pairs=pairs,
+        repeats=repeats,
+        device=device,  # type: ignore[arg-type]  # click has checked the choice
+        max_batch_tokens=max_batch_tokens,
+        threads=threads,
+    )
+    result = bench_score(texts, model, options, reference=reference, say=say)
+    click.echo(json.dumps(result, indent=2) if as_json else _layout(result))
+
+
+def _layout(result: dict[str, Any]) -> str:
+    texts, peak = result["texts"], max(result["gemm_peak_gflops"].values())
+    lines = [
+        f"{texts['n']} texts, {texts['mean']:.0f} tokens on average, longest {texts['longest']}; "
+        f"{result['device']}, {result['machine']['cores']} cores, matrix product {peak:,.0f} GFLOP/s; "
+        f"model ready in {result['start_up_s']:.1f} s",
+        f"{'':28}{'tokens/s':>10}{'pairs/s':>10}{'padding':>9}{'of peak':>9}{'ratio':>8}",
+    ]
+    first = result["measurements"][0]["median_s"]
+    lines += [
+        f"{m['name']:28}{m['tokens_per_s']:10,.0f}{m['pairs_per_s']:10,.2f}{m['padding']:9.1%}"
+        f"{m['fraction_of_peak']:9.1%}{first / m['median_s']:8.2f}"
+        for m in result["measurements"]
+    ]
+    return "\n".join(lines)
