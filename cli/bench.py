@@ -11,7 +11,7 @@ from cli.common import say
 
 @click.group("bench")
 def command() -> None:
-    """Measure throughput on this machine, against its own limit."""
+    """Measure throughput against this machine's limit."""
 
 
 @command.command("score")
