@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--precision", choices=["fp32", "fp16"], default="fp32")
-    parser.add_argument("--max-batch-tokens", type=int)
+    parser.add_argument("--budgets", type=int, nargs="*", default=[])
     parser.add_argument("--no-loop", action="store_true", help="leave the torch loop out")
     parser.add_argument("--work", type=Path, help="where to keep the models; a temporary folder by default")
     parser.add_argument("--out", type=Path, required=True)
@@ -44,7 +44,7 @@ def main() -> None:
             n_pairs=args.pairs,
             repeats=args.repeats,
             device=args.device,
-            max_batch_tokens=args.max_batch_tokens,
+            budgets=tuple(args.budgets),
         )
         result = bench_score(
             args.texts,
