@@ -70,7 +70,8 @@ def command(
 ) -> None:
     """Score texts with reward models.
 
-    TEXTS is a Parquet file or folder, as `seal import` writes it. Killed anywhere and started again with the same command, it ends in the same bytes.
+    TEXTS is a Parquet file or folder, as `seal import` writes it. Killed anywhere and started again with the
+    same command, it ends in the same bytes.
     """
     from engine.scoring import ScoreOptions, score
 
