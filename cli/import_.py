@@ -86,7 +86,7 @@ def command(
     with display() as listen:
         report = import_texts(sources, out, options=options, overwrite=overwrite, listen=listen)
     _print(report, as_json)
-    # A tie is a fact about the data, not a fault in it: webgpt_comparisons alone has more than the default share.
+    # A tie is no fault of the data, and webgpt_comparisons has more of them than the default share allows.
     n_malformed = report.n_failures - report.failures.get("no_preference", 0)
     refuse_too_many(n_malformed / (report.n_pairs + report.n_failures), max_failures, out)
 
