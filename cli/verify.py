@@ -22,6 +22,6 @@ def command(folder: Path, as_json: bool) -> None:
     if as_json:
         print_json({"folder": str(folder), "n_files": report.n_files, "changed": report.changed})
     else:
-        click.echo(f"{report.n_files} files of {folder}: {len(report.changed)} changed or missing")
+        click.echo(f"{report.n_files} files of {folder}: {len(report.changed)} changed, missing or not named")
     if report.changed:
-        raise InputError(f"{folder}: changed or missing: {', '.join(report.changed)}")
+        raise InputError(f"{folder}: changed, missing or not named: {', '.join(report.changed)}")

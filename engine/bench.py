@@ -4,6 +4,7 @@ Every engine gets the same texts, in turns, several times over; medians are repo
 a large matrix product in the precision that is used.
 """
 
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -191,7 +192,8 @@ def _take_turns(
 
 def _sample(texts: Path, n_pairs: int) -> pl.DataFrame:
     """Pairs spread evenly over the first of the texts."""
-    first = next(windows(in_order(texts, Path()), 16_384), None)
+    with tempfile.TemporaryDirectory() as aside:
+        first = next(windows(in_order(texts, Path(aside) / "sorted.parquet"), 16_384), None)
     ids = first["row_id"].unique().sort() if first is not None else pl.Series([], dtype=pl.Int64)
     if first is None or len(ids) < n_pairs:
         raise InputError(f"{texts} holds {len(ids)} pairs, fewer than the {n_pairs} to measure with")

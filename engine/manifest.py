@@ -133,7 +133,7 @@ def content_hash(path: Path) -> str:
     """
     if path.is_file():
         return sha256(path)
-    if read_manifest(path) is not None and (path / LOG).is_file():
+    if (path / LOG).is_file() and read_manifest(path) is not None:
         hashes = logged_hashes(path / LOG)
     else:
         hashes = {str(p.relative_to(path)): sha256(p) for p in sorted(path.rglob("*")) if p.is_file()}
@@ -141,11 +141,18 @@ def content_hash(path: Path) -> str:
 
 
 def logged_hashes(log: Path) -> dict[str, str]:
-    """File name -> SHA-256 of everything a commit log names and that has not been superseded."""
+    """File name -> SHA-256 of everything a commit log names and that has not been superseded.
+
+    Raises:
+        InputError: the log cannot be read.
+    """
     hashes: dict[str, str] = {}
-    for line in log.read_text(encoding="utf-8").splitlines():
-        entry = json.loads(line)
-        if entry.get("finished"):
-            hashes = {name: h for name, h in hashes.items() if not name.startswith("failures-")}
-        hashes |= {name: facts["sha256"] for name, facts in entry["files"].items()}
+    try:
+        for line in log.read_text(encoding="utf-8").splitlines():
+            entry = json.loads(line)
+            if entry.get("finished"):
+                hashes = {name: h for name, h in hashes.items() if not name.startswith("failures-")}
+            hashes |= {str(name): str(facts["sha256"]) for name, facts in entry["files"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{log} is damaged: {error}") from None
     return hashes

@@ -9,7 +9,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from engine.errors import InputError
-from engine.schema import TEXT_KEY, TEXTS, check, parquet_files
+from engine.schema import TEXT_KEY, TEXTS, check, parquet_files, readable, scan
 
 _ROWS_AT_ONCE = 8192
 _COLUMNS = ("prompt", "response")
@@ -17,7 +17,11 @@ _COLUMNS = ("prompt", "response")
 
 def count_texts(path: Path) -> int:
     """Number of rows of a Parquet file or folder, from its footers."""
-    return sum(pq.read_metadata(file).num_rows for file in parquet_files(path))
+    n_texts = 0
+    for file in parquet_files(path):
+        with readable(file):
+            n_texts += pq.read_metadata(file).num_rows
+    return n_texts
 
 
 def in_order(path: Path, aside: Path) -> list[Path]:
@@ -28,17 +32,26 @@ def in_order(path: Path, aside: Path) -> list[Path]:
         aside: where a sorted copy may be written.
 
     Raises:
-        InputError: a column is missing or of the wrong type, or a row_id is null.
+        InputError: a column is missing or of the wrong type, a part of a key is null, or a row_id negative.
     """
     files = parquet_files(path)
-    rows = check(pl.scan_parquet(files), TEXTS, origin=str(path), columns=_COLUMNS)
-    ids = rows.select(null=pl.col("row_id").is_null().any(), ordered=pl.col("row_id").is_sorted())
-    null, ordered = ids.collect(engine="streaming").row(0)
-    if null:
-        raise InputError(f"{path}: a row_id is null; every text needs its key")
+    rows = scan(path, TEXTS, columns=_COLUMNS)
+    ids = rows.select(
+        *(pl.col(name).is_null().any().alias(name) for name in TEXT_KEY),
+        negative=(pl.col("row_id") < 0).any(),
+        ordered=pl.col("row_id").is_sorted(),
+    )
+    with readable(path):
+        *null, negative, ordered = ids.collect(engine="streaming").row(0)
+    if any(null):
+        name = next(name for name, found in zip(TEXT_KEY, null, strict=True) if found)
+        raise InputError(f"{path}: a {name} is null; every text needs its key")
+    if negative:
+        raise InputError(f"{path}: a row_id is negative; it is the pair's place in its source, from 0")
     if ordered:
         return files
-    rows.sort(TEXT_KEY).sink_parquet(aside)
+    with readable(path):
+        rows.sort(TEXT_KEY).sink_parquet(aside)
     return [aside]
 
 
@@ -79,15 +92,12 @@ def windows(
 
 def _chunks(files: Sequence[Path], after: int) -> Iterator[pl.DataFrame]:
     for file in files:
-        with pq.ParquetFile(file, memory_map=True) as parquet:
+        with readable(file), pq.ParquetFile(file, memory_map=True) as parquet:
             groups = [g for g in range(parquet.num_row_groups) if _highest(parquet, g) > after]
             columns = [*TEXT_KEY, *_COLUMNS]
             for batch in parquet.iter_batches(_ROWS_AT_ONCE, row_groups=groups, columns=columns):
                 frame = pl.DataFrame(pl.from_arrow(batch))
-                try:
-                    frame = check(frame.lazy(), TEXTS, origin=str(file), columns=_COLUMNS).collect()
-                except pl.exceptions.InvalidOperationError as error:
-                    raise InputError(f"{file}: an unknown preference or variant: {error}") from None
+                frame = check(frame.lazy(), TEXTS, origin=str(file), columns=_COLUMNS).collect()
                 frame = frame.filter(frame["row_id"] > after)
                 if frame.height:
                     yield frame

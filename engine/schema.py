@@ -6,11 +6,13 @@ choice, `variant` whether the text is the dataset's own or a rewriting of it.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
 
 from engine.errors import InputError
 
@@ -121,8 +123,7 @@ def parquet_files(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise InputError(f"{path} is neither a Parquet file nor a folder of such")
-    manifest = path / "manifest.json"
-    if manifest.is_file() and json.loads(manifest.read_text(encoding="utf-8")).get("complete") is False:
+    if _is_unfinished(path / "manifest.json"):
         raise InputError(
             f"{path} is not finished: run the command that writes it again, it goes on from there"
         )
@@ -136,7 +137,30 @@ def parquet_files(path: Path) -> list[Path]:
 
 def scan(path: Path, schema: Schema, *, columns: Sequence[str] = ()) -> pl.LazyFrame:
     """Open a frame lazily from a Parquet file or folder and check it (see `parquet_files`, `check`)."""
-    return check(pl.scan_parquet(parquet_files(path)), schema, origin=str(path), columns=columns)
+    with readable(path):
+        return check(pl.scan_parquet(parquet_files(path)), schema, origin=str(path), columns=columns)
+
+
+@contextmanager
+def readable(*paths: Path) -> Iterator[None]:
+    """What polars and pyarrow raise over the content of some files, as an `InputError` that names them."""
+    try:
+        yield
+    except (pl.exceptions.PolarsError, pa.ArrowException, OSError) as error:
+        if (
+            isinstance(error, OSError) and error.errno
+        ):  # the system's own; pyarrow's over damage have no number
+            raise
+        raise InputError(f"{', '.join(map(str, paths))} cannot be read: {error}") from None
+
+
+def _is_unfinished(manifest: Path) -> bool:
+    """Whether a stage of this program says so; a `manifest.json` of another program says nothing."""
+    try:
+        document = json.loads(manifest.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return False
+    return isinstance(document, dict) and document.get("complete") is False
 
 
 def _castable(have: pl.DataType, want: pl.DataType) -> bool:

@@ -110,6 +110,7 @@ def score(
         SealError: one of its children, for whatever the user can mend.
     """
     options = options or ScoreOptions()
+    _keep_apart(texts, out)
     n_texts = count_texts(texts)
     loaded = load_models(models, options.device, options.backend, options.max_tokens, options.threads)
     budget = options.max_batch_tokens or MAX_BATCH_TOKENS[loaded[0].device]
@@ -127,6 +128,13 @@ def score(
         report = _report(sink)
         sink.finish(**asdict(report))
     return report
+
+
+def _keep_apart(texts: Path, out: Path) -> None:
+    """Refuse a folder to write that the texts lie in, or that lies in theirs: overwriting would take them."""
+    there, here = texts.resolve(), out.resolve()
+    if there == here or there in here.parents or here in there.parents:
+        raise UsageError(f"--out {out} and the texts {texts} lie in each other; choose a folder beside them")
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ class Verification:
 
     Attributes:
         n_files: files named by the folder's records.
-        changed: those that are missing or whose bytes differ.
+        changed: those that are missing or whose bytes differ, and parts that no record names.
     """
 
     n_files: int
@@ -22,7 +22,7 @@ class Verification:
 
 
 def verify(folder: Path) -> Verification:
-    """Compare every file that the commit log (or `seal.json`) names with its hash.
+    """Compare every file that the commit log (or `seal.json`) names with its hash, and look for parts beside.
 
     Raises:
         InputError: the folder was not written by this program, or was never finished.
@@ -37,4 +37,5 @@ def verify(folder: Path) -> Verification:
     else:
         raise InputError(f"{folder} holds neither a commit log nor {SPEC}: nothing says what it should be")
     changed = [n for n, h in hashes.items() if not (folder / n).is_file() or sha256(folder / n) != h]
-    return Verification(len(hashes), changed)
+    unnamed = sorted(p.name for p in folder.glob("*.parquet") if p.name not in hashes)
+    return Verification(len(hashes), changed + unnamed)

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from engine.errors import InputError
-from engine.schema import ORIGINAL, SCORES, TEXTS, scan
+from engine.schema import ORIGINAL, SCORES, TEXTS, readable, scan
 from stats.alignment import Ties, alignment
 
 ALL = "all"
@@ -32,11 +32,13 @@ def compare(
     """
     frames = [scan(path, SCORES, columns=("reward",)) for path in scores]
     rows = pl.concat(frames).filter(pl.col("variant") == ORIGINAL)
-    table = alignment(rows, ties=ties, level=level).with_columns(source=pl.lit(ALL))
+    with readable(*scores):
+        table = alignment(rows, ties=ties, level=level).with_columns(source=pl.lit(ALL))
     if texts is not None:
         sources = scan(texts, TEXTS, columns=("source",)).filter(pl.col("variant") == ORIGINAL)
         named = rows.join(sources.select("row_id", "preference", "source"), on=["row_id", "preference"])
-        by_source = alignment(named, by=["source"], ties=ties, level=level)
+        with readable(texts):
+            by_source = alignment(named, by=["source"], ties=ties, level=level)
         table = pl.concat([table, by_source.select(table.columns)])
     if not table.height:
         raise InputError(f"{', '.join(map(str, scores))}: no original text was scored")

@@ -1,0 +1,145 @@
+"""Hashing again what a folder's records name; identities and what differs between them."""
+
+import json
+import shutil
+
+import polars as pl
+import pytest
+
+from engine.errors import InputError
+from engine.manifest import Manifest, content_hash, differences, logged_hashes, read_manifest
+from engine.schema import FAILURES
+from engine.sink import Sink
+from engine.verify import verify
+
+ROWS = pl.DataFrame({"row_id": [0, 1, 2], "reward": [0.5, -1.0, 2.0]})
+FAILED = pl.DataFrame(
+    {"row_id": [1], "preference": ["chosen"], "variant": ["original"], "stage": ["x"], "error": ["e"], "detail": ["d"]},
+    schema=FAILURES.types,
+)  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path):
+    with Sink(tmp_path / "f", Manifest("score", {"a": 1})) as sink:
+        sink.commit(ROWS, FAILURES.empty(), last_row_id=2)
+        sink.commit(ROWS.with_columns(pl.col("row_id") + 3), FAILED, last_row_id=5)
+        sink.finish()
+    return tmp_path / "f"
+
+
+def test_an_untouched_folder(folder):
+    report = verify(folder)
+    assert (report.n_files, report.changed) == (3, [])
+
+
+def test_every_flipped_byte_is_found(folder):
+    for name in ("part-00000.parquet", "part-00001.parquet", "failures.parquet"):
+        whole = (folder / name).read_bytes()
+        for place in {0, 4, len(whole) // 3, len(whole) // 2, len(whole) - 1}:
+            data = bytearray(whole)
+            data[place] ^= 1
+            (folder / name).write_bytes(bytes(data))
+            assert verify(folder).changed == [name]
+        (folder / name).write_bytes(whole)
+    assert verify(folder).changed == []
+
+
+def test_missing_cut_and_swapped_files_are_found(folder):
+    first, second = folder / "part-00000.parquet", folder / "part-00001.parquet"
+    first.rename(folder / "aside")
+    second.rename(first)
+    (folder / "aside").rename(second)
+    assert verify(folder).changed == [first.name, second.name]
+    first.unlink()
+    second.write_bytes(second.read_bytes()[:-1])
+    assert verify(folder).changed == [first.name, second.name]
+
+
+def test_a_part_that_no_record_names_is_found(folder):
+    shutil.copy(folder / "part-00000.parquet", folder / "part-00002.parquet")
+    assert verify(folder).changed == ["part-00002.parquet"]
+
+
+def test_an_unfinished_folder_is_refused(tmp_path):
+    with Sink(tmp_path / "f", Manifest("score")) as sink:
+        sink.commit(ROWS, FAILURES.empty(), last_row_id=2)
+    with pytest.raises(InputError, match="is not finished: run the command that writes it again"):
+        verify(tmp_path / "f")
+
+
+@pytest.mark.parametrize("line", ['{"part": 0', "[]", '{"files": 3}', '{"files": {"x": {}}}', "\udcff", "3"])
+def test_a_damaged_log_is_one_clear_error(folder, line):
+    with (folder / "log.jsonl").open("ab") as log:
+        log.write(line.encode("utf-8", "surrogateescape"))
+    with pytest.raises(InputError, match=r"log\.jsonl is damaged"):
+        verify(folder)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"identity": 3}', '{"identity": {}}'])
+def test_a_damaged_manifest_is_one_clear_error(folder, text):
+    (folder / "manifest.json").write_text(text)
+    with pytest.raises(InputError, match=r"manifest\.json is not a manifest of this program"):
+        verify(folder)
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"holds neither a commit log nor seal\.json"):
+        verify(tmp_path)
+    with pytest.raises(InputError, match="holds neither a commit log"):
+        verify(tmp_path / "nowhere")
+
+
+def test_an_exported_model(exported, tmp_path):
+    folder = shutil.copytree(exported["pre"], tmp_path / "m")
+    assert verify(folder).changed == []
+    with (folder / "model.onnx").open("ab") as file:
+        file.write(b"x")
+    (folder / "config.json").unlink()
+    assert sorted(verify(folder).changed) == ["config.json", "model.onnx"]
+
+
+def test_a_manifest_holds_identity_versions_and_machine(folder):
+    document = read_manifest(folder)
+    assert document["identity"] == Manifest("score", {"a": 1}).identity
+    assert document["complete"] is True
+    assert {"python", "polars"} <= document["versions"].keys()
+    assert document["machine"]["cores"] >= 1
+
+
+def test_differences_are_named_with_both_values():
+    before = Manifest("score", {"limit": None, "part_rows": 7}, {"texts": "a" * 64}, {"m": {"files": {}}})
+    now = Manifest(
+        "score", {"limit": 3, "part_rows": 7}, {"texts": "b" * 64}, {"m": {"files": {}}, "n": {"x": 1}}
+    )
+    assert differences(before.identity, now.identity) == [
+        f'inputs.texts: "{"a" * 11}…{"a" * 7}" there, "{"b" * 11}…{"b" * 7}" now',
+        "models.n.x: nothing there, 1 now",
+        "options.limit: null there, 3 now",
+    ]
+    assert differences(now.identity, now.identity) == []
+
+
+def test_content_does_not_depend_on_the_place(folder, tmp_path):
+    copy = shutil.copytree(folder, tmp_path / "elsewhere")
+    assert content_hash(copy) == content_hash(folder)
+    manifest = json.loads((copy / "manifest.json").read_text()) | {"written": "another day"}
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    assert content_hash(copy) == content_hash(folder)
+
+
+def test_a_folder_without_a_log_is_its_files(tmp_path):
+    folder = tmp_path / "t"
+    folder.mkdir()
+    ROWS.write_parquet(folder / "a.parquet")
+    before = content_hash(folder)
+    ROWS.write_parquet(folder / "b.parquet")
+    assert content_hash(folder) != before
+    (folder / "manifest.json").write_text("[]")  # another program's
+    content_hash(folder)
+
+
+def test_what_the_log_names_when_finished(folder):
+    assert sorted(logged_hashes(folder / "log.jsonl")) == [
+        "failures.parquet", "part-00000.parquet", "part-00001.parquet",
+    ]  # fmt: skip

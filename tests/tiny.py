@@ -1,0 +1,105 @@
+"""Tiny reward models with random weights, made here, whose rewards differ from text to text."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+
+WORDS = ["the", "a", "of", "to", "and", "in", "is", "you", "that", "it", "he", "was", "for", "on", "are", "as", "with", "his", "they", "I", "at", "be", "this", "have", "from", "or", "one", "had", "by", "word", "but", "not", "what", "all", "were", "we", "when", "your", "can", "said", "there", "use", "an", "each", "which", "she", "do", "how", "their", "if", "will", "up", "other", "about", "out", "many", "then", "them", "these", "so", "some", "her", "would", "make", "like", "him", "into", "time", "has", "look", "two", "more", "write", "go", "see", "number", "no", "way", "could", "people", "my", "than", "first", "water", "been", "call", "who", "oil", "its", "now", "find", "long", "down", "day", "did", "get", "come", "made"]
+_WIDTHS = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+    "initializer_range": 0.3,
+}
+
+
+def wordpiece(kind: str = "bert") -> Tokenizer:
+    """A WordPiece tokenizer over letters, digits and common words; unknown signs are [UNK].
+
+    Args:
+        kind: `bert` ends segments with [SEP] and counts them 0 and 1, `roberta` writes </s></s> between them
+            and knows one segment only.
+    """
+    pad, unk, cls, sep = special(kind)
+    signs = [chr(c) for c in range(33, 127)]
+    vocab = [pad, unk, cls, sep, "[MASK]", *signs, *(f"##{s}" for s in signs), *dict.fromkeys(WORDS)]
+    vocab = list(dict.fromkeys(vocab))
+    if kind == "roberta":  # its padding is 1
+        vocab[:4] = [cls, pad, sep, unk]
+    tokenizer = Tokenizer(models.WordPiece({w: i for i, w in enumerate(vocab)}, unk_token=unk))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    ids = [(t, tokenizer.token_to_id(t)) for t in (sep, cls)]
+    if kind == "roberta":
+        tokenizer.post_processor = processors.RobertaProcessing(*ids)
+    else:
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single=f"{cls} $A {sep}", pair=f"{cls} $A {sep} $B:1 {sep}:1", special_tokens=ids
+        )
+    return tokenizer
+
+
+def special(kind: str) -> tuple[str, str, str, str]:
+    """The tokens that pad, stand for the unknown, open and separate."""
+    return ("<pad>", "<unk>", "<s>", "</s>") if kind == "roberta" else ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
+
+
+def fast_tokenizer(kind: str = "bert") -> Any:
+    """The same as transformers wraps it."""
+    pad, unk, cls, sep = special(kind)
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=wordpiece(kind),
+        pad_token=pad,
+        unk_token=unk,
+        cls_token=cls,
+        sep_token=sep,
+        mask_token="[MASK]",
+        model_max_length=10**30,
+    )
+
+
+def make_checkpoint(
+    folder: Path, model_type: str, *, seed: int = 0, kind: str = "bert", **config: Any
+) -> Path:
+    """Write a reward model of two small layers as transformers writes one.
+
+    The weights are wide and the head is scaled, so that rewards of different texts differ by about 1: with
+    the usual small initial weights all rewards are nearly alike and parity would show nothing.
+    """
+    torch.manual_seed(seed)
+    tokenizer = fast_tokenizer(kind)
+    settings = _WIDTHS | {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id} | config
+    made = transformers.AutoConfig.for_model(model_type, num_labels=1, **settings)
+    made.architectures = None
+    model = transformers.AutoModelForSequenceClassification.from_config(
+        made, attn_implementation="eager"
+    ).eval()
+    _spread(model, made)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def _spread(model: Any, config: Any, n_texts: int = 64) -> None:
+    """Scale the last linear layer so that rewards of random texts have a standard deviation of 1."""
+    ids = torch.from_numpy(np.random.default_rng(0).integers(5, config.vocab_size, (n_texts, 24)))
+    with torch.inference_mode():
+        rewards = model(input_ids=ids).logits[:, 0]
+    head = [m for m in model.modules() if isinstance(m, torch.nn.Linear) and m.out_features == 1][-1]
+    with torch.no_grad():
+        for parameter in head.parameters():
+            parameter /= rewards.std()
+
+
+def edit_config(folder: Path, name: str = "config.json", **changes: Any) -> None:
+    """Change settings of a checkpoint's JSON file; None removes one."""
+    path = folder / name
+    values = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps({k: v for k, v in values.items() if v is not None}))
