@@ -15,7 +15,7 @@ from examples.toyworld.grammar import Templates
 from examples.toyworld.tokenizer import PAD_ID, split_transcript
 from examples.toyworld.world import SPOILER, WEIGHTED, Floats, Utility
 
-_BATCH = 64
+_MAX_BATCH_TOKENS = 6000
 
 
 @dataclass(frozen=True)
@@ -82,12 +82,13 @@ def measure(
 def score(model: Any, tokenizer: Tokenizer, texts: Sequence[str]) -> Floats:
     """Rewards of transcripts, shape (len(texts),), whatever their order or length."""
     encoded = [e.ids for e in tokenizer.encode_batch([split_transcript(text) for text in texts])]
-    order = sorted(range(len(encoded)), key=lambda i: len(encoded[i]))
+    order = sorted(range(len(encoded)), key=lambda i: -len(encoded[i]))
     rewards = np.empty(len(encoded))
     model.eval()
     with torch.no_grad():
-        for start in range(0, len(order), _BATCH):
-            rows = order[start : start + _BATCH]
+        while order:
+            n_rows = max(1, _MAX_BATCH_TOKENS // len(encoded[order[0]]))
+            rows, order = order[:n_rows], order[n_rows:]
             ids, mask = pad([encoded[i] for i in rows])
             rewards[rows] = model(input_ids=ids, attention_mask=mask).logits[:, 0].double().numpy()
     return rewards

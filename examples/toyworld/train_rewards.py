@@ -13,7 +13,7 @@ import json
 import platform
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ class Recipe:
         peak, floor: learning rate for the first 60% of the steps, and for the rest.
         batch_pairs: pairs a step.
         warm_up: steps over which the rate rises to its peak.
+        tail: last share of the steps, over which the rate runs out linearly; it settles the weights.
     """
 
     utility: Utility
@@ -54,15 +55,16 @@ class Recipe:
     floor: float = 1e-3
     batch_pairs: int = 16
     warm_up: int = 100
+    tail: float = 0.1
 
     def rate(self, step: int) -> float:
-        """The learning rate at a step; the last tenth runs out linearly, which settles the weights."""
+        """The learning rate at a step."""
         rate = self.peak if step < 0.6 * self.steps else self.floor
-        left = (self.steps - step) / (0.1 * self.steps)
+        left = (self.steps - step) / (self.tail * self.steps)
         return rate * min(1.0, (step + 1) / self.warm_up, left)
 
 
-RECIPES = (Recipe("pre", seed=11, steps=4000), Recipe("post", seed=12, steps=3000))
+RECIPES = (Recipe("pre", seed=11, steps=4000), Recipe("post", seed=12, steps=5000, tail=0.4))
 
 
 def config(n_tokens: int) -> DebertaV2Config:
@@ -173,7 +175,7 @@ def main() -> None:
     tokenizer = train_tokenizer(seed=10, n_pairs=8000)
     model = DebertaV2ForSequenceClassification(config(tokenizer.get_vocab_size()))
     for recipe in RECIPES:
-        planned = Recipe(recipe.utility, recipe.seed, max(1, round(recipe.steps * args.share)))
+        planned = replace(recipe, steps=max(1, round(recipe.steps * args.share)))
         started = time.monotonic()
         train(model, tokenizer, planned)
         save(model, tokenizer, planned, args.out / recipe.utility, time.monotonic() - started)
