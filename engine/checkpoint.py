@@ -13,7 +13,9 @@ from engine.manifest import sha256
 
 _PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _RELATIVE_ONLY = ("deberta", "deberta-v2")
-_OFFSET_POSITIONS = ("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "longformer", "mpnet", "ibert")
+_OFFSET_POSITIONS = (
+    "roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "data2vec-text", "longformer", "mpnet", "ibert",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,9 @@ class Checkpoint:
         if self.architecture in _RELATIVE_ONLY and not self.config.get("position_biased_input", True):
             return None
         positions = self.config.get("max_position_embeddings", 512)
-        if self.architecture in _OFFSET_POSITIONS:
-            positions -= (self.config.get("pad_token_id") or 1) + 1
+        if self.architecture in _OFFSET_POSITIONS:  # positions are counted from above the padding's id
+            pad_token_id = self.config.get("pad_token_id")
+            positions -= (1 if pad_token_id is None else pad_token_id) + 1
         return int(positions)
 
     @property
@@ -91,8 +94,7 @@ class Checkpoint:
 
     def _check_head(self) -> None:
         names = self.config.get("architectures") or []
-        n_labels = len(self.config.get("id2label") or [0, 0])
-        n_labels = int(self.config.get("num_labels", n_labels))
+        n_labels = self.config.get("num_labels", len(self.config.get("id2label") or [0, 0]))
         if names and not any(n.endswith("ForSequenceClassification") for n in names):
             raise InputError(
                 f"{self.folder} is a {', '.join(names)}, not a sequence classifier; a reward model has a "

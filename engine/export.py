@@ -24,7 +24,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from engine.backends import onnx as onnx_backend
-from engine.backends.base import RewardBackend
+from engine.backends.base import Batch, RewardBackend
 from engine.backends.torch import TorchBackend, convert_pickles, load_model, load_tokenizer
 from engine.checkpoint import Checkpoint
 from engine.encoding import EncodedTexts, PairEncoder
@@ -43,6 +43,7 @@ from engine.spec import (
 )
 
 PARITY_LENGTHS = (5, 16, 64, 128, 256, 400, 512, 700, 1100)
+_LONGEST_CHECKED = 2048  # attention takes memory by the square, and torch's takes it layer by layer
 _OPSET = 17
 
 
@@ -92,6 +93,11 @@ class Parity:
     max_rel_diff: float
     flipped_pairs: float
     tolerance: float
+
+    @property
+    def worst(self) -> str:
+        """The case of the largest difference (or of one that is no number)."""
+        return str(max(self.cases, key=lambda c: np.nan_to_num(c["diff"], nan=np.inf))["case"])
 
     @property
     def passed(self) -> bool:
@@ -145,8 +151,9 @@ def export(model: Path, out: Path, options: ExportOptions, *, overwrite: bool = 
         )
         if not parity.passed:
             raise InputError(
-                f"the exported graph of {model} does not give torch's rewards: largest difference "
-                f"{parity.max_abs_diff:.3g}, allowed {parity.tolerance:g}; nothing was written"
+                f"the exported graph of {model} ({checkpoint.architecture}) does not give torch's rewards: "
+                f"largest difference {parity.max_abs_diff:.3g} ({parity.worst}), allowed {parity.tolerance:g}; "
+                "nothing was written"
             )
         spec = ModelSpec(
             architecture=checkpoint.architecture,
@@ -174,12 +181,21 @@ def _standing(model: Path, out: Path, options: ExportOptions, graph: Graph) -> E
     )
     if not (out / SPEC).is_file() or options.convert:
         raise refusal
-    spec = load_spec(out)
-    asked = (graph, options.precision, options.pair_template, Checkpoint.open(model).weights_sha256())
+    spec, checkpoint = load_spec(out), Checkpoint.open(model)
+    asked = (graph, options.precision, options.pair_template, checkpoint.weights_sha256())
     stands = (spec.graph, spec.precision, spec.pair_template, spec.weights_sha256)
-    if asked != stands or verify_files(out, spec):
+    if asked != stands or verify_files(out, spec) or not _same_texts(checkpoint, out):
         raise refusal
     return ExportReport(out, spec, Parity(**spec.parity), ["exported before; nothing to do"])
+
+
+def _same_texts(checkpoint: Checkpoint, out: Path) -> bool:
+    """Whether the checkpoint's tokenizer and configuration are still those that were exported."""
+    tokenizer_json, _ = load_tokenizer(checkpoint)
+    return (
+        tokenizer_json == (out / TOKENIZER).read_text(encoding="utf-8")
+        and checkpoint.config == Checkpoint.open(out, weights=False).config
+    )
 
 
 def _choose_graph(asked: Graph | None) -> tuple[Graph, list[str]]:
@@ -225,10 +241,17 @@ def _export_reference(checkpoint: Checkpoint, target: Path) -> None:
             make_config = TasksManager.get_exporter_config_constructor(
                 "onnx", model, task="text-classification", library_name="transformers"
             )
-        except (KeyError, ValueError) as error:
-            raise InputError(f"optimum exports no '{checkpoint.architecture}' classifier: {error}") from None
+        except (KeyError, ValueError):
+            raise InputError(f"optimum exports no '{checkpoint.architecture}' sequence classifier") from None
         config = make_config(model.config)
-        optimum_export(model, config, target, opset=max(_OPSET, config.DEFAULT_ONNX_OPSET))
+        if strange := config.inputs.keys() - Batch.__dataclass_fields__.keys():
+            raise InputError(
+                f"'{checkpoint.architecture}' cannot be exported: its graph wants {', '.join(sorted(strange))}"
+            )
+        try:
+            optimum_export(model, config, target, opset=max(_OPSET, config.DEFAULT_ONNX_OPSET))
+        except Exception as error:  # noqa: BLE001 - tracing runs the whole of a model's own code
+            raise InputError(f"optimum cannot export '{checkpoint.architecture}': {error}") from None
 
 
 @contextmanager
@@ -250,24 +273,29 @@ def measure_parity(
 ) -> Parity:
     """Hold a graph's rewards against torch's on texts of random vocabulary, alone and in one padded batch.
 
+    Torch always has a text alone: a model whose reward changes with the padding beside it must not pass.
+
     Args:
         reference: torch.
         graph: what was exported.
         tokenizer_json: content of the `tokenizer.json`.
         template: how prompt and response reach the tokenizer.
-        max_tokens: the model's limit; longer cases are left out, and one of exactly that length is added.
+        max_tokens: the model's limit; longer cases are left out, and one of exactly that length is added (up to
+            2,048 tokens).
         pad_token_id: what pads.
         tolerance: see `ExportOptions.tolerance`.
     """
-    limit = max_tokens or max(PARITY_LENGTHS)
+    limit = min(max_tokens or max(PARITY_LENGTHS), _LONGEST_CHECKED)
     lengths = sorted({n for n in PARITY_LENGTHS if n < limit} | {limit})
     texts = EncodedTexts.joined([_random_text(tokenizer_json, template, n) for n in lengths])
     cases = {f"{n} tokens": np.array([i]) for i, n in enumerate(lengths)}
     cases["padded batch"] = np.flatnonzero(texts.lengths <= 512)
+    alone = [reference.rewards(texts.batch(np.array([i]), pad_token_id)) for i in range(len(lengths))]
+    rewards = np.concatenate(alone).astype(np.float64)
     measured, expected, found = [], [], []
     for name, rows in cases.items():
         batch = texts.batch(rows, pad_token_id)
-        want, got = (backend.rewards(batch).astype(np.float64) for backend in (reference, graph))
+        want, got = rewards[rows], graph.rewards(batch).astype(np.float64)
         expected.append(want)
         found.append(got)
         measured.append(

@@ -119,7 +119,8 @@ def score(
             aside = out / ".sorted.tmp"
             limit = None if options.limit is None else options.limit - int(sink.total("n_pairs"))
             todo = windows(in_order(texts, aside), options.part_rows, after=sink.last_row_id, limit=limit)
-            meter = Meter(listen, "score", n_texts, int(sink.total("n_texts")), len(loaded))
+            n_total = n_texts if limit is None else None
+            meter = Meter(listen, "score", n_total, int(sink.total("n_texts")), len(loaded))
             with Runner(loaded, meter) as runner, Behind() as writer:
                 for window in ahead(prepare(rows, loaded, budget) for rows in todo):
                     outcomes = runner.run(window)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from engine.errors import InputError
 from engine.manifest import sha256
@@ -58,6 +58,23 @@ class ModelSpec:
         able = self.max_tokens or max(asked or 0, UNBOUNDED_DEFAULT)
         return min(asked or able, able)
 
+    def check(self) -> None:
+        """Refuse values that scoring could not use.
+
+        Raises:
+            ValueError: one of them, with its name.
+        """
+        allowed = {"pair_template": get_args(PairTemplate), "precision": get_args(Precision)}
+        for name, values in allowed.items():
+            if getattr(self, name) not in values:
+                raise ValueError(f"{name} is {getattr(self, name)!r}")
+        if self.max_tokens is not None and not (isinstance(self.max_tokens, int) and self.max_tokens > 0):
+            raise ValueError(f"max_tokens is {self.max_tokens!r}")
+        if not (isinstance(self.pad_token_id, int) and self.pad_token_id >= 0):
+            raise ValueError(f"pad_token_id is {self.pad_token_id!r}")
+        if not (isinstance(self.files, Mapping) and {MODEL, TOKENIZER} <= self.files.keys()):
+            raise ValueError(f"files does not name {MODEL} and {TOKENIZER}")
+
     def save(self, folder: Path) -> None:
         """Write it with the hashes of all that lies in the folder."""
         files = {p.name: sha256(p) for p in sorted(folder.iterdir()) if p.is_file() and p.name != SPEC}
@@ -68,7 +85,7 @@ def load_spec(folder: Path) -> ModelSpec:
     """Read the specification of an exported folder.
 
     Raises:
-        InputError: the path is no folder, or holds no export.
+        InputError: the path is no folder, or holds no export that this program could have written.
     """
     if not folder.is_dir():
         raise InputError(
@@ -80,9 +97,11 @@ def load_spec(folder: Path) -> ModelSpec:
         raise InputError(f"{folder} holds no {SPEC}; export it first: seal export {folder} --out ONNX_FOLDER")
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        return ModelSpec(**{f.name: values[f.name] for f in fields(ModelSpec)})
+        spec = ModelSpec(**{f.name: values[f.name] for f in fields(ModelSpec)})
+        spec.check()
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is not what seal export writes ({error}); export again") from None
+    return spec
 
 
 def verify_files(folder: Path, spec: ModelSpec) -> list[str]:

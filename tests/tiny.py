@@ -9,7 +9,106 @@ import torch
 import transformers
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
-WORDS = ["the", "a", "of", "to", "and", "in", "is", "you", "that", "it", "he", "was", "for", "on", "are", "as", "with", "his", "they", "I", "at", "be", "this", "have", "from", "or", "one", "had", "by", "word", "but", "not", "what", "all", "were", "we", "when", "your", "can", "said", "there", "use", "an", "each", "which", "she", "do", "how", "their", "if", "will", "up", "other", "about", "out", "many", "then", "them", "these", "so", "some", "her", "would", "make", "like", "him", "into", "time", "has", "look", "two", "more", "write", "go", "see", "number", "no", "way", "could", "people", "my", "than", "first", "water", "been", "call", "who", "oil", "its", "now", "find", "long", "down", "day", "did", "get", "come", "made"]
+WORDS = [
+    "the",
+    "a",
+    "of",
+    "to",
+    "and",
+    "in",
+    "is",
+    "you",
+    "that",
+    "it",
+    "he",
+    "was",
+    "for",
+    "on",
+    "are",
+    "as",
+    "with",
+    "his",
+    "they",
+    "I",
+    "at",
+    "be",
+    "this",
+    "have",
+    "from",
+    "or",
+    "one",
+    "had",
+    "by",
+    "word",
+    "but",
+    "not",
+    "what",
+    "all",
+    "were",
+    "we",
+    "when",
+    "your",
+    "can",
+    "said",
+    "there",
+    "use",
+    "an",
+    "each",
+    "which",
+    "she",
+    "do",
+    "how",
+    "their",
+    "if",
+    "will",
+    "up",
+    "other",
+    "about",
+    "out",
+    "many",
+    "then",
+    "them",
+    "these",
+    "so",
+    "some",
+    "her",
+    "would",
+    "make",
+    "like",
+    "him",
+    "into",
+    "time",
+    "has",
+    "look",
+    "two",
+    "more",
+    "write",
+    "go",
+    "see",
+    "number",
+    "no",
+    "way",
+    "could",
+    "people",
+    "my",
+    "than",
+    "first",
+    "water",
+    "been",
+    "call",
+    "who",
+    "oil",
+    "its",
+    "now",
+    "find",
+    "long",
+    "down",
+    "day",
+    "did",
+    "get",
+    "come",
+    "made",
+]
 _WIDTHS = {
     "hidden_size": 32,
     "num_hidden_layers": 2,
@@ -70,7 +169,7 @@ def make_checkpoint(
 ) -> Path:
     """Write a reward model of two small layers as transformers writes one.
 
-    The weights are wide and the head is scaled, so that rewards of different texts differ by about 1: with
+    The weights are wide and the head is scaled, so that rewards of different texts differ by more than 1: with
     the usual small initial weights all rewards are nearly alike and parity would show nothing.
     """
     torch.manual_seed(seed)
@@ -88,14 +187,15 @@ def make_checkpoint(
 
 
 def _spread(model: Any, config: Any, n_texts: int = 64) -> None:
-    """Scale the last linear layer so that rewards of random texts have a standard deviation of 1."""
+    """Scale the last linear layer so that rewards of random texts have a standard deviation of 2."""
     ids = torch.from_numpy(np.random.default_rng(0).integers(5, config.vocab_size, (n_texts, 24)))
+    ids[:, 0] = 2  # texts open alike
     with torch.inference_mode():
         rewards = model(input_ids=ids).logits[:, 0]
     head = [m for m in model.modules() if isinstance(m, torch.nn.Linear) and m.out_features == 1][-1]
     with torch.no_grad():
         for parameter in head.parameters():
-            parameter /= rewards.std()
+            parameter *= 2 / rewards.std()
 
 
 def edit_config(folder: Path, name: str = "config.json", **changes: Any) -> None:

@@ -60,7 +60,7 @@ class OnnxBackend:
 
     def __init__(self, folder: Path, device: Literal["cpu", "cuda"], threads: int | None = None) -> None:
         ort = _onnxruntime("scoring an exported model")
-        self._device = device
+        self._device, self._path = device, folder / MODEL
         self.concurrency = 1 if device == "cuda" else threads or len(os.sched_getaffinity(0))
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
@@ -79,6 +79,11 @@ class OnnxBackend:
         if self.provider not in self._session.get_providers():
             raise UsageError(f"onnxruntime could not start {self.provider}: are CUDA's libraries installed?")
         self._inputs = [i.name for i in self._session.get_inputs()]
+        if strange := [name for name in self._inputs if name not in Batch.__dataclass_fields__]:
+            raise InputError(
+                f"{folder / MODEL} wants {', '.join(strange)}; a reward model may want "
+                f"{', '.join(Batch.__dataclass_fields__)}"
+            )
         self._output = self._session.get_outputs()[0].name
 
     def facts(self) -> Mapping[str, Any]:
@@ -90,10 +95,14 @@ class OnnxBackend:
             logits = (
                 self._session.run([self._output], feeds)[0] if self._device == "cpu" else self._bound(feeds)
             )
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - as above
             if any(sign in str(error) for sign in ("Failed to allocate", "bad allocation", "out of memory")):
                 raise OutOfMemoryError(str(error)) from None
-            raise
+            raise InputError(f"onnxruntime cannot run {self._path}: {error}") from None
+        if np.size(logits) != len(batch):
+            raise InputError(
+                f"{self._path} gives {np.shape(logits)} for {len(batch)} texts, not one logit each"
+            )
         return np.asarray(logits, dtype=np.float32).reshape(len(batch))
 
     def _bound(self, feeds: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float32]:
