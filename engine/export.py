@@ -152,8 +152,8 @@ def export(model: Path, out: Path, options: ExportOptions, *, overwrite: bool = 
         if not parity.passed:
             raise InputError(
                 f"the exported graph of {model} ({checkpoint.architecture}) does not give torch's rewards: "
-                f"largest difference {parity.max_abs_diff:.3g} ({parity.worst}), allowed {parity.tolerance:g}; "
-                "nothing was written"
+                f"largest difference {parity.max_abs_diff:.3g} ({parity.worst}), allowed {parity.tolerance:g}"
+                "; nothing was written"
             )
         spec = ModelSpec(
             architecture=checkpoint.architecture,
@@ -246,7 +246,7 @@ def _export_reference(checkpoint: Checkpoint, target: Path) -> None:
         config = make_config(model.config)
         if strange := config.inputs.keys() - Batch.__dataclass_fields__.keys():
             raise InputError(
-                f"'{checkpoint.architecture}' cannot be exported: its graph wants {', '.join(sorted(strange))}"
+                f"'{checkpoint.architecture}' is not supported: its graph wants {', '.join(sorted(strange))}"
             )
         try:
             optimum_export(model, config, target, opset=max(_OPSET, config.DEFAULT_ONNX_OPSET))
@@ -280,8 +280,8 @@ def measure_parity(
         graph: what was exported.
         tokenizer_json: content of the `tokenizer.json`.
         template: how prompt and response reach the tokenizer.
-        max_tokens: the model's limit; longer cases are left out, and one of exactly that length is added (up to
-            2,048 tokens).
+        max_tokens: the model's limit; longer cases are left out, and one of exactly that length is added
+            (up to 2,048 tokens).
         pad_token_id: what pads.
         tolerance: see `ExportOptions.tolerance`.
     """

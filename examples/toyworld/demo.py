@@ -7,9 +7,8 @@ import json
 import sys
 from pathlib import Path
 
-from examples.toyworld.generate import Options, write
-
 from cli.main import main as seal
+from examples.toyworld.generate import Options, write
 
 OUT = Path("demo")
 MODELS = Path("examples/toyworld/models")
