@@ -245,9 +245,8 @@ def _export_reference(checkpoint: Checkpoint, target: Path) -> None:
             raise InputError(f"optimum exports no '{checkpoint.architecture}' sequence classifier") from None
         config = make_config(model.config)
         if strange := config.inputs.keys() - Batch.__dataclass_fields__.keys():
-            raise InputError(
-                f"'{checkpoint.architecture}' is not supported: its graph wants {', '.join(sorted(strange))}"
-            )
+            names = ", ".join(sorted(strange))
+            raise InputError(f"'{checkpoint.architecture}' cannot be exported: its graph wants {names}")
         try:
             optimum_export(model, config, target, opset=max(_OPSET, config.DEFAULT_ONNX_OPSET))
         except Exception as error:  # noqa: BLE001 - tracing runs the whole of a model's own code
