@@ -36,7 +36,7 @@ def alignment(
         where no pair is left.
 
     Raises:
-        InputError: a column is missing, a key stands twice, or both variants are there without `variant` in `by`.
+        InputError: a column is missing, a key stands twice, or both variants are there and not split by.
         UsageError: `ties` or `level` is none of the allowed values.
     """
     require_choice("ties", ties, get_args(Ties))
@@ -52,7 +52,7 @@ _COUNTS = ("n_pairs", "n_ties", "n_incomplete", "n_won", "sum_margin")
 
 
 def with_alignment(counts: pl.DataFrame, *, ties: Ties = "misaligned", level: float = 0.95) -> pl.DataFrame:
-    """Turn `n_pairs`, `n_ties`, `n_won` and `sum_margin` into alignment, resistance, interval and mean margin."""
+    """Alignment, resistance, interval and mean margin from `n_pairs`, `n_ties`, `n_won`, `sum_margin`."""
     won = pl.col("n_won") + (pl.col("n_ties") * 0.5 if ties == "half" else pl.lit(0.0))
     total = pl.col("n_pairs") - (pl.col("n_ties") if ties == "drop" else pl.lit(0, pl.Int64))
     table = counts.with_columns(won=won.cast(pl.Float64), total=total.cast(pl.Float64))
@@ -113,9 +113,9 @@ def _refuse_doubtful(counts: pl.DataFrame, group: Sequence[str]) -> None:
         row = twice.row(0, named=True)
         raise InputError(
             f"scores: {twice['n_twice'].sum()} pairs have a text scored twice by one model, the first row_id "
-            f"{row['example']} of model {row['model']!r}; every (row_id, preference, variant, model) must stand once"
+            f"{row['example']} of model {row['model']!r}; a (row_id, preference, variant, model) stands once"
         )
     if counts.select(pl.struct(*group).is_duplicated().any()).item():
         raise InputError(
-            "scores: original and rewritten texts stand together; keep one variant, or split with by=['variant']"
+            "scores: original and rewritten texts stand together; keep one, or split with by=['variant']"
         )
