@@ -61,8 +61,8 @@ def compare_labelers(
         variant: which texts.
 
     Returns:
-        `SCHEMA`: one row per two labelers and feature, and with three labelers or more a row `all`, `all` with
-        Krippendorff's alpha over all of them. Prevalence is the share of true, or the mean of
+        `SCHEMA`: one row per two labelers and feature, and with three labelers or more a row `all`, `all`
+        with Krippendorff's alpha over all of them. Prevalence is the share of true, or the mean of
         positive/neutral/negative as 1/0/-1; null for other categories. Alpha is nominal. A measure that is
         not defined (no variation to agree on) is null.
 
@@ -226,7 +226,7 @@ def _row(
 
 
 def pairwise(joint: Floats) -> tuple[Floats, Floats, Floats]:
-    """Observed agreement, Cohen's kappa and Gwet's AC1 of contingency tables (..., k, k); NaN where undefined."""
+    """Agreement, Cohen's kappa and Gwet's AC1 of contingency tables (..., k, k); NaN where undefined."""
     n, k = joint.sum(axis=(-2, -1)), joint.shape[-1]
     with np.errstate(invalid="ignore", divide="ignore"):
         agree = np.trace(joint, axis1=-2, axis2=-1) / n

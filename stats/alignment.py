@@ -4,13 +4,14 @@ Pair i has margin m_i = r(chosen) - r(rejected); alignment a+ is the share of pa
 a- = 1 - a+ (SEAL, section 2.2).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, get_args
 
 import polars as pl
 
 from engine.errors import InputError
 from engine.schema import CHOSEN, REJECTED, SCORES, check
+from stats.design import PAIRS_PER_BLOCK, collect_all, row_blocks
 from stats.inference import require_choice, require_level, wilson
 
 Ties = Literal["misaligned", "half", "drop"]
@@ -41,8 +42,14 @@ def alignment(
     """
     require_choice("ties", ties, get_args(Ties))
     require_level(level)
-    pairs = _margins(_typed(scores, by), (*by, "model", "variant"))
-    counts = _counts(pairs, list(dict.fromkeys((*by, "model", "variant")))).collect(engine="streaming")
+    frame, group = _typed(scores, by), list(dict.fromkeys((*by, "model", "variant")))
+    blocks = []
+    for low, high in row_blocks([frame], PAIRS_PER_BLOCK):
+        pairs = _margins(frame.filter(pl.col("row_id").is_between(low, high)), group)
+        blocks += collect_all([_counts(pairs, group)])
+    if not blocks:
+        raise InputError("scores: no rows; there is nothing to compare")
+    counts = pl.concat(blocks).group_by(group).agg(pl.exclude("example").sum(), pl.col("example").min())
     _refuse_doubtful(counts, [*by, "model"])
     table = counts.select(*by, "model", *_COUNTS).sort(*by, "model")
     return with_alignment(table, ties=ties, level=level)
@@ -119,3 +126,58 @@ def _refuse_doubtful(counts: pl.DataFrame, group: Sequence[str]) -> None:
         raise InputError(
             "scores: original and rewritten texts stand together; keep one, or split with by=['variant']"
         )
+
+
+class Rulers:
+    """What a model is held against: rules that read no content, such as "the longer text is better".
+
+    Args:
+        lengths: whether blocks carry `length_chosen` and `length_rejected`.
+        features: ruler name -> base name of a numeric feature whose larger value wins.
+    """
+
+    def __init__(self, *, lengths: bool, features: Mapping[str, str]) -> None:
+        length = pl.col("length_chosen") - pl.col("length_rejected")
+        self._margins: dict[str, pl.Expr] = {"longer": length, "shorter": -length} if lengths else {}
+        for name, base in features.items():
+            self._margins[f"more {name}"] = pl.col(f"{base}_chosen") - pl.col(f"{base}_rejected")
+        self._blocks: list[pl.DataFrame] = []
+
+    def add(self, block: pl.DataFrame) -> None:
+        """Add a block of `Pairs`."""
+        for name, expression in self._margins.items():
+            margin = expression.cast(pl.Float64)
+            self._blocks.append(
+                block.select(
+                    pl.lit(f"{RULER}{name}").alias("model"),
+                    n_pairs=margin.count().cast(pl.Int64),
+                    n_ties=(margin == 0).sum().cast(pl.Int64),
+                    n_incomplete=margin.null_count().cast(pl.Int64),
+                    n_won=(margin > 0).sum().cast(pl.Int64),
+                    sum_margin=margin.sum(),
+                )
+            )
+
+    def table(self, *, ties: Ties = "misaligned", level: float = 0.95) -> pl.DataFrame | None:
+        """Rows as `alignment` gives them (margins in characters or the feature's units), or None."""
+        if not self._blocks:
+            return None
+        counts = pl.concat(self._blocks).group_by("model", maintain_order=True).agg(pl.all().sum())
+        return with_alignment(counts, ties=ties, level=level)
+
+
+RULER = "ruler: "
+
+
+def ruler_notes(table: pl.DataFrame) -> list[str]:
+    """A warning for every model that agrees with the humans no more than a content-blind ruler does."""
+    known = table.filter(pl.col("alignment").is_not_null())
+    rulers = known.filter(pl.col("model").str.starts_with(RULER)).sort("alignment", descending=True)
+    if not rulers.height:
+        return []
+    best, share = rulers.select("model", "alignment").row(0)
+    models = known.filter(~pl.col("model").str.starts_with(RULER), pl.col("alignment") <= share)
+    return [
+        f"alignment: {name} agrees with the humans in {a:.1%} of pairs, no more than {best!r} ({share:.1%})"
+        for name, a in models.select("model", "alignment").iter_rows()
+    ]

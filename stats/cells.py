@@ -122,10 +122,16 @@ class Cells:
             kind: {name[2:]: frame[name].to_numpy() for name in frame.columns if name.startswith(f"{kind}_")}
             for kind in "nsq"
         }
-        ids = frame[cluster].rank("dense").cast(pl.Int64).to_numpy() - 1 if cluster else None
         dense = frame.select(pl.col(*covariates).cast(pl.Float64)).to_numpy() if covariates else None
         empty = np.empty((frame.height, 0))
-        return cls(codes, empty if dense is None else dense, part["n"], part["s"], part["q"], ids)
+        return cls(
+            codes,
+            empty if dense is None else dense,
+            part["n"],
+            part["s"],
+            part["q"],
+            cluster_ids(frame, cluster),
+        )
 
     @property
     def n_columns(self) -> int:
@@ -147,6 +153,13 @@ class Cells:
             ones = np.ones((part.stop - part.start, int(intercept)))
             codes = self.codes[part][:, coded].astype(np.float64)
             yield part, np.concatenate([ones, codes, self.dense[part][:, dense]], axis=1)
+
+
+def cluster_ids(frame: pl.DataFrame, cluster: str | None) -> NDArray[np.int64] | None:
+    """Clusters numbered from 0 in sorted order, or None without a cluster column."""
+    if cluster is None:
+        return None
+    return frame[cluster].rank("dense").cast(pl.Int64).to_numpy() - 1
 
 
 class Tally:

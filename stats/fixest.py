@@ -5,6 +5,7 @@ frame is one row a text (or a text and labeler), all of it in memory; pyfixest n
 pairs and 17 features.
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -48,8 +49,8 @@ def fit(
     Args:
         frame: one row a text; numeric `outcome` and `regressors`, no nulls.
         outcome, regressors, fixed_effects, cluster: columns of it.
-        small_sample: pyfixest's default factors G/(G-1) (N-1)/(N-k); without, the plain sandwich, which with one
-            pair effect and pairs as clusters is HC0 of the differences.
+        small_sample: pyfixest's default factors G/(G-1) (N-1)/(N-k); without, the plain sandwich, which with
+            one pair effect and pairs as clusters is HC0 of the differences.
 
     Raises:
         InputError: pyfixest cannot estimate this design, in its words.
@@ -63,18 +64,23 @@ def fit(
         _number(cluster).alias("g"),
     )
     try:
-        model = pyfixest.feols(
-            f"y ~ {' + '.join(names.values())} | {' + '.join(effects.values())}",
-            data=narrow.to_pandas(),
-            vcov={"CRV1": "g"},
-            ssc=pyfixest.ssc(k_adj=small_sample, G_adj=small_sample),
-            fixef_rm="singleton",
-            copy_data=False,
-            store_data=False,
-            lean=True,
-        )
+        with warnings.catch_warnings():
+            # pyfixest 0.60 calls pandas as version 4 will not allow; what it drops as collinear is reported
+            warnings.filterwarnings("ignore", "The inplace keyword", DeprecationWarning)
+            warnings.filterwarnings("ignore", "(?s).*multicollinear", UserWarning)
+            model = pyfixest.feols(
+                f"y ~ {' + '.join(names.values())} | {' + '.join(effects.values())}",
+                data=narrow.to_pandas(),
+                vcov={"CRV1": "g"},
+                ssc=pyfixest.ssc(k_adj=small_sample, G_adj=small_sample),
+                fixef_rm="singleton",
+                copy_data=False,
+                store_data=False,
+                lean=True,
+            )
     except (ValueError, np.linalg.LinAlgError, ZeroDivisionError) as error:
-        raise InputError(f"pyfixest cannot estimate {outcome} within {', '.join(fixed_effects)}: {error}") from None
+        effect = ", ".join(fixed_effects)
+        raise InputError(f"pyfixest cannot estimate {outcome} within {effect}: {error}") from None
     back = {x: r for r, x in names.items()}
     coefficients = {back[x]: float(v) for x, v in model.coef().items()}
     errors = {back[x]: float(v) for x, v in model.se().items()}

@@ -6,7 +6,7 @@ is its HC0 (no small-sample factor: pyfixest's `ssc(k_adj=False, G_adj=False)`),
 intervals. Pairs are grouped by d, so one pass over the data is all it takes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -181,7 +181,7 @@ def estimate_imprint(
         found, said = _rows(design, outcome, level)
         rows += [{"model": model} | row for row in found]
         notes += [f"imprint of {model}: {text}" for text in said]
-    _standardise(rows, design, inputs)
+    standardise(rows, design.spread.sd, inputs)
     table = adjust_families(pl.DataFrame(rows, schema=SCHEMA), ["model"], method, outside=(CHOSEN_TERM,))
     tests = () if chosen_side else tuple(_linearity(gathered, design, names))
     return Imprint(table, chosen, tests, tuple(dict.fromkeys(notes)))
@@ -233,20 +233,22 @@ def _rows(design: _Design, outcome: str, level: float) -> tuple[list[dict[str, o
     return rows, notes
 
 
-def _standardise(rows: list[dict[str, object]], design: _Design, inputs: Inputs) -> None:
-    """Set `estimate_std`: in SDs of the model's rewards, for a covariate a SD of it."""
+def standardise(rows: list[dict[str, object]], sd: Callable[[str], float], inputs: Inputs) -> None:
+    """Set `estimate_std`: in SDs of the model's rewards, for a covariate a SD of it.
+
+    Args:
+        rows: pre's, post's, then their difference's.
+        sd: standard deviation of `pre`, `post`, and the covariates by their base names.
+        inputs: for the names.
+    """
     assert inputs.features is not None
     numeric = {r.term: x for r, x in zip(inputs.features.numeric, inputs.covariates, strict=True)}
     found: dict[tuple[str, str], float] = {}
     for row in rows:
         model, term = str(row["model"]), str(row["term"])
-        unit = design.spread.sd(numeric[term]) if term in numeric else 1.0
+        unit = sd(numeric[term]) if term in numeric else 1.0
         if model in (inputs.pre, inputs.post):
-            value = (
-                float(str(row["estimate"]))
-                * unit
-                / design.spread.sd("pre" if model == inputs.pre else "post")
-            )
+            value = float(str(row["estimate"])) * unit / sd("pre" if model == inputs.pre else "post")
             found[model, term] = value
         else:
             value = found[inputs.post, term] - found[inputs.pre, term]

@@ -38,6 +38,11 @@ class Resistance:
     tests: tuple[dict[str, object], ...] = ()
     notes: tuple[str, ...] = ()
 
+    @classmethod
+    def nothing(cls) -> "Resistance":
+        """The result where no pair could enter."""
+        return cls(pl.DataFrame(schema=SCHEMA), ())
+
 
 def outcomes(ties: Ties) -> dict[str, pl.Expr]:
     """Misalignment of the two models as expressions over a block of pairs."""

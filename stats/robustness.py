@@ -12,10 +12,12 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
+from engine.errors import InputError
+from engine.schema import SIMILARITIES, check
 from stats import vif
 from stats.alignment import Ties
-from stats.cells import Cells, unpack
-from stats.design import SIDES, Inputs, Joined, Pairs
+from stats.cells import Cells, cluster_ids, unpack
+from stats.design import SIDES, Inputs, Joined, Pairs, collect_all
 from stats.features import Regressor
 from stats.imprint import INFERENCE
 from stats.inference import Adjust, adjust_families, mcnemar_exact
@@ -81,6 +83,8 @@ def alignment_robustness(
     adjust: Adjust = "holm",
     level: float = 0.95,
     max_vif: float = vif.THRESHOLD,
+    cluster: str | None = None,
+    similarities: pl.LazyFrame | None = None,
 ) -> Robustness:
     """Estimate Eq. 4 for both models.
 
@@ -91,15 +95,17 @@ def alignment_robustness(
         adjust: for multiplicity over the flips of one model.
         level: of the intervals.
         max_vif: flips above it are dropped.
+        cluster: a column carried with the original's pairs to cluster by.
+        similarities: SIMILARITIES of one embedder; their mean and SD stand beside the flips.
     """
     pairs = (Pairs(original), Pairs(rewritten))
-    frame = _matched(pairs, original, ties)
+    frame = _matched(pairs, original, ties, cluster)
     features = _coded(original)
     eligible = frame.filter(pl.all_horizontal([pl.lit(True), *_same_targets(original)]))
     flips = _flips(eligible, len(features) + len(_curves(original)), len(original.words))[:, : len(features)]
     others = [i for i, r in enumerate(features) if r.feature not in {t.feature for t in _targets(original)}]
-    cells, design = _cells(eligible, flips, features, others)
-    counts = _flip_counts(eligible, cells, design)
+    cells, design = _cells(eligible, flips, features, others, cluster)
+    counts = _flip_counts(cells, design, _cosines(eligible, similarities))
     notes = [
         f"robustness: {frame.height} pairs were rewritten, scored and labeled; a target label changed in "
         f"{frame.height - eligible.height} of them, which are left out"
@@ -144,19 +150,17 @@ def _targets(inputs: Inputs) -> tuple[Regressor, ...]:
     return inputs.features.targets
 
 
-def _matched(pairs: Sequence[Pairs], inputs: Inputs, ties: Ties) -> pl.DataFrame:
-    """Rewritten pairs beside their originals, `_hat` for the rewriting, with delta and delta_hat of both models."""
+def _matched(pairs: Sequence[Pairs], inputs: Inputs, ties: Ties, cluster: str | None) -> pl.DataFrame:
+    """Rewritten pairs beside their originals, `_hat` for the rewriting, with both models' deltas."""
     words = [f"{b}_{s}" for b in (*inputs.words, *inputs.targets) for s in SIDES]
     margins = {f"margin_{m}": margin(m) for m, _ in _models(inputs)}
     hat = [b.filter("regressed").select("row_id", *words, **margins) for b in pairs[1]]
     empty = pl.DataFrame(schema={"row_id": pl.Int64} | dict.fromkeys([*words, *margins], pl.Float64))
     rewritten = pl.concat(hat) if hat else empty
     ids = rewritten.select("row_id")
-    own = [
-        b.filter("regressed").join(ids, on="row_id", how="semi").select("row_id", *words, **margins)
-        for b in pairs[0]
-    ]
-    before = pl.concat(own) if own else empty
+    carried = [cluster] if cluster else []
+    own = [b.filter("regressed").join(ids, on="row_id", how="semi") for b in pairs[0]]
+    before = pl.concat(own).select("row_id", *carried, *words, **margins) if own else empty
     frame = before.join(rewritten, on="row_id", suffix="_hat").sort("row_id")
     for model, _ in _models(inputs):
         a, b = pl.col(f"margin_{model}"), pl.col(f"margin_{model}_hat")
@@ -185,7 +189,11 @@ def _flips(
 
 
 def _cells(
-    frame: pl.DataFrame, flips: np.ndarray, features: Sequence[Regressor], others: Sequence[int]
+    frame: pl.DataFrame,
+    flips: np.ndarray,
+    features: Sequence[Regressor],
+    others: Sequence[int],
+    cluster: str | None,
 ) -> tuple[Cells, list[Flip]]:
     """A 0/1 column for each flip that could occur, one cell a pair, and the outcomes of both models."""
     design, columns = [], []
@@ -206,10 +214,29 @@ def _cells(
     y = frame.select(**{k: v.cast(pl.Float64) for k, v in found.items()})
     counts = {k: y[k].is_not_null().cast(pl.Float64).to_numpy() for k in found}
     sums = {k: y[k].fill_null(0.0).to_numpy() for k in found}
-    return Cells(codes, np.empty((frame.height, 0)), counts, sums, sums), design
+    return Cells(codes, np.empty((frame.height, 0)), counts, sums, sums, cluster_ids(frame, cluster)), design
 
 
-def _flip_counts(frame: pl.DataFrame, cells: Cells, design: Sequence[Flip]) -> pl.DataFrame:
+def _cosines(frame: pl.DataFrame, similarities: pl.LazyFrame | None) -> pl.Series | None:
+    """Mean cosine of each pair's two texts, aligned with the frame; null where one is missing."""
+    if similarities is None:
+        return None
+    checked = check(similarities, SIMILARITIES, origin="similarities")
+    (found,) = collect_all([checked.join(frame.lazy().select("row_id"), on="row_id", how="semi")])
+    if found["embedder"].n_unique() > 1:
+        raise InputError(
+            f"similarities of several embedders: {', '.join(sorted(found['embedder'].unique()))}; give one"
+        )
+    if found.select("row_id", "preference").is_duplicated().any():
+        raise InputError(
+            "similarities: a text stands there twice; every (row_id, preference) must stand once"
+        )
+    cosine = pl.col("cosine").cast(pl.Float64)
+    means = found.group_by("row_id").agg(cosine=pl.when(cosine.count() == 2).then(cosine.mean()))
+    return frame.join(means, on="row_id", how="left", maintain_order="left")["cosine"]
+
+
+def _flip_counts(cells: Cells, design: Sequence[Flip], cosines: pl.Series | None) -> pl.DataFrame:
     rows = []
     for j, flip in enumerate(design):
         here = cells.codes[:, j] == 1
@@ -218,8 +245,14 @@ def _flip_counts(frame: pl.DataFrame, cells: Cells, design: Sequence[Flip]) -> p
         for outcome in ("became_misaligned", "became_aligned"):
             for model in ("pre", "post"):
                 row[f"n_{outcome}_{model}"] = int(cells.sums[f"{outcome}/{model}"][here].sum())
+        if cosines is not None:
+            part = cosines.filter(pl.Series(here))
+            row |= {"cosine_mean": part.mean(), "cosine_sd": part.std()}
         rows.append(row)
-    return pl.DataFrame(rows)
+    kinds = {"term": pl.String, "preference": pl.String, "flip": pl.String}
+    floats = {"cosine_mean": pl.Float64, "cosine_sd": pl.Float64}
+    names = list(rows[0]) if rows else ["term", "preference", "flip", "n_pairs"]
+    return pl.DataFrame(rows, schema={n: kinds.get(n) or floats.get(n, pl.Int64) for n in names})
 
 
 def _estimate(
@@ -257,9 +290,8 @@ def _estimate(
 
 def _directions(frame: pl.DataFrame, model: str, name: str) -> dict[str, object]:
     before, after = pl.col(f"aligned_{model}"), pl.col(f"aligned_{model}_hat")
-    lost, gained, n = frame.select(
-        (before & ~after).sum(), (~before & after).sum(), after.count().alias("n")
-    ).row(0)
+    counts = frame.select(lost=(before & ~after).sum(), gained=(~before & after).sum(), n=after.count())
+    lost, gained, n = counts.row(0)
     statistic, p_value = mcnemar_exact(int(lost), int(gained))
     group = f"{name}: original against rewritten, {lost} became misaligned, {gained} aligned"
     return {

@@ -29,6 +29,11 @@ class Shift:
     verdicts: tuple[tuple[Column, vif.Verdict], ...]
     notes: tuple[str, ...] = ()
 
+    @classmethod
+    def nothing(cls) -> "Shift":
+        """The result where no pair could enter."""
+        return cls(pl.DataFrame(schema=SCHEMA), ())
+
 
 def outcomes(kind: Theta = "signed") -> dict[str, pl.Expr]:
     """The three outcomes as expressions over a block of pairs."""
