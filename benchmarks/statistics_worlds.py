@@ -52,7 +52,7 @@ def world(
     variant: str = "original",
     n_sources: int = 3,
 ) -> World:
-    """Draw a world of n pairs; with `heteroskedastic` the noise grows with the features, so robust errors matter."""
+    """Draw a world of n pairs; with `heteroskedastic` the noise grows with the features."""
     rng = np.random.default_rng(seed)
     prevalence = np.array(list(BOOLEANS.values()))
     booleans = rng.random((n, 2, len(prevalence))) < prevalence
@@ -107,7 +107,7 @@ def frames(
     )  # fmt: skip
     words = np.random.default_rng(1).integers(1, 9, 2 * n)
     texts = pl.DataFrame(
-        key | {"source": [f"source{i % n_sources}" for i in row_id], "prompt": pl.repeat("Hi?", 2 * n, eager=True),
-               "response": ["word " * w for w in words]}
+        key | {"source": [f"source{i % n_sources}" for i in row_id],
+               "prompt": pl.repeat("Hi?", 2 * n, eager=True), "response": ["word " * w for w in words]}
     )  # fmt: skip
     return scores, labels, texts

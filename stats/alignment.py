@@ -44,11 +44,9 @@ def alignment(
     require_level(level)
     frame, group = _typed(scores, by), list(dict.fromkeys((*by, "model", "variant")))
     blocks = []
-    for low, high in row_blocks([frame], PAIRS_PER_BLOCK):
+    for low, high in row_blocks([frame], PAIRS_PER_BLOCK) or [(0, 0)]:
         pairs = _margins(frame.filter(pl.col("row_id").is_between(low, high)), group)
         blocks += collect_all([_counts(pairs, group)])
-    if not blocks:
-        raise InputError("scores: no rows; there is nothing to compare")
     counts = pl.concat(blocks).group_by(group).agg(pl.exclude("example").sum(), pl.col("example").min())
     _refuse_doubtful(counts, [*by, "model"])
     table = counts.select(*by, "model", *_COUNTS).sort(*by, "model")

@@ -10,11 +10,13 @@ from engine.schema import ORIGINAL, REWRITTEN
 from stats import vif
 from stats.agreement import Labeler, compare_labelers, doubtful_features
 from stats.alignment import Rulers, alignment, ruler_notes
+from stats.cells import Cells
 from stats.design import Inputs, Joined, Pairs, collect_all
 from stats.features import Features, Regressor
 from stats.imprint import Differences, Imprint, estimate_imprint
 from stats.imprint_designs import imprint_by_pyfixest
-from stats.regimes import RegimeTally, agreement_tests, profile_table, regimes, shift_tests
+from stats.published import PublishedTally, published_robustness
+from stats.regimes import RegimeTally, agreement_tests, gamma, profile_table, regimes, shift_tests
 from stats.resistance import Resistance, estimate_resistance
 from stats.resistance import outcomes as resistance_outcomes
 from stats.results import Results
@@ -27,12 +29,13 @@ from stats.sources import Frames, Options, choose_labeler, find_labelers, make_i
 SAMPLE = 1_000  # pairs whose reward vectors are drawn
 
 
-def analyze(frames: Frames, options: Options) -> Results:
+def analyze(frames: Frames, options: Options, *, as_published: bool = False) -> Results:
     """Estimate everything there is to estimate from scores and labels.
 
     Args:
         frames: the data.
         options: how.
+        as_published: whether to add the published study's own arithmetic (`stats.published`).
 
     Returns:
         All tables (see `stats.results.FILES`), notes, and what the joins counted.
@@ -42,7 +45,7 @@ def analyze(frames: Frames, options: Options) -> Results:
     """
     labelers = find_labelers(frames.labels)
     inputs = make_inputs(frames, options, labelers)
-    pairs, gathered = Pairs(inputs), _Gathered(inputs, options)
+    pairs, gathered = Pairs(inputs), _Gathered(inputs, options, as_published)
     for block in pairs:
         gathered.add(block)
     _refuse_nothing(pairs.joined, frames, options)
@@ -50,7 +53,8 @@ def analyze(frames: Frames, options: Options) -> Results:
     tables = _reward_tables(frames, gathered, options)
     notes += ruler_notes(tables["alignment"])
     imprint, imprint_chosen = _imprints(gathered, inputs, options, labelers)
-    shift, resistance = _side_tables(gathered, inputs, options)
+    cells = gathered.patterns.cells()
+    shift, resistance = _side_tables(cells, gathered.patterns.columns, inputs, options)
     tables |= {"imprint": imprint.table, "imprint_chosen": imprint_chosen.table}
     tables |= {"shift": shift.table, "resistance": resistance.table}
     robustness = _robustness(frames, options, labelers)
@@ -64,11 +68,17 @@ def analyze(frames: Frames, options: Options) -> Results:
     tests = [*imprint.tests, *resistance.tests, *(robustness.tests if robustness else ()), *gathered.tests()]
     tables["tests"] = pl.DataFrame(tests, schema=TESTS)
     notes += [*imprint.notes, *imprint_chosen.notes, *shift.notes, *resistance.notes]
-    notes += robustness.notes if robustness else ()
+    if robustness is not None:
+        notes += [*_join_notes(robustness.joined[1], inputs, "rewritten: "), *robustness.notes]
     joins = {"original": asdict(pairs.joined)} | (
         {"rewritten": asdict(robustness.joined[1])} if robustness else {}
     )
-    return Results(tables, tuple(dict.fromkeys(notes)), joins, options)
+    published = gathered.published.tables(gathered.patterns, cells) if gathered.published else {}
+    if gathered.published and robustness is not None:
+        published["robustness"] = published_robustness(
+            robustness.cells, robustness.design, (inputs.pre, inputs.post)
+        )
+    return Results(tables, tuple(dict.fromkeys(notes)), joins, options, published)
 
 
 TESTS: dict[str, pl.DataType] = {
@@ -81,20 +91,21 @@ TESTS: dict[str, pl.DataType] = {
 class _Gathered:
     """Everything one walk through the pairs adds up."""
 
-    def __init__(self, inputs: Inputs, options: Options) -> None:
+    def __init__(self, inputs: Inputs, options: Options, as_published: bool) -> None:
         assert inputs.features is not None
         bases = {r.term: x for r, x in zip(inputs.features.numeric, inputs.covariates, strict=True)}
         self.inputs = inputs
         self.differences = Differences(inputs) if options.design.plain else None
         outcomes = {**shift_outcomes(options.theta), **resistance_outcomes(options.ties)}
         self.patterns = Patterns(inputs, outcomes, options.cluster)
-        self.regimes = RegimeTally(len(inputs.targets), options.ties, options.profile, options.theta)
+        self.regimes = RegimeTally(gamma(len(inputs.targets), options.profile), options.ties, options.theta)
         self.rulers = Rulers(lengths=inputs.texts is not None, features=bases)
+        self.published = PublishedTally(inputs) if as_published else None
         self._sample: list[pl.DataFrame] = []
 
     def add(self, block: pl.DataFrame) -> None:
         """Add a block of `Pairs`."""
-        for part in (self.differences, self.patterns, self.regimes, self.rulers):
+        for part in (self.differences, self.patterns, self.regimes, self.rulers, self.published):
             if part is not None:
                 part.add(block)
         scattered = (pl.col("row_id") * 2_654_435_761) % 4_294_967_291
@@ -131,7 +142,7 @@ def _refuse_nothing(joined: Joined, frames: Frames, options: Options) -> None:
     raise InputError("no pair has both texts scored by both models; are the scores of the same texts?")
 
 
-def _join_notes(joined: Joined, inputs: Inputs) -> list[str]:
+def _join_notes(joined: Joined, inputs: Inputs, of: str = "") -> list[str]:
     said = {
         "n_unscored": "pairs stand in some frame but lack a finite reward of one text or model: left out",
         "n_unlabelled": "scored pairs have no labels on one side or both: left out of the regressions",
@@ -139,7 +150,7 @@ def _join_notes(joined: Joined, inputs: Inputs) -> list[str]:
         "n_without_text": "scored pairs are not among the texts",
     }
     counts = asdict(joined)
-    notes = [f"{counts[k]} {text}" for k, text in said.items() if counts[k]]
+    notes = [f"{of}{counts[k]} {text}" for k, text in said.items() if counts[k]]
     if joined.n_regressed == 0 and inputs.labels is not None:
         notes.append("no scored pair is labeled in full: no regression; are the labels of the same texts?")
     return notes
@@ -182,8 +193,9 @@ def _imprints(
     return found[0], found[1]
 
 
-def _side_tables(gathered: _Gathered, inputs: Inputs, options: Options) -> tuple[Shift, Resistance]:
-    cells, columns = gathered.patterns.cells(), gathered.patterns.columns
+def _side_tables(
+    cells: Cells | None, columns: list[Column], inputs: Inputs, options: Options
+) -> tuple[Shift, Resistance]:
     if cells is None:
         return Shift.nothing(), Resistance.nothing()
     settings = {"method": options.adjust, "level": options.level, "max_vif": options.max_vif}

@@ -74,8 +74,8 @@ def imprint_by_pyfixest(
 ) -> tuple[Imprint, Joined]:
     """Estimate Eq. 1 under a wider design.
 
-    Errors are clustered by pair without small-sample factors, as in the streaming path, or by `design.cluster`
-    with pyfixest's default ones; t(clusters - 1).
+    Errors are clustered by pair without small-sample factors, as in the streaming path, or by
+    `design.cluster` with pyfixest's default ones; t(clusters - 1).
 
     Args:
         inputs: the frames; `texts` where the design names their columns.
@@ -255,7 +255,7 @@ def _interact(
 
 
 def _verdicts(within: Floats, names: Sequence[str], max_vif: float, chosen_side: bool) -> list[vif.Verdict]:
-    """VIFs of the regressors within pairs; those of the features when the chosen side has its own intercept."""
+    """VIFs of the regressors within pairs; of the features, where the chosen side has its own intercept."""
     x = within
     if chosen_side:
         side = within[:, :1]

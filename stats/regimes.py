@@ -33,8 +33,11 @@ def gamma(n_targets: int, profile: Profile = "lexicographic") -> pl.Expr:
     """Preference profile over a block of `Pairs`: `c`, `r`, `i`, and under `pareto` also `conflict`.
 
     Lexicographic: the first target that differs decides. Pareto: a text wins that is nowhere worse and
-    somewhere better; `conflict` where the targets disagree. `unlabelled` where a target's label is null.
+    somewhere better; `conflict` where the targets disagree. `unlabelled` where a target's label is null,
+    and where there is no target.
     """
+    if not n_targets:
+        return pl.lit("unlabelled")
     differences = [pl.col(f"t{i}_chosen") - pl.col(f"t{i}_rejected") for i in range(n_targets)]
     known = pl.all_horizontal([pl.lit(True), *(d.is_not_null() for d in differences)])
     if profile == "lexicographic":
@@ -51,11 +54,17 @@ def gamma(n_targets: int, profile: Profile = "lexicographic") -> pl.Expr:
 
 @dataclass
 class RegimeTally:
-    """Pairs counted by regime, gamma and the post model's pick, with the shift's sums and histogram."""
+    """Pairs counted by regime, gamma and the post model's pick, with the shift's sums and histogram.
 
-    n_targets: int
+    Attributes:
+        gamma: the preference profile, an expression over a block of `Pairs`.
+        ties: what equal rewards count as.
+        kind: of theta.
+        n_left_out: pairs that ties leave without a regime.
+    """
+
+    gamma: pl.Expr
     ties: Ties = "misaligned"
-    profile: Profile = "lexicographic"
     kind: Theta = "signed"
     n_left_out: int = field(default=0, init=False)
 
@@ -65,12 +74,11 @@ class RegimeTally:
 
     def add(self, block: pl.DataFrame) -> None:
         """Add a block of `Pairs`; ties are left out of the regimes unless they count as misaligned."""
-        labelled = self.n_targets > 0
         frame = block.select(
             pre=aligned("pre", self.ties),
             post=aligned("post", self.ties),
             pick=margin("post").sign().cast(pl.Int8),
-            gamma=gamma(self.n_targets, self.profile) if labelled else pl.lit("unlabelled"),
+            gamma=self.gamma,
             theta=theta(self.kind),
         )
         placed = frame.filter(pl.col("pre").is_not_null() & pl.col("post").is_not_null())

@@ -64,6 +64,7 @@ class Robustness:
         verdicts: every flip's verdict.
         tests: McNemar's exact test of the two directions, per model.
         joined: counts of the original's and the rewriting's joins.
+        cells, design: the eligible pairs and their flips, for other models of them.
         notes: what a reader must know.
     """
 
@@ -72,6 +73,8 @@ class Robustness:
     verdicts: tuple[tuple[Flip, vif.Verdict], ...]
     tests: tuple[dict[str, object], ...]
     joined: tuple[Joined, Joined]
+    cells: Cells
+    design: tuple[Flip, ...]
     notes: tuple[str, ...] = ()
 
 
@@ -121,14 +124,8 @@ def alignment_robustness(
         tables[outcome], said = _estimate(cells, outcome, design, kept, original, adjust, level)
         notes += said
     tests = tuple(_directions(eligible, model, name) for model, name in _models(original))
-    return Robustness(
-        tables,
-        counts,
-        tuple(zip(design, verdicts, strict=True)),
-        tests,
-        (pairs[0].joined, pairs[1].joined),
-        tuple(notes),
-    )
+    fates, counted = tuple(zip(design, verdicts, strict=True)), (pairs[0].joined, pairs[1].joined)
+    return Robustness(tables, counts, fates, tests, counted, cells, tuple(design), tuple(notes))
 
 
 def _models(inputs: Inputs) -> tuple[tuple[str, str], ...]:

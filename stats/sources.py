@@ -81,6 +81,7 @@ class Frames:
     Attributes:
         scores, labels, texts: of the original texts (several LABELS frames for several labelers).
         rewritten_scores, rewritten_labels: of the rewritten texts, both or neither.
+        rewritten_texts: TEXTS of them, against which scores are counted.
         similarities: SIMILARITIES of original and rewritten.
     """
 
@@ -90,6 +91,7 @@ class Frames:
     rewritten_scores: pl.LazyFrame | None = None
     rewritten_labels: tuple[pl.LazyFrame, ...] = ()
     similarities: pl.LazyFrame | None = None
+    rewritten_texts: pl.LazyFrame | None = None
 
     def __post_init__(self) -> None:
         if (self.rewritten_scores is None) != (not self.rewritten_labels):
