@@ -162,6 +162,21 @@ def cluster_ids(frame: pl.DataFrame, cluster: str | None) -> NDArray[np.int64] |
     return frame[cluster].rank("dense").cast(pl.Int64).to_numpy() - 1
 
 
+def grouped(cells: Cells) -> Cells:
+    """Merge cells that are alike in codes and cluster; with covariates, the cells as they are."""
+    if cells.dense.shape[1] or not len(cells.codes):
+        return cells
+    ids = np.zeros(len(cells.codes), dtype=np.int64) if cells.cluster is None else cells.cluster
+    keys = np.column_stack([cells.codes.astype(np.int64), ids])
+    distinct, at = np.unique(keys, axis=0, return_inverse=True)
+    parts = [
+        {k: np.bincount(at.ravel(), weights=v, minlength=len(distinct)) for k, v in part.items()}
+        for part in (cells.counts, cells.sums, cells.squares)
+    ]
+    codes, cluster = distinct[:, :-1].astype(np.int8), distinct[:, -1]
+    return Cells(codes, np.empty((len(codes), 0)), *parts, cluster if cells.cluster is not None else None)
+
+
 class Tally:
     """Cells added up block by block, merged whenever what waits outgrows what is there."""
 

@@ -25,8 +25,8 @@ class LogitFit:
 
     Attributes:
         estimate: (p,) log odds ratios.
-        covariance: (p, p) sandwich HC1 (times n/(n-p)); with clusters CR1; under Firth's correction the
-            inverse information.
+        covariance: (p, p) sandwich HC0 (statsmodels' HC1 of a logit is the same); with clusters CR1; under
+            Firth's correction the inverse information.
         n: observations.
         n_positive: those with outcome 1.
         ame: (p,) average of dP/dx over the observations, and
@@ -147,7 +147,7 @@ def _derivatives(data: _Data, b: Floats, *, firth: bool) -> tuple[float, Floats,
 
 
 def _sandwich(data: _Data, b: Floats, bread: Floats, n: int) -> Floats:
-    """HC1, or CR1 where the cells carry clusters."""
+    """HC0, or CR1 where the cells carry clusters."""
     cells, p = data.cells, data.size
     counts, sums = cells.counts[data.outcome], cells.sums[data.outcome]
     meat, scores = np.zeros((p, p)), _ClusterScores(cells.cluster, p)
@@ -159,7 +159,7 @@ def _sandwich(data: _Data, b: Floats, bread: Floats, n: int) -> Floats:
             square = sums[part] * (1 - mu) ** 2 + (counts[part] - sums[part]) * mu**2
             meat += (x * square[:, None]).T @ x
     if not scores.active:
-        return n / (n - p) * bread @ meat @ bread
+        return np.asarray(bread @ meat @ bread, dtype=np.float64)
     groups = len(np.unique(cells.cluster[counts > 0])) if cells.cluster is not None else 0
     if groups < 2:
         raise NoFit("one cluster alone gives no clustered variance")

@@ -68,14 +68,11 @@ class PublishedTally:
         """Add a block of `Pairs`."""
         self.regimes.add(block)
         self._add_pooled(block.filter("regressed"))
-        counts = {
-            f"{name}_{m}": compare(margin(m)).sum().cast(pl.Int64)
-            for m in ("pre", "post")
-            for name, compare in (("aligned", lambda x: x > 0), ("aligned_or_tied", lambda x: x >= 0))
-        }
-        self._ties.append(
-            block.group_by(gamma=published_gamma()).agg(n_pairs=pl.len().cast(pl.Int64), **counts)
-        )
+        counts: dict[str, pl.Expr] = {"n_pairs": pl.len().cast(pl.Int64)}
+        for m in ("pre", "post"):
+            counts[f"aligned_{m}"] = (margin(m) > 0).sum().cast(pl.Int64)
+            counts[f"aligned_or_tied_{m}"] = (margin(m) >= 0).sum().cast(pl.Int64)
+        self._ties.append(block.group_by(gamma=published_gamma()).agg(**counts))
 
     def _add_pooled(self, pairs: pl.DataFrame) -> None:
         """Cross products of (1, features, row_id, rewards) over texts."""

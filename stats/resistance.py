@@ -1,8 +1,8 @@
 """Eq. 3, alignment resistance: a logit of misalignment on the features of the chosen and the rejected text.
 
-Maximum likelihood with HC1 variance (n/(n-p) times the sandwich; clustered on request), z statistics, odds
-ratios and average marginal effects (the average over pairs of dP/dx, delta-method errors). Separated
-coefficients, infinite under maximum likelihood, are Firth's, with profile penalised likelihood.
+Maximum likelihood with the HC0 sandwich (CR1 when clustered), z statistics, odds ratios and average marginal
+effects (the average over pairs of dP/dx, delta-method errors). Separated coefficients, infinite under maximum
+likelihood, are Firth's, with profile penalised likelihood.
 """
 
 from collections.abc import Sequence

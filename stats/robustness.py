@@ -2,7 +2,7 @@
 
 Among rewritten pairs whose target labels did not change, a logit of delta (1 - delta_hat) on flips t - t_hat
 of each other feature in each text, as categories beside "no flip": lost (+1) and gained (-1), for a feature
-that moves by two also lost_2 and gained_2. HC1 variance, z statistics; Firth's logit where a flip separates.
+that moves by two also lost_2 and gained_2. HC0 variance, z statistics; Firth's logit where a flip separates.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from engine.errors import InputError
 from engine.schema import SIMILARITIES, check
 from stats import vif
 from stats.alignment import Ties
-from stats.cells import Cells, cluster_ids, unpack
+from stats.cells import Cells, cluster_ids, grouped, unpack
 from stats.design import SIDES, Inputs, Joined, Pairs, collect_all
 from stats.features import Regressor
 from stats.imprint import INFERENCE
@@ -109,6 +109,7 @@ def alignment_robustness(
     others = [i for i, r in enumerate(features) if r.feature not in {t.feature for t in _targets(original)}]
     cells, design = _cells(eligible, flips, features, others, cluster)
     counts = _flip_counts(cells, design, _cosines(eligible, similarities))
+    cells = grouped(cells)
     notes = [
         f"robustness: {frame.height} pairs were rewritten, scored and labeled; a target label changed in "
         f"{frame.height - eligible.height} of them, which are left out"
@@ -268,7 +269,6 @@ def _estimate(
         key = f"{outcome}/{model}"
         found, said, _ = logit_rows(cells, key, kept, names, level, f"robustness of {name}, {outcome}")
         notes += said
-        there = cells.counts[key] > 0
         for i, row in enumerate(found):
             flip = design[kept[i - 1]] if i else None
             rows.append(
@@ -277,7 +277,9 @@ def _estimate(
                     "preference": flip.preference if flip else None,
                     "term": flip.regressor.term if flip else INTERCEPT,
                     "flip": FLIPS[flip.size] if flip else None,
-                    "n_flipped": int((cells.codes[there, kept[i - 1]] == 1).sum()) if flip else None,
+                    "n_flipped": int(cells.counts[key][cells.codes[:, kept[i - 1]] == 1].sum())
+                    if flip
+                    else None,
                     **row,
                 }
             )
