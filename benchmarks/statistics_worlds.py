@@ -54,10 +54,7 @@ def world(
 ) -> World:
     """Draw a world of n pairs; with `heteroskedastic` the noise grows with the features."""
     rng = np.random.default_rng(seed)
-    prevalence = np.array(list(BOOLEANS.values()))
-    booleans = rng.random((n, 2, len(prevalence))) < prevalence
-    sentiment = rng.choice([-1, 0, 1], size=(n, 2, 1), p=[0.2, 0.5, 0.3])
-    values = np.concatenate([booleans.astype(np.float64), sentiment.astype(np.float64)], axis=2)
+    values = drawn_values(rng, n)
     alpha = rng.normal(size=(n, 1))
     rewards = np.empty((2, n, 2))
     for m, beta in enumerate((BETA_PRE, BETA_POST)):
@@ -71,6 +68,14 @@ def world(
             f.sample(fraction=1.0, shuffle=True, seed=seed) for f in (scores, labels, texts)
         )
     return World(scores, labels, texts, values, rewards)
+
+
+def drawn_values(rng: np.random.Generator, n: int) -> NDArray[np.float64]:
+    """Labels of n pairs as numbers, (n, 2, 6)."""
+    prevalence = np.array(list(BOOLEANS.values()))
+    booleans = rng.random((n, 2, len(prevalence))) < prevalence
+    sentiment = rng.choice([-1, 0, 1], size=(n, 2, 1), p=[0.2, 0.5, 0.3])
+    return np.concatenate([booleans.astype(np.float64), sentiment.astype(np.float64)], axis=2)
 
 
 def frames(

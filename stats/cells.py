@@ -169,12 +169,14 @@ def grouped(cells: Cells) -> Cells:
     ids = np.zeros(len(cells.codes), dtype=np.int64) if cells.cluster is None else cells.cluster
     keys = np.column_stack([cells.codes.astype(np.int64), ids])
     distinct, at = np.unique(keys, axis=0, return_inverse=True)
-    parts = [
-        {k: np.bincount(at.ravel(), weights=v, minlength=len(distinct)) for k, v in part.items()}
-        for part in (cells.counts, cells.sums, cells.squares)
-    ]
+
+    def summed(part: Mapping[str, Floats]) -> dict[str, Floats]:
+        return {k: np.bincount(at.ravel(), v, len(distinct)).astype(np.float64) for k, v in part.items()}
+
     codes, cluster = distinct[:, :-1].astype(np.int8), distinct[:, -1]
-    return Cells(codes, np.empty((len(codes), 0)), *parts, cluster if cells.cluster is not None else None)
+    counts, sums, squares = summed(cells.counts), summed(cells.sums), summed(cells.squares)
+    no_dense = np.empty((len(codes), 0))
+    return Cells(codes, no_dense, counts, sums, squares, cluster if cells.cluster is not None else None)
 
 
 class Tally:

@@ -43,6 +43,8 @@ def reward_vectors(sample: pl.DataFrame, histogram: pl.DataFrame, *, pre: str, p
         grid = figure.add_gridspec(2, 1, height_ratios=[1.5, 1])
         top, bottom = (figure.add_subfigure(grid[i]) for i in range(2))
         planes = top.subplots(1, 2, sharex=True, sharey=True)
+        edge = _edge(sample)
+        planes[0].set(xlim=edge, ylim=edge)
         drawn = sample.head(_DRAWN)
         for ax, prefix, name in zip(planes, ("pre", "post"), (pre, post), strict=True):
             _plane(ax, drawn, prefix, name)
@@ -156,6 +158,14 @@ def save_figures(tables: Mapping[str, pl.DataFrame], pre: str, post: str, folder
     return written
 
 
+def _edge(sample: pl.DataFrame) -> tuple[float, float]:
+    """Limits that hold every reward drawn, the same for both axes."""
+    values = sample.head(_DRAWN).select(pl.exclude("row_id")).to_numpy()
+    low, high = float(values.min()), float(values.max())
+    room = 0.05 * max(high - low, 1e-6)
+    return low - room, high + room
+
+
 def _plane(ax: Axes, pairs: pl.DataFrame, prefix: str, name: str) -> None:
     """The pairs' reward vectors under one model, those aligned apart from the others."""
     x, y = pairs[f"{prefix}_chosen"].to_numpy(), pairs[f"{prefix}_rejected"].to_numpy()
@@ -168,7 +178,7 @@ def _plane(ax: Axes, pairs: pl.DataFrame, prefix: str, name: str) -> None:
     ax.axhline(0, color=GREY, linewidth=0.4)
     ax.axvline(0, color=GREY, linewidth=0.4)
     ax.set(title=name, xlabel="reward of the chosen text", ylabel="reward of the rejected text")
-    ax.set_aspect("equal", adjustable="datalim")
+    ax.set_aspect("equal", adjustable="box")
     ax.legend(loc="upper left", markerscale=1.8, handletextpad=0.2)
 
 

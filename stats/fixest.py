@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-import pyfixest
 
 from engine.errors import InputError
 
@@ -55,6 +54,8 @@ def fit(
     Raises:
         InputError: pyfixest cannot estimate this design, in its words.
     """
+    import pyfixest  # two seconds that the streaming path does without
+
     names = {r: f"x{i}" for i, r in enumerate(regressors)}
     effects = {e: f"e{i}" for i, e in enumerate(fixed_effects)}
     narrow = frame.select(

@@ -140,9 +140,9 @@ def inverse(gram: Floats) -> Floats:
     Raises:
         numpy.linalg.LinAlgError: the matrix is not positive definite.
     """
+    if not np.all(np.diag(gram) > 0):
+        raise np.linalg.LinAlgError("a column is zero, or the matrix not positive definite")
     scale = np.sqrt(np.diag(gram))
-    if not np.all(scale > 0):
-        raise np.linalg.LinAlgError("a column is zero")
     root = np.linalg.cholesky(gram / np.outer(scale, scale))
     half = np.linalg.inv(root)
     return np.asarray(half.T @ half / np.outer(scale, scale), dtype=np.float64)

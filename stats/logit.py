@@ -12,6 +12,8 @@ from stats.cells import Cells
 from stats.inference import Floats, inverse
 from stats.linear import _ClusterScores, cross_products
 
+_MOST_STEPS = 500
+_CURVATURE_LIMIT = 3e10  # cells times columns cubed up to which the exact curvature under Firth pays
 _PROFILE_LIMIT = 3_000_000  # cells times columns up to which profile likelihood intervals are affordable
 
 
@@ -101,18 +103,13 @@ def newton(data: _Data, *, firth: bool, fixed: dict[int, float] | None = None) -
         b[j] = value
     free = [j for j in range(data.size) if j not in (fixed or {})]
     value, score, information = _derivatives(data, b, firth=firth)
-    for _ in range(200):
-        try:
-            step = np.zeros(data.size)
-            step[free] = inverse(information[np.ix_(free, free)]) @ score[free]
-        except np.linalg.LinAlgError:
-            raise NoFit("the information matrix is singular") from None
-        largest = np.max(
-            np.abs(step * np.sqrt(np.diag(information) / np.max(data.cells.counts[data.outcome].sum())))
-        )
-        if largest < 1e-11:
+    n = float(data.cells.counts[data.outcome].sum())
+    for _ in range(_MOST_STEPS):
+        step = np.zeros(data.size)
+        step[free] = _direction(data, b, score, information, free, firth=firth)
+        if np.max(np.abs(step) * np.sqrt(np.diag(information) / n)) < 1e-11:
             return b, information
-        shrink = min(1.0, 5.0 / max(float(np.max(np.abs(step))), 1e-300)) if firth else 1.0
+        shrink = min(1.0, 5.0 / float(np.max(np.abs(step)))) if firth else 1.0
         for _ in range(40):
             trial = b + shrink * step
             new_value, new_score, new_information = _derivatives(data, trial, firth=firth)
@@ -120,7 +117,46 @@ def newton(data: _Data, *, firth: bool, fixed: dict[int, float] | None = None) -
                 break
             shrink /= 2
         b, value, score, information = trial, new_value, new_score, new_information
-    raise NoFit("the likelihood did not converge in 200 steps")
+    raise NoFit(f"the likelihood did not converge in {_MOST_STEPS} steps")
+
+
+def _direction(
+    data: _Data, b: Floats, score: Floats, information: Floats, free: list[int], *, firth: bool
+) -> Floats:
+    """Newton's step in the free coefficients; by the information alone where the curvature is not concave."""
+    part = np.ix_(free, free)
+    if firth and len(data.cells.codes) * data.size**3 <= _CURVATURE_LIMIT:
+        try:
+            return np.asarray(
+                inverse((information - _penalty_curvature(data, b, information))[part]) @ score[free]
+            )
+        except np.linalg.LinAlgError:
+            pass
+    try:
+        return np.asarray(inverse(information[part]) @ score[free])
+    except np.linalg.LinAlgError:
+        raise NoFit("the information matrix is singular") from None
+
+
+def _penalty_curvature(data: _Data, b: Floats, information: Floats) -> Floats:
+    """Second derivatives of log det(I) / 2: without them Firth's steps converge, but slowly.
+
+    d2/dr ds = tr(I^-1 d2I/dr ds) / 2 - tr(I^-1 dI/dr I^-1 dI/ds) / 2, where the weights of I are n m (1 - m).
+    """
+    bread = inverse(information)
+    counts = data.cells.counts[data.outcome]
+    straight = np.zeros_like(information)
+    slopes = np.zeros((data.size, *information.shape))
+    for part, x in data.cells.blocks(data.columns, intercept=True):
+        mu = expit(x @ b)
+        w = counts[part] * mu * (1 - mu)
+        spread = np.einsum("ij,jk,ik->i", x, bread, x)
+        straight += (x * (w * (1 - 6 * mu * (1 - mu)) * spread)[:, None]).T @ x
+        bend = w * (1 - 2 * mu)
+        for r in range(data.size):
+            slopes[r] += (x * (bend * x[:, r])[:, None]).T @ x
+    turned = bread @ slopes
+    return np.asarray(0.5 * (straight - np.einsum("rij,sji->rs", turned, turned)), dtype=np.float64)
 
 
 def _derivatives(data: _Data, b: Floats, *, firth: bool) -> tuple[float, Floats, Floats]:

@@ -119,7 +119,8 @@ def test_robustness_is_a_logit_on_flips(w: World) -> None:
     n = 6000
     scores, labels, values, rewards = rewritten(w, n)
     f = Frames(w.scores.lazy(), (w.labels.lazy(),), w.texts.lazy(),
-               rewritten_scores=scores.sample(fraction=1, shuffle=True, seed=1).lazy(), rewritten_labels=(labels.lazy(),))  # fmt: skip
+               rewritten_scores=scores.sample(fraction=1, shuffle=True, seed=1).lazy(),
+               rewritten_labels=(labels.lazy(),))  # fmt: skip
     results = analyze(f, Options("pre", "post"))
     same = (w.values[:n, :, :2] == values[:, :, :2]).all(axis=(1, 2))
     moved = (w.values[:n] - values)[same]
@@ -159,8 +160,8 @@ def test_robustness_is_a_logit_on_flips(w: World) -> None:
 def test_similarities_stand_beside_the_flips(w: World) -> None:
     scores, labels, _, _ = rewritten(w, 1000)
     sims = labels.select("row_id", "preference", embedder=pl.lit("e"), cosine=pl.lit(0.9, pl.Float32))
-    f = Frames(w.scores.lazy(), (w.labels.lazy(),), rewritten_scores=scores.lazy(), rewritten_labels=(labels.lazy(),),
-               similarities=sims.lazy())  # fmt: skip
+    f = Frames(w.scores.lazy(), (w.labels.lazy(),), rewritten_scores=scores.lazy(),
+               rewritten_labels=(labels.lazy(),), similarities=sims.lazy())  # fmt: skip
     flips = analyze(f, Options("pre", "post")).tables["flips"].filter(pl.col("n_pairs") > 0)
     assert flips["cosine_mean"].to_numpy() == pytest.approx(0.9)
     several = pl.concat([sims, sims.with_columns(embedder=pl.lit("f"))])

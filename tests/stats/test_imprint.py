@@ -1,4 +1,4 @@
-"""Eq. 1 against the planted truth, the closed form, pyfixest, and where there is hardly anything to estimate from."""
+"""Eq. 1 against the planted truth, the closed form and pyfixest, and where there is hardly any data."""
 
 import numpy as np
 import polars as pl

@@ -1,4 +1,4 @@
-"""The logit on cells against statsmodels, separation found or not, Firth's correction against its closed form."""
+"""The logit on cells against statsmodels, separation, Firth's correction against its closed form."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The published study's figures, from its own counts (tests/data/seal_published_numbers.json names each source)."""
+"""The published study's figures from its own counts; tests/data/seal_published_numbers.json names sources."""
 
 import itertools
 import json
