@@ -11,7 +11,7 @@ from cli.common import say
 
 @click.group("bench")
 def command() -> None:
-    """Measure throughput on this machine, against its own limit."""
+    """Measure throughput against this machine's limit."""
 
 
 @command.command("score")
@@ -29,7 +29,10 @@ def command() -> None:
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
     help="auto takes a GPU where onnxruntime offers one.",
 )  # fmt: skip
-@click.option("--max-batch-tokens", type=click.IntRange(min=1), help="The budget. Default: the device's.")
+@click.option(
+    "--max-batch-tokens", type=click.IntRange(min=1), multiple=True,
+    help="A budget to measure; may be repeated. Default: the device's.",
+)  # fmt: skip
 @click.option("--threads", type=click.IntRange(min=1), help="Batches at once on a CPU. Default: one a core.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything measured as JSON on stdout.")
 def score(
@@ -39,7 +42,7 @@ def score(
     pairs: int,
     repeats: int,
     device: str,
-    max_batch_tokens: int | None,
+    max_batch_tokens: tuple[int, ...],
     threads: int | None,
     as_json: bool,
 ) -> None:
@@ -50,7 +53,7 @@ def score(
         n_pairs=pairs,
         repeats=repeats,
         device=device,  # type: ignore[arg-type]  # click has checked the choice
-        max_batch_tokens=max_batch_tokens,
+        budgets=max_batch_tokens,
         threads=threads,
     )
     result = bench_score(texts, model, options, reference=reference, say=say)

@@ -22,8 +22,9 @@ from cli.common import json_option, print_json, say
 )  # fmt: skip
 @json_option
 def command(scores: tuple[Path, ...], texts: Path | None, ties: str, level: float, as_json: bool) -> None:
-    """Compare models by alignment: the share of pairs in which the human's choice has the higher reward.
+    """Compare models by their agreement with people.
 
+    Alignment is the share of pairs in which the human's choice has the higher reward, resistance the rest.
     SCORES are Parquet files or folders, as `seal score` writes them.
     """
     from stats.compare import compare

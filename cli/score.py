@@ -68,9 +68,10 @@ def command(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Score TEXTS (a Parquet file or folder, as `seal import` writes it) with reward models.
+    """Score texts with reward models.
 
-    Killed anywhere and started again with the same command, it ends in the same bytes.
+    TEXTS is a Parquet file or folder, as `seal import` writes it. Killed anywhere and started again with the
+    same command, it ends in the same bytes.
     """
     from engine.scoring import ScoreOptions, score
 

@@ -12,7 +12,10 @@ from engine.errors import InputError
 @click.argument("folder", type=click.Path(path_type=Path))
 @json_option
 def command(folder: Path, as_json: bool) -> None:
-    """Hash every file that FOLDER's log (or an exported model's seal.json) names again."""
+    """Check a folder's bytes against its own records.
+
+    Every file that FOLDER's commit log names (of an exported model: its seal.json) is hashed again.
+    """
     from engine.verify import verify
 
     report = verify(folder)

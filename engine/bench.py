@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +38,14 @@ class BenchOptions:
         n_pairs: pairs taken from the texts, spread evenly over them.
         repeats: turns; the median is reported.
         device: where the engine runs.
-        max_batch_tokens: the engine's budget; None takes the device's default.
+        budgets: token budgets to measure the engine with; none takes the device's default.
         threads: batches at once on a CPU.
     """
 
     n_pairs: int = 32
     repeats: int = 3
     device: Device = "auto"
-    max_batch_tokens: int | None = None
+    budgets: tuple[int, ...] = ()
     threads: int | None = None
 
 
@@ -141,14 +142,14 @@ def bench_score(
     began = time.perf_counter()
     engine = load_models({"engine": model}, options.device, "onnx", threads=options.threads)[0]
     start_up_s = time.perf_counter() - began
-    budget = options.max_batch_tokens or MAX_BATCH_TOKENS[engine.device]
-    ways: dict[str, Way] = {f"seal, budget {budget}": lambda: _with_engine(rows, engine, budget)}
+    budgets = options.budgets or (MAX_BATCH_TOKENS[engine.device],)
+    ways: dict[str, Way] = {f"seal, budget {b}": partial(_with_engine, rows, engine, b) for b in budgets}
     if reference is not None:
         loop = load_models({"torch": reference}, options.device, "torch")[0]
-        ways["torch, one text at a time"] = lambda: _one_by_one(rows, loop)
+        ways["torch, one text at a time"] = partial(_one_by_one, rows, loop)
     seconds, results, peaks = _take_turns(ways, options.repeats, engine.device, say)
     config = Checkpoint.open(model, weights=False).config
-    window = prepare(rows, [engine], budget)
+    window = prepare(rows, [engine], budgets[0])
     lengths = window.inputs[0][0].lengths[window.distinct.index]
     facts = _Facts(lengths, flops(config, lengths), max(peaks.values()), next(iter(results.values()))[0])
     measured = [_measurement(name, seconds[name], results[name], facts) for name in ways]

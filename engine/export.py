@@ -152,8 +152,8 @@ def export(model: Path, out: Path, options: ExportOptions, *, overwrite: bool = 
         if not parity.passed:
             raise InputError(
                 f"the exported graph of {model} ({checkpoint.architecture}) does not give torch's rewards: "
-                f"largest difference {parity.max_abs_diff:.3g} ({parity.worst}), allowed {parity.tolerance:g}; "
-                "nothing was written"
+                f"largest difference {parity.max_abs_diff:.3g} ({parity.worst}), allowed {parity.tolerance:g}"
+                "; nothing was written"
             )
         spec = ModelSpec(
             architecture=checkpoint.architecture,
@@ -176,11 +176,10 @@ def export(model: Path, out: Path, options: ExportOptions, *, overwrite: bool = 
 
 def _standing(model: Path, out: Path, options: ExportOptions, graph: Graph) -> ExportReport:
     """The export that stands in `out`, if it is the one asked for."""
-    refusal = ResumeError(
-        f"{out} is not empty and is not this export; "
-        "choose another --out, or --overwrite to replace an export"
-    )
-    if not (out / SPEC).is_file() or options.convert:
+    if not (out / SPEC).is_file():
+        raise ResumeError(f"{out} is not empty and holds no export; choose another --out")
+    refusal = ResumeError(f"{out} holds another export; choose another --out, or --overwrite to replace it")
+    if options.convert:
         raise refusal
     spec, checkpoint = load_spec(out), Checkpoint.open(model)
     asked = (graph, options.precision, options.pair_template, checkpoint.weights_sha256())
@@ -247,9 +246,8 @@ def _export_reference(checkpoint: Checkpoint, target: Path) -> None:
             raise InputError(f"optimum exports no '{checkpoint.architecture}' sequence classifier") from None
         config = make_config(model.config)
         if strange := config.inputs.keys() - Batch.__dataclass_fields__.keys():
-            raise InputError(
-                f"'{checkpoint.architecture}' cannot be exported: its graph wants {', '.join(sorted(strange))}"
-            )
+            names = ", ".join(sorted(strange))
+            raise InputError(f"'{checkpoint.architecture}' cannot be exported: its graph wants {names}")
         try:
             optimum_export(model, config, target, opset=max(_OPSET, config.DEFAULT_ONNX_OPSET))
         except Exception as error:  # noqa: BLE001 - tracing runs the whole of a model's own code
@@ -282,8 +280,8 @@ def measure_parity(
         graph: what was exported.
         tokenizer_json: content of the `tokenizer.json`.
         template: how prompt and response reach the tokenizer.
-        max_tokens: the model's limit; longer cases are left out, and one of exactly that length is added (up to
-            2,048 tokens).
+        max_tokens: the model's limit; longer cases are left out, and one of exactly that length is added
+            (up to 2,048 tokens).
         pad_token_id: what pads.
         tolerance: see `ExportOptions.tolerance`.
     """

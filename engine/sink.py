@@ -84,14 +84,13 @@ class Sink:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._take_lock()
-            if self._overwrite:
-                self._remove_ours()
+            if self._overwrite and read_manifest(self.folder) is not None:  # else nothing here is ours
+                self._start_afresh()
             self._open()
-        except OSError as error:
+        except BaseException as error:  # whatever it is, the folder must not stay locked
             self.__exit__(None, None, None)
-            raise SealError(f"cannot write {self.folder}: {error.strerror or error}") from None
-        except SealError:
-            self.__exit__(None, None, None)
+            if isinstance(error, OSError):
+                raise SealError(f"cannot write {self.folder}: {error.strerror or error}") from None
             raise
         return self
 
@@ -253,9 +252,17 @@ class Sink:
                 if path.name not in keep:
                     path.unlink()
 
+    def _start_afresh(self) -> None:
+        # Cut short, this must leave a folder of the old identity that nobody takes for finished: with the
+        # new identity the old log would be believed, with `complete` the parts left be taken for all.
+        document = read_manifest(self.folder) or {}
+        write_atomic(self.folder / MANIFEST, json.dumps(document | {"complete": False}, indent=2).encode())
+        self._remove_ours()
+
     def _remove_ours(self) -> None:
-        # The manifest goes last: cut short, the folder must look unfinished, not foreign.
-        for pattern in sorted(_OURS, key=lambda p: p == MANIFEST):
+        # The log goes first, so that it never names what is gone; the manifest last: cut short, the folder
+        # must look unfinished, not foreign.
+        for pattern in sorted(_OURS, key=lambda p: (p == MANIFEST) - (p == LOG)):
             for path in self.folder.glob(pattern):
                 path.unlink()
 

@@ -169,7 +169,7 @@ def make_checkpoint(
 ) -> Path:
     """Write a reward model of two small layers as transformers writes one.
 
-    The weights are wide and the head is scaled, so that rewards of different texts differ by more than 1: with
+    The weights are wide and the head is scaled, so that rewards differ by more than 1 from text to text: with
     the usual small initial weights all rewards are nearly alike and parity would show nothing.
     """
     torch.manual_seed(seed)

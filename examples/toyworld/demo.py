@@ -3,16 +3,16 @@
 Every step is a command a user would type. What stands already is not done again.
 """
 
+import json
 import sys
 from pathlib import Path
 
-from examples.toyworld.generate import main as generate
-
 from cli.main import main as seal
+from examples.toyworld.generate import Options, write
 
 OUT = Path("demo")
 MODELS = Path("examples/toyworld/models")
-PAIRS, SEED = "2000", "2026"
+PAIRS, SEED = 2000, 2026
 
 
 def main() -> int:
@@ -20,7 +20,7 @@ def main() -> int:
     world, texts, scores = OUT / "world", OUT / "texts", OUT / "scores"
     if not (world / "truth.parquet").exists():
         _say(f"python -m examples.toyworld.generate --pairs {PAIRS} --seed {SEED} --out {world}")
-        generate(["--pairs", PAIRS, "--seed", SEED, "--out", str(world)])
+        write(Options(PAIRS, SEED), world)
     steps = [
         ["import", world / "pairs.jsonl", "--out", texts],
         ["export", MODELS / "pre", "--out", OUT / "onnx" / "pre"],
@@ -33,6 +33,8 @@ def main() -> int:
         _say(f"seal {' '.join(command)}")
         if code := seal(command):
             return code
+    best = json.loads((world / "world.json").read_text())["bayes_accuracy"]
+    print(f"\nThe noise in the choices allows an alignment of {best['post']:.3f} at most.")
     return 0
 
 

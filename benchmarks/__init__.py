@@ -1,0 +1,1 @@
+"""Measurements: cases, runners, and their committed results."""

@@ -1,0 +1,1 @@
+"""Worlds whose truth is known, to run the whole pipeline on."""

@@ -1,0 +1,1 @@
+"""A small seeded world of dialogues with planted features, preferences and reward models (README.md)."""
