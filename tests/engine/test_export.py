@@ -13,10 +13,9 @@ import onnx
 import polars as pl
 import pytest
 import torch
-from conftest import DEBERTA, FEW_LENGTHS
 from frames import random_texts, sentence, write
 from onnx import TensorProto, helper
-from tiny import edit_config, make_checkpoint
+from tiny import DEBERTA, FEW_LENGTHS, edit_config, make_checkpoint
 
 from engine import export as module
 from engine.backends.onnx import OnnxBackend
