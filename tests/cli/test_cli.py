@@ -295,7 +295,7 @@ def test_a_reader_that_goes_away(texts, exported, tmp_path):
         (["compare", "{texts}"], 1, "no column 'model', 'reward'; a SCORES frame has"),
         (["compare", "{text_file}"], 1, "cannot be read"),
         (["compare", "{scores}", "{scores}"], 1, "have a text scored twice by one model"),
-        (["compare", "{odd_scores}"], 1, "cannot be read"),
+        (["compare", "{odd_scores}"], 1, "best"),
         (["compare", "{scores}", "--level", "1"], 2, "not in the range 0<x<1"),
         (["compare", "{scores}", "--ties", "win"], 2, "'win' is not one of"),
         (["verify"], 2, "Missing argument 'FOLDER'"),
