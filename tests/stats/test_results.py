@@ -151,7 +151,7 @@ def test_awkward_features_together(tmp_path: Path) -> None:
     )
     no_nan(found)
     dropped = found.tables["vif"].filter(~pl.col("kept"), pl.col("equation") == "imprint")
-    assert dropped["term"].to_list() == ["last_response_is_harmless", "last_response_is_eloquent"]
+    assert dropped["term"].to_list() == ["last_response_is_harmless", "last_response_is_helpful"]
     said = "\n".join(found.notes)
     assert "18 scored pairs have no labels" in said
     assert "last_response_is_refusal (chosen)" in said
