@@ -234,7 +234,7 @@ def _marginal_effects(data: Data, b: Floats, covariance: Floats, n: int) -> tupl
 def _profiles(
     data: Data, best: Floats, bread: Floats, separated: Sequence[int], level: float
 ) -> dict[int, Profile]:
-    """Penalised likelihood-ratio tests of the separated coefficients, and intervals where they are affordable."""
+    """Penalised likelihood-ratio tests of the separated coefficients, and intervals where affordable."""
     cost = len(separated) * len(data.cells.codes) * data.size**3
     if cost > _TEST_LIMIT:
         return {}
