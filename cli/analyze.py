@@ -73,7 +73,7 @@ def _crossed(ctx: click.Context, parameter: click.Parameter, value: str) -> tupl
 )
 @click.option(
     "--exclude", default="", callback=_names,
-    help="Features to leave out of the regressions, comma-separated: to say which of two collinear ones stays.",
+    help="Features to leave out of the regressions, comma-separated (which of two collinear ones, say).",
 )  # fmt: skip
 @click.option(
     "--sentiment", type=click.Choice(["linear", "categories"]), default="linear", show_default=True,
