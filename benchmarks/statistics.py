@@ -156,7 +156,7 @@ def case_pyfixest(folder: Path) -> dict[str, Any]:
 CASES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "analyze": case_analyze, "imprint": case_imprint, "pyfixest": case_pyfixest
 }  # fmt: skip
-PLAN = [
+PLAN = [  # the case, pairs, dense
     ("imprint", 160_800, False), ("pyfixest", 160_800, False), ("imprint", 1_000_000, False),
     ("pyfixest", 1_000_000, False), ("imprint", 10_000_000, False), ("imprint", 1_000_000, True),
     ("analyze", 160_800, False), ("analyze", 3_000_000, False), ("analyze", 3_000_000, True),
@@ -217,7 +217,8 @@ if __name__ == "__main__":
     options = parser.parse_args()
     if options.case:
         measured = CASES[options.case](options.data.resolve())
-        measured["peak_gib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        measured |= {"cpu_seconds": used.ru_utime + used.ru_stime, "peak_gib": used.ru_maxrss / 2**20}
         print(json.dumps(measured))
     else:
         results = run(options.data, options.note)

@@ -145,14 +145,14 @@ class _Table:
 
 def _tables(labelers: Sequence[Labeler], variant: str) -> dict[str, _Table]:
     """Join the labelers on the key, a block at a time, and group pairs by what was said of each feature."""
-    features = shared_features(labelers)
-    tallies = {f: Tally([f"{f}/{i}/{s}" for s in SIDES for i in range(len(labelers))]) for f in features}
     frames = [
         check(x.frame, LABELS, origin=f"labels of {x.name}").filter(pl.col("variant") == variant)
         for x in labelers
     ]
+    levels = _levels(frames, shared_features(labelers))
+    tallies = {f: Tally(["code"]) for f in levels}
     for low, high in row_blocks(frames, PAIRS_PER_BLOCK):
-        blocks = collect_all([_sided(f, features, i, low, high) for i, f in enumerate(frames)])
+        blocks = collect_all([_sided(f, levels, i, low, high) for i, f in enumerate(frames)])
         together = blocks[0]
         for block in blocks[1:]:
             together = together.join(block, on="row_id", how="full", coalesce=True)
@@ -162,22 +162,46 @@ def _tables(labelers: Sequence[Labeler], variant: str) -> dict[str, _Table]:
             )
         for feature, tally in tallies.items():
             names = [f"{feature}/{i}/{s}" for s in SIDES for i in range(len(labelers))]
-            tally.add(together.group_by(names).agg(n=pl.len().cast(pl.Int64)))
-    boolean = {f: labelers[0].frame.collect_schema()[f] == pl.Boolean() for f in features}
+            base = len(levels[feature]) + 1
+            digits = (pl.col(n).cast(pl.Int64).fill_null(0) * base**k for k, n in enumerate(names))
+            tally.add(together.group_by(code=pl.sum_horizontal(digits)).agg(n=pl.len().cast(pl.Int64)))
     totals = {f: t.total() for f, t in tallies.items()}
-    return {f: _table(found, len(labelers), boolean[f]) for f, found in totals.items() if found is not None}
+    return {f: _table(found, len(labelers), levels[f]) for f, found in totals.items() if found is not None}
 
 
-def _sided(frame: pl.LazyFrame, features: Sequence[str], i: int, low: int, high: int) -> pl.LazyFrame:
-    """One row a pair: what labeler i said of each feature of each side."""
+def _levels(frames: Sequence[pl.LazyFrame], features: Sequence[str]) -> dict[str, list[str]]:
+    """The values that occur, in the alphabet's order; of a boolean both, always."""
+    text = [f for f in features if frames[0].collect_schema()[f] != pl.Boolean()]
+    distinct = [
+        frame.select(pl.col(f).cast(pl.String).drop_nulls().unique()) for f in text for frame in frames
+    ]
+    found = collect_all(distinct)
+    each = len(frames)
+    by_text = {
+        f: sorted(set().union(*(x[f] for x in found[k * each : (k + 1) * each]))) for k, f in enumerate(text)
+    }
+    return {f: by_text.get(f, ["false", "true"]) for f in features}
+
+
+def _sided(frame: pl.LazyFrame, levels: Mapping[str, list[str]], i: int, low: int, high: int) -> pl.LazyFrame:
+    """One row a pair: the number, from 1, of what labeler i said of each feature of each side."""
+    schema = frame.collect_schema()
+    numbers = [
+        pl.col(f).cast(pl.Int8) + 1
+        if schema[f] == pl.Boolean()
+        else pl.col(f).cast(pl.String).replace_strict(
+            {v: k + 1 for k, v in enumerate(values)}, default=None, return_dtype=pl.Int32
+        )
+        for f, values in levels.items()
+    ]  # fmt: skip
     return (
         frame.filter(pl.col("row_id").is_between(low, high))
-        .with_columns(pl.col(f).cast(pl.String) for f in features)
+        .with_columns(numbers)
         .group_by("row_id")
         .agg(
             *(
                 pl.when(pl.col("preference") == s).then(pl.col(f)).max().alias(f"{f}/{i}/{s}")
-                for f in features
+                for f in levels
                 for s in SIDES
             ),
             pl.any_horizontal((pl.col("preference") == s).sum() > 1 for s in SIDES).alias(f"twice{i}"),
@@ -185,17 +209,11 @@ def _sided(frame: pl.LazyFrame, features: Sequence[str], i: int, low: int, high:
     )
 
 
-def _table(found: pl.DataFrame, n_labelers: int, boolean: bool) -> _Table:
-    """The patterns as arrays; a boolean always has both its levels."""
-    names = found.columns[:-1]
-    levels = (
-        ["false", "true"]
-        if boolean
-        else sorted({str(v) for n in names for v in found[n].drop_nulls().unique()})
-    )
-    index = {v: i for i, v in enumerate(levels)}
-    coded = [[index.get(v, -1) for v in found[n].to_list()] for n in names]
-    codes = np.array(coded, dtype=np.int64).reshape(2, n_labelers, found.height).transpose(2, 0, 1)
+def _table(found: pl.DataFrame, n_labelers: int, levels: Sequence[str]) -> _Table:
+    """The patterns as arrays."""
+    code, base = found["code"].to_numpy(), len(levels) + 1
+    digits = [code // base**k % base - 1 for k in range(2 * n_labelers)]
+    codes = np.array(digits, dtype=np.int64).reshape(2, n_labelers, found.height).transpose(2, 0, 1)
     return _Table(tuple(levels), codes, found["n"].to_numpy().astype(np.float64))
 
 

@@ -92,8 +92,7 @@ def imprint_by_pyfixest(
         chosen_side, adjust, level, max_vif: as in `stats.imprint.feature_imprint`.
 
     Raises:
-        InputError: a column is missing, or varies within pairs where it may not.
-        UsageError: an interaction names no feature, or a column of too many values.
+        SealError: a column is missing, or does not suit its use.
     """
     frame, joined = _long(inputs, design, labelers)
     assert inputs.features is not None

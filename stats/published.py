@@ -13,6 +13,7 @@ Labelers compared by row position are not reproduced: `chance_agreement` is what
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -83,14 +84,12 @@ class PublishedTally:
             codes = unpack(pairs.select(f"{w}_{side}" for w in self.inputs.words), n_fields, 1)
             dense = [pairs[f"{x}_{side}"].to_numpy() for x in self.inputs.covariates]
             rewards = [pairs[f"{m}_{side}"].to_numpy() for m in ("pre", "post")]
-            columns = [
-                np.ones(pairs.height),
-                *codes[:, : len(features.coded)].T,
-                *dense,
-                pairs["row_id"].to_numpy(),
-            ]
-            x = np.stack([*columns, *rewards], axis=1).astype(np.float64)
-            self._pooled["all"] = self._pooled.get("all", np.zeros((x.shape[1],) * 2)) + x.T @ x
+            coded = [codes[:, k] for k in range(len(features.coded))]
+            columns: list[Any] = [np.ones(pairs.height), *coded, *dense, pairs["row_id"].to_numpy(), *rewards]
+            x = np.empty((len(columns), pairs.height))
+            for k, column in enumerate(columns):
+                x[k] = column
+            self._pooled["all"] = self._pooled.get("all", np.zeros((len(columns),) * 2)) + x @ x.T
 
     def tie_counts(self) -> pl.DataFrame:
         """By gamma, pairs aligned strictly (cell 12) and with ties (cell 6): `n_pairs`, `aligned_pre`, ..."""
