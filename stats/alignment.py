@@ -4,13 +4,14 @@ Pair i has margin m_i = r(chosen) - r(rejected); alignment a+ is the share of pa
 a- = 1 - a+ (SEAL, section 2.2).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, get_args
 
 import polars as pl
 
 from engine.errors import InputError
 from engine.schema import CHOSEN, REJECTED, SCORES, check
+from stats.design import PAIRS_PER_BLOCK, collect_all, row_blocks
 from stats.inference import require_choice, require_level, wilson
 
 Ties = Literal["misaligned", "half", "drop"]
@@ -36,13 +37,17 @@ def alignment(
         where no pair is left.
 
     Raises:
-        InputError: a column is missing, a key stands twice, or both variants are there without `variant` in `by`.
+        InputError: a column is missing, a key stands twice, or both variants are there and not split by.
         UsageError: `ties` or `level` is none of the allowed values.
     """
     require_choice("ties", ties, get_args(Ties))
     require_level(level)
-    pairs = _margins(_typed(scores, by), (*by, "model", "variant"))
-    counts = _counts(pairs, list(dict.fromkeys((*by, "model", "variant")))).collect(engine="streaming")
+    frame, group = _typed(scores, by), list(dict.fromkeys((*by, "model", "variant")))
+    blocks = []
+    for low, high in row_blocks([frame], PAIRS_PER_BLOCK) or [(0, 0)]:
+        pairs = _margins(frame.filter(pl.col("row_id").is_between(low, high)), group)
+        blocks += collect_all([_counts(pairs, group)])
+    counts = pl.concat(blocks).group_by(group).agg(pl.exclude("example").sum(), pl.col("example").min())
     _refuse_doubtful(counts, [*by, "model"])
     table = counts.select(*by, "model", *_COUNTS).sort(*by, "model")
     return with_alignment(table, ties=ties, level=level)
@@ -52,7 +57,7 @@ _COUNTS = ("n_pairs", "n_ties", "n_incomplete", "n_won", "sum_margin")
 
 
 def with_alignment(counts: pl.DataFrame, *, ties: Ties = "misaligned", level: float = 0.95) -> pl.DataFrame:
-    """Turn `n_pairs`, `n_ties`, `n_won` and `sum_margin` into alignment, resistance, interval and mean margin."""
+    """Alignment, resistance, interval and mean margin from `n_pairs`, `n_ties`, `n_won`, `sum_margin`."""
     won = pl.col("n_won") + (pl.col("n_ties") * 0.5 if ties == "half" else pl.lit(0.0))
     total = pl.col("n_pairs") - (pl.col("n_ties") if ties == "drop" else pl.lit(0, pl.Int64))
     table = counts.with_columns(won=won.cast(pl.Float64), total=total.cast(pl.Float64))
@@ -113,9 +118,64 @@ def _refuse_doubtful(counts: pl.DataFrame, group: Sequence[str]) -> None:
         row = twice.row(0, named=True)
         raise InputError(
             f"scores: {twice['n_twice'].sum()} pairs have a text scored twice by one model, the first row_id "
-            f"{row['example']} of model {row['model']!r}; every (row_id, preference, variant, model) must stand once"
+            f"{row['example']} of model {row['model']!r}; a (row_id, preference, variant, model) stands once"
         )
     if counts.select(pl.struct(*group).is_duplicated().any()).item():
         raise InputError(
-            "scores: original and rewritten texts stand together; keep one variant, or split with by=['variant']"
+            "scores: original and rewritten texts stand together; keep one, or split with by=['variant']"
         )
+
+
+class Rulers:
+    """What a model is held against: rules that read no content, such as "the longer text is better".
+
+    Args:
+        lengths: whether blocks carry `length_chosen` and `length_rejected`.
+        features: ruler name -> base name of a numeric feature whose larger value wins.
+    """
+
+    def __init__(self, *, lengths: bool, features: Mapping[str, str]) -> None:
+        length = pl.col("length_chosen") - pl.col("length_rejected")
+        self._margins: dict[str, pl.Expr] = {"longer": length, "shorter": -length} if lengths else {}
+        for name, base in features.items():
+            self._margins[f"more {name}"] = pl.col(f"{base}_chosen") - pl.col(f"{base}_rejected")
+        self._blocks: list[pl.DataFrame] = []
+
+    def add(self, block: pl.DataFrame) -> None:
+        """Add a block of `Pairs`."""
+        for name, expression in self._margins.items():
+            margin = expression.cast(pl.Float64)
+            self._blocks.append(
+                block.select(
+                    pl.lit(f"{RULER}{name}").alias("model"),
+                    n_pairs=margin.count().cast(pl.Int64),
+                    n_ties=(margin == 0).sum().cast(pl.Int64),
+                    n_incomplete=margin.null_count().cast(pl.Int64),
+                    n_won=(margin > 0).sum().cast(pl.Int64),
+                    sum_margin=margin.sum(),
+                )
+            )
+
+    def table(self, *, ties: Ties = "misaligned", level: float = 0.95) -> pl.DataFrame | None:
+        """Rows as `alignment` gives them (margins in characters or the feature's units), or None."""
+        if not self._blocks:
+            return None
+        counts = pl.concat(self._blocks).group_by("model", maintain_order=True).agg(pl.all().sum())
+        return with_alignment(counts, ties=ties, level=level)
+
+
+RULER = "ruler: "
+
+
+def ruler_notes(table: pl.DataFrame) -> list[str]:
+    """A warning for every model that agrees with the humans no more than a content-blind ruler does."""
+    known = table.filter(pl.col("alignment").is_not_null())
+    rulers = known.filter(pl.col("model").str.starts_with(RULER)).sort("alignment", descending=True)
+    if not rulers.height:
+        return []
+    best, share = rulers.select("model", "alignment").row(0)
+    models = known.filter(~pl.col("model").str.starts_with(RULER), pl.col("alignment") <= share)
+    return [
+        f"alignment: {name} agrees with the humans in {a:.1%} of pairs, no more than {best!r} ({share:.1%})"
+        for name, a in models.select("model", "alignment").iter_rows()
+    ]
