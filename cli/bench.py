@@ -25,7 +25,10 @@ def command() -> None:
 @click.option(
     "--repeats", type=click.IntRange(min=1), default=3, show_default=True, help="Turns; medians are given."
 )
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
+    help="auto takes a GPU where onnxruntime offers one.",
+)  # fmt: skip
 @click.option(
     "--max-batch-tokens", type=click.IntRange(min=1), multiple=True,
     help="A budget to measure; may be repeated. Default: the device's.",

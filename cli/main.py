@@ -26,13 +26,26 @@ class _Group(click.Group):
             return None
         command = import_module(_MODULES.get(cmd_name, f"cli.{cmd_name}")).command
         assert isinstance(command, click.Command)
+        _name_variables(command, f"SEAL_{cmd_name.upper()}")
         return command
+
+
+def _name_variables(command: click.Command, prefix: str) -> None:
+    """Let each option be set by the variable of its long name, SEAL_SCORE_MAX_TOKENS for `score --max-tokens`."""
+    for option in command.params:
+        long = next((o for o in option.opts if o.startswith("--")), None)
+        if long:
+            option.envvar = prefix + "_" + long.removeprefix("--").replace("-", "_").upper()
+    if isinstance(command, click.Group):
+        for name, inner in command.commands.items():
+            _name_variables(inner, f"{prefix}_{name.upper()}")
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(version("seal-engine"), prog_name="seal")
 @click.option(
     "--config",
+    envvar="SEAL_CONFIG",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Settings file, one table a command. Default: seal.toml in this folder, where there is one.",
 )
@@ -56,9 +69,7 @@ def _default() -> Path:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 1 failed, 2 wrong usage, 3 too many failed rows."""
     try:
-        code = cli.main(
-            list(argv) if argv is not None else None, "seal", standalone_mode=False, auto_envvar_prefix="SEAL"
-        )
+        code = cli.main(list(argv) if argv is not None else None, "seal", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except click.ClickException as error:
         error.show()

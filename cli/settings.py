@@ -29,20 +29,31 @@ def load_settings(path: Path, commands: Mapping[str, click.Command]) -> dict[str
         raise UsageError(f"{path} is not a TOML file: {error}") from None
     settings: dict[str, dict[str, Any]] = {}
     for table, values in tables.items():
-        _known(table, commands, f"{path}: no command takes a table [{table}]")
         if not isinstance(values, dict):
-            raise UsageError(f"{path}: '{table}' stands outside a table; write it under [{table}]")
-        parameters = {
-            opt.removeprefix("--"): p.name
-            for p in commands[table].params
-            for opt in (*p.opts, *([str(p.name)] if isinstance(p, click.Argument) else []))
-            if p.name and (opt.startswith("--") or isinstance(p, click.Argument))
-        }
-        settings[table] = {}
-        for key, value in values.items():
-            name = key.replace("_", "-")
-            _known(name, parameters, f"{path}: [{table}] has no setting '{key}'")
-            settings[table][str(parameters[name])] = value
+            raise UsageError(f"{path}: '{table}' stands outside a table; write it under [COMMAND]")
+        _known(table, commands, f"{path}: no command takes a table [{table}]")
+        settings[table] = _one_command(values, commands[table], path, table)
+    return settings
+
+
+def _one_command(values: Mapping[str, Any], command: click.Command, path: Path, table: str) -> dict[str, Any]:
+    parameters = {
+        opt.removeprefix("--"): str(p.name)
+        for p in command.params
+        for opt in ([str(p.name)] if isinstance(p, click.Argument) else p.opts)
+        if isinstance(p, click.Argument) or opt.startswith("--")
+    }
+    inner = command.commands if isinstance(command, click.Group) else {}
+    settings: dict[str, Any] = {}
+    for key, value in values.items():
+        name = key.replace("_", "-")
+        _known(name, (*parameters, *inner), f"{path}: [{table}] has no setting '{key}'")
+        if name in parameters:
+            settings[parameters[name]] = value
+        elif isinstance(value, dict):
+            settings[name] = _one_command(value, inner[name], path, f"{table}.{name}")
+        else:
+            raise UsageError(f"{path}: '{name}' of [{table}] is a command; write a table [{table}.{name}]")
     return settings
 
 

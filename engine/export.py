@@ -219,6 +219,7 @@ def _open(model: Path, aside: Path, *, convert: bool) -> Checkpoint:
 
 
 def _write_graph(checkpoint: Checkpoint, target: Path, aside: Path, precision: Precision) -> None:
+    onnx_backend.require("exporting a model")  # optimum would ask for it late, in words of its own
     raw = aside / "raw.onnx"
     _export_reference(checkpoint, raw)
     if precision == "fp32":

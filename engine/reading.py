@@ -50,8 +50,10 @@ def in_order(path: Path, aside: Path) -> list[Path]:
         raise InputError(f"{path}: a row_id is negative; it is the pair's place in its source, from 0")
     if ordered:
         return files
-    with readable(path):
+    try:
         rows.sort(TEXT_KEY).sink_parquet(aside)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise InputError(f"{path} cannot be sorted into {aside}: {error}") from None
     return [aside]
 
 

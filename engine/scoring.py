@@ -24,7 +24,7 @@ from engine.models import BackendName, Device, LoadedModel, load_models
 from engine.overlap import Behind, ahead
 from engine.progress import Listener, Meter, silent
 from engine.reading import count_texts, in_order, windows
-from engine.schema import FAILURES, SCORES, TEXT_KEY
+from engine.schema import FAILURES, SCORES, TEXT_KEY, TEXTS, scan
 from engine.sink import Sink
 
 MAX_BATCH_TOKENS = {"cpu": 512, "cuda": 32_768}
@@ -111,6 +111,7 @@ def score(
     """
     options = options or ScoreOptions()
     _keep_apart(texts, out)
+    scan(texts, TEXTS, columns=("prompt", "response"))  # before a folder is made for what cannot be scored
     n_texts = count_texts(texts)
     loaded = load_models(models, options.device, options.backend, options.max_tokens, options.threads)
     budget = options.max_batch_tokens or MAX_BATCH_TOKENS[loaded[0].device]

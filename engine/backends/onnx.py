@@ -16,7 +16,12 @@ Device = Literal["auto", "cpu", "cuda"]
 _EXTERNAL = "model.onnx_data"
 
 
-def _onnxruntime(purpose: str) -> Any:
+def require(purpose: str) -> Any:
+    """Onnxruntime, or the error that says which extra brings it.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
     try:
         import onnxruntime
     except ImportError:
@@ -32,7 +37,7 @@ def choose_device(device: Device) -> Literal["cpu", "cuda"]:
         UsageError: CUDA was asked for, but this onnxruntime does not offer it.
         MissingExtraError: no onnxruntime.
     """
-    providers = _onnxruntime("scoring an exported model").get_available_providers()
+    providers = require("scoring an exported model").get_available_providers()
     has_cuda = "CUDAExecutionProvider" in providers
     if device == "cuda" and not has_cuda:
         raise UsageError(
@@ -59,7 +64,7 @@ class OnnxBackend:
     """
 
     def __init__(self, folder: Path, device: Literal["cpu", "cuda"], threads: int | None = None) -> None:
-        ort = _onnxruntime("scoring an exported model")
+        ort = require("scoring an exported model")
         self._device, self._path = device, folder / MODEL
         self.concurrency = 1 if device == "cuda" else threads or len(os.sched_getaffinity(0))
         options = ort.SessionOptions()
@@ -125,7 +130,7 @@ def optimize(source: Path, target: Path) -> None:
     Raises:
         MissingExtraError: no onnxruntime.
     """
-    ort = _onnxruntime("optimising the graph")
+    ort = require("optimising the graph")
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     options.optimized_model_filepath = str(target)

@@ -175,7 +175,7 @@ def test_a_file_that_is_no_parquet_is_one_clear_error(tmp_path, content, call):
 def test_files_that_do_not_agree_are_one_clear_error(tmp_path):
     write(random_texts(3), tmp_path / "a.parquet")
     write(random_texts(3).drop("response"), tmp_path / "b.parquet")
-    with pytest.raises(InputError, match=r"cannot be read.*response"):
+    with pytest.raises(InputError, match=r"cannot be sorted into .*response"):
         read(tmp_path, tmp_path)
 
 
