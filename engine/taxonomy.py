@@ -8,14 +8,13 @@ import re
 import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 import polars as pl
 
-from engine.errors import InputError, UsageError
+from engine.errors import InputError, UsageError, nearest
 from engine.schema import FAILURES, LABELS, SCORES, SIMILARITIES, TEXTS, check
 
 Kind = Literal["boolean", "enum", "list"]
@@ -169,17 +168,15 @@ class Taxonomy:
         there |= {PROBABILITY + n: pl.Float32() for n in tuple(there) if PROBABILITY + n in have}
         for name in have:
             if name not in LABELS.types and name not in there:
-                raise InputError(f"{origin}: column '{name}' is no feature of {self.origin}{self._near(name)}")
+                raise InputError(
+                    f"{origin}: column '{name}' is no feature of {self.origin}; {nearest(name, self.names)}"
+                )
         for name, want in there.items():
             if not _fits(have[name], want):
                 raise InputError(
                     f"{origin}: column '{name}' is {have[name]}; the taxonomy says {_readable(want)}"
                 )
         return checked.select(*LABELS.types, *(pl.col(n).cast(t) for n, t in there.items()))
-
-    def _near(self, name: str) -> str:
-        near = get_close_matches(name, self.names, 1)
-        return f"; did you mean '{near[0]}'?" if near else ""
 
 
 def load_taxonomy(path: Path | None = None) -> Taxonomy:
@@ -236,9 +233,7 @@ def _feature(entry: Mapping[str, Any], where: str) -> Feature:
 
 def _require(value: str, choices: Collection[str], what: str) -> None:
     if value not in choices:
-        near = get_close_matches(value, choices, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(choices)}"
-        raise UsageError(f"{what} {value!r} is not known; {hint}")
+        raise UsageError(f"{what} {value!r} is not known; {nearest(value, choices)}")
 
 
 def _fits(have: pl.DataType, want: pl.DataType) -> bool:
