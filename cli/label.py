@@ -115,6 +115,8 @@ def _labelers(
         name, _ = named_path(value)
         labeler = ComputedLabeler(name, features)
         if clash := [column for column in labeler.types if column in asked.names]:
-            raise UsageError(f"{asked.origin}: feature '{clash[0]}' has the name of a computed one; rename it")
+            raise UsageError(
+                f"{asked.origin}: feature '{clash[0]}' has the name of a computed one; rename it"
+            )
         found.append(labeler)
     return found

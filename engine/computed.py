@@ -54,7 +54,9 @@ _LIST_ITEM = r"(?m)^[ \t]*(?:[-*+•–]|[0-9]{1,3}[.)])[ \t]+\S"
 _HEADING = r"(?m)^ {0,3}#{1,6}[ \t]+\S"
 _FENCE = r"(?m)^[ \t]*(?:```|~~~)"
 _BOLD = r"\*\*[^*\n]+\*\*"
-_PICTURE = r"(?:[\x{1F1E6}-\x{1F1FF}]{2}|[\x{1F300}-\x{1FAFF}\x{2600}-\x{27BF}][\x{FE0F}\x{1F3FB}-\x{1F3FF}]*)"
+_PICTURE = (
+    r"(?:[\x{1F1E6}-\x{1F1FF}]{2}|[\x{1F300}-\x{1FAFF}\x{2600}-\x{27BF}][\x{FE0F}\x{1F3FB}-\x{1F3FF}]*)"
+)
 _EMOJI = rf"{_PICTURE}(?:\x{{200D}}{_PICTURE})*"
 
 _body, _words, _spaced, _prompt_words = map(pl.col, ("body", "words", "spaced", "prompt_words"))

@@ -165,7 +165,9 @@ def _common_types(labelers: Sequence[Labeler]) -> dict[str, pl.DataType]:
     for labeler in labelers:
         for column, dtype in labeler.types.items():
             if types.setdefault(column, dtype) != dtype:
-                raise UsageError(f"labeler {labeler.name}: its column '{column}' is of another kind elsewhere")
+                raise UsageError(
+                    f"labeler {labeler.name}: its column '{column}' is of another kind elsewhere"
+                )
     return types
 
 

@@ -94,9 +94,7 @@ class Combination:
         for texts in _texts(self.labelers, list(self.features), after):
             columns: list[pl.Series] = []
             for feature, consensus in self.features.items():
-                said = texts.select(
-                    pl.col(f"{feature}/{i}").alias(str(i)) for i in range(len(self.labelers))
-                )
+                said = texts.select(pl.col(f"{feature}/{i}").alias(str(i)) for i in range(len(self.labelers)))
                 found = said.join(
                     consensus.patterns, on=said.columns, how="left", nulls_equal=True, maintain_order="left"
                 )
@@ -212,7 +210,7 @@ def vote(codes: NDArray[np.int64], n_values: int) -> Floats:
     Returns:
         (patterns, k); NaN where nobody answered.
     """
-    votes = np.stack([(codes == value).sum(axis=1) for value in range(n_values)], axis=1).astype(np.float64)
+    votes = (codes[:, :, None] == np.arange(n_values)).sum(axis=1).astype(np.float64)
     with np.errstate(invalid="ignore"):
         return np.asarray(votes / votes.sum(axis=1, keepdims=True))
 
