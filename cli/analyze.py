@@ -72,6 +72,10 @@ def _crossed(ctx: click.Context, parameter: click.Parameter, value: str) -> tupl
     "--covariates", default="", callback=_names, help="Numeric features to regress on, comma-separated."
 )
 @click.option(
+    "--exclude", default="", callback=_names,
+    help="Features to leave out of the regressions, comma-separated (which of two collinear ones, say).",
+)  # fmt: skip
+@click.option(
     "--sentiment", type=click.Choice(["linear", "categories"]), default="linear", show_default=True,
     help="How positive/neutral/negative enters: as 1/0/-1, or as categories beside neutral.",
 )  # fmt: skip
@@ -189,7 +193,7 @@ def _show(results: "Results", options: "Options") -> None:
     coefficients = ["term", "estimate", *_ENDS, "p_adjusted"]
     for name, title in _EQUATIONS.items():
         if name in tables and tables[name].height:
-            lead = [c for c in ("model", "outcome", "preference") if c in tables[name].columns]
+            lead = [c for c in ("model", "preference") if c in tables[name].columns]
             extra = [c for c in ("n_informative", "flip", "odds_ratio", "ame") if c in tables[name].columns]
             frame = tables[name].filter(tables[name]["term"] != "intercept")
             frame = frame.filter(frame["outcome"] == "theta") if "outcome" in frame.columns else frame

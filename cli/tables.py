@@ -41,4 +41,6 @@ def _cell(value: object) -> str:
         return str(value)
     if isinstance(value, int):
         return f"{value:,}"
-    return f"{value:.2g}" if 0 < abs(value) < 0.001 else f"{value:.3f}"
+    if value == 0:
+        return "0"  # a p-value below what a float holds
+    return f"{value:.2g}" if abs(value) < 0.001 else f"{value:.3f}"

@@ -15,8 +15,9 @@ from cli.main import main
 from engine.computed import ComputedLabeler
 from engine.labeling import label
 from engine.schema import LABELS, scan
-from engine.taxonomy import load_taxonomy
-from examples.toyworld.generate import main as generate
+from engine.taxonomy import DEFAULT, load_taxonomy
+from examples.toyworld.generate import Options
+from examples.toyworld.generate import write as write_world
 from stats import crowd
 
 Seal = Callable[..., tuple[int, str, str]]
@@ -40,7 +41,7 @@ def seal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tm
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The truth of 600 pairs, and three labelers who err at known rates."""
     folder = tmp_path_factory.mktemp("world")
-    generate(["--pairs", "600", "--seed", "9", "--out", str(folder)])
+    write_world(Options(600, 9), folder)
     truth = pl.read_parquet(folder / "truth.parquet")
     rng = np.random.default_rng(3)
     booleans = [name for name, dtype in truth.schema.items() if dtype == pl.Boolean()]
@@ -171,8 +172,6 @@ def test_a_taxonomy_holds_the_labels_to_it(seal: Seal, three: list[Path], tmp_pa
     strings = pl.read_parquet(three[0]).with_columns(pl.col("last_response_sentiment").cast(pl.String))
     strings = strings.with_columns(last_response_sentiment=pl.lit("cheerful"))
     path = write(strings, tmp_path / "strings.parquet")
-    from engine.taxonomy import DEFAULT
-
     code, _, err = seal("agreement", path, three[1], "--taxonomy", DEFAULT, *FAST)
     assert code == 1
     assert "does not fit its column" in err
