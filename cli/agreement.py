@@ -22,6 +22,7 @@ _COLUMNS = (
     "agreement", "kappa", "ac1", "alpha",
 )  # fmt: skip
 _GOLD_COLUMNS = ("precision", "recall", "f1")
+_TABLE, _ERRORS = "labelers.csv", "labeler_errors.csv"
 
 
 @click.command("agreement")
@@ -88,7 +89,7 @@ def command(
     if table.is_empty():
         raise InputError("the labelers share no boolean or text feature; there is nothing to compare")
     if out:
-        _write_csv(table, out / "labelers.csv")
+        _write_csv(table, out / _TABLE)
     if as_json:
         print_json(table.to_dicts())
     else:
@@ -151,13 +152,14 @@ def _combine(
     inputs = {f"labels {i}": content_hash(path) for i, path in enumerate(labels, 1)}
     inputs |= {"taxonomy": content_hash(taxonomy)} if taxonomy else {}
     combination = combine(labelers, method)  # type: ignore[arg-type]  # click has checked the choice
-    with Sink(out, Manifest("agreement", {"combine": method}, inputs), overwrite=overwrite) as sink:
+    manifest = Manifest("agreement", {"combine": method}, inputs)
+    with Sink(out, manifest, overwrite=overwrite, beside=(_TABLE, _ERRORS)) as sink:
         for rows in combination.blocks(after=sink.last_row_id) if not sink.finished else ():
             sink.commit(rows, _no_failures(), last_row_id=rows["row_id"].item(-1))
         sink.finish(n_rows=sink.n_rows, n_failures=0)
     _tell(combination, labelers)
     if method == "dawid-skene":
-        _write_csv(combination.errors(), out / "labeler_errors.csv")
+        _write_csv(combination.errors(), out / _ERRORS)
     say(f"{sink.n_rows:,} texts labeled by {combination.name} -> {out}")
     return Labeler(combination.name, scan(out, LABELS))
 

@@ -54,9 +54,8 @@ _LIST_ITEM = r"(?m)^[ \t]*(?:[-*+•–]|[0-9]{1,3}[.)])[ \t]+\S"
 _HEADING = r"(?m)^ {0,3}#{1,6}[ \t]+\S"
 _FENCE = r"(?m)^[ \t]*(?:```|~~~)"
 _BOLD = r"\*\*[^*\n]+\*\*"
-_PICTURE = (
-    r"(?:[\x{1F1E6}-\x{1F1FF}]{2}|[\x{1F300}-\x{1FAFF}\x{2600}-\x{27BF}][\x{FE0F}\x{1F3FB}-\x{1F3FF}]*)"
-)
+_FLAG = r"[\x{1F1E6}-\x{1F1FF}]{2}"
+_PICTURE = rf"(?:{_FLAG}|[\x{{1F300}}-\x{{1FAFF}}\x{{2600}}-\x{{27BF}}][\x{{FE0F}}\x{{1F3FB}}-\x{{1F3FF}}]*)"
 _EMOJI = rf"{_PICTURE}(?:\x{{200D}}{_PICTURE})*"
 
 _body, _words, _spaced, _prompt_words = map(pl.col, ("body", "words", "spaced", "prompt_words"))
@@ -69,7 +68,7 @@ def _share(part: pl.Expr, whole: pl.Expr) -> pl.Expr:
 
 
 def _any_of(phrases: Sequence[str]) -> str:
-    """A pattern for phrases in `spaced`, where each word stands between two spaces of its own; longest first."""
+    """A pattern for phrases in `spaced`, where each word has two spaces to itself; longest first."""
     ordered = sorted(phrases, key=lambda phrase: -len(phrase.split()))
     return " (?:" + "|".join(phrase.replace(" ", "  ") for phrase in ordered) + ") "
 
@@ -129,7 +128,7 @@ FEATURES = (
     ),
     ComputedFeature(
         "overlap_with_prompt",
-        "share of the distinct words that stand in the prompt also (the names of speakers aside); null without",
+        "share of the distinct words that stand in the prompt also, names of speakers aside; null without",
         _share(_words.list.set_intersection(_prompt_words).list.len(), _words.list.n_unique()), pl.Float32(),
     ),
     ComputedFeature(

@@ -23,8 +23,11 @@ from engine.schema import FAILURES, LABELS, TEXT_KEY
 from engine.sink import Sink
 
 STAGE = "label"
-_REASON = {"error": pl.String(), "detail": pl.String()}
-_KEY_TYPES = {name: LABELS.types[name] for name in TEXT_KEY}
+_FAILED: dict[str, pl.DataType] = {
+    **{name: LABELS.types[name] for name in TEXT_KEY},
+    "error": pl.String(),
+    "detail": pl.String(),
+}
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Labeled:
     """
 
     rows: pl.DataFrame
-    failures: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_KEY_TYPES | _REASON))
+    failures: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_FAILED))
 
 
 class Labeler(Protocol):
@@ -74,7 +77,7 @@ class LabelOptions:
         part_rows: pairs in a part, the unit of resuming.
     """
 
-    sample: Sample = Sample()
+    sample: Sample = field(default_factory=Sample)
     limit: int | None = None
     part_rows: int = 8192
 

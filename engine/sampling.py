@@ -1,4 +1,4 @@
-"""A share of the pairs that depends on the seed and the pair's number alone: not on order, parts or versions."""
+"""A share of the pairs, drawn by the seed and the pair's number alone: not by order, parts or versions."""
 
 from dataclasses import dataclass
 

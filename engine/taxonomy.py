@@ -95,7 +95,7 @@ class Feature:
         least = 2 if self.kind == "enum" else 1
         if not least <= len(self.values) <= _MOST_VALUES:
             raise UsageError(
-                f"{where}: {len(self.values)} values; a feature of kind {self.kind} has {least} to {_MOST_VALUES}"
+                f"{where}: {len(self.values)} values; one of kind {self.kind} has {least} to {_MOST_VALUES}"
             )
         if twice := [v for i, v in enumerate(self.values) if v in self.values[:i]]:
             raise UsageError(f"{where}: the value {twice[0]!r} stands twice")

@@ -58,8 +58,8 @@ class Consensus:
 
     Attributes:
         dtype: of its column.
-        patterns: what each labeler said (columns "0", "1", ...; null where nothing), then `label` and `p`, the
-            probability of that label; a label is null where two values are equally probable.
+        patterns: what each labeler said (columns "0", "1", ...; null where nothing), then `label` and `p`,
+            the probability of that label; a label is null where two values are equally probable.
         values: that occur.
         fit: of the Dawid-Skene model; None for a majority vote.
     """
@@ -90,7 +90,7 @@ class Combination:
         return self.method.replace("-", "_")
 
     def blocks(self, *, after: int = -1) -> Iterator[pl.DataFrame]:
-        """LABELS frames sorted by key: each feature, then `p_<feature>`; row_ids up to `after` are left out."""
+        """LABELS frames sorted by key: features, then `p_<feature>`; row_ids up to `after` are left out."""
         for texts in _texts(self.labelers, list(self.features), after):
             columns: list[pl.Series] = []
             for feature, consensus in self.features.items():
@@ -137,7 +137,7 @@ def combine(labelers: Sequence[Labeler], method: Method) -> Combination:
     features = shared_features(labelers)
     if not features:
         raise InputError(
-            f"{', '.join(x.name for x in labelers)} share no boolean or text feature; there is nothing to combine"
+            f"{', '.join(x.name for x in labelers)} share no boolean or text feature; nothing can be combined"
         )
     names = {f: [f"{f}/{i}" for i in range(len(labelers))] for f in features}
     tallies = {f: Tally(names[f]) for f in features}
@@ -256,7 +256,7 @@ def _expected(said: Floats, prior: Floats, errors: Floats) -> Floats:
 
 
 def _choose(posterior: Floats) -> tuple[NDArray[np.int64], Floats]:
-    """The most probable value of each pattern, -1 for a tie or nothing, and its probability, NaN for nothing."""
+    """The most probable value of each pattern, -1 for a tie or nothing; its probability, NaN for nothing."""
     if not posterior.shape[1]:
         return np.full(len(posterior), -1), np.full(len(posterior), np.nan)
     ordered = np.sort(posterior, axis=1)

@@ -14,7 +14,7 @@ from kills import seal as run_seal
 
 from cli.main import main
 from engine.computed import FEATURES, ComputedLabeler
-from engine.labeling import LabelOptions, Labeled, label
+from engine.labeling import Labeled, LabelOptions, label
 from engine.progress import Meter
 from engine.sampling import Sample
 from engine.schema import LABELS, TEXT_KEY, scan
@@ -99,7 +99,7 @@ REFUSED = {
     "two of a name": (("--labeler", "computed", "--labeler", "computed"), "each with a name of its own"),
     "no such feature": (("--labeler", "computed", "--features", "n_word"), "did you mean 'n_words'"),
     "no feature": (("--labeler", "computed", "--features", ","), "no feature is named"),
-    "no taxonomy": (("--labeler", "computed", "--taxonomy", "none.toml"), "cannot read the taxonomy none.toml"),
+    "no taxonomy": (("--labeler", "computed", "--taxonomy", "none.toml"), "cannot read the taxonomy"),
     "nothing sampled": (("--labeler", "computed", "--sample", "0"), "0.0 is not in the range"),
     "a backend": (("--labeler", "computed", "--backend", "vllm"), "No such option"),
     "into the texts": (("--labeler", "computed", "--out", "."), "lie in each other"),

@@ -1,6 +1,7 @@
 """Makes crowd_oracle.json: answers of simulated annotators, and what crowd-kit makes of them.
 
-    python -m venv crowd && crowd/bin/pip install crowd-kit==1.4.2 && crowd/bin/python tests/data/crowd_oracle.py
+    python -m venv crowd && crowd/bin/pip install crowd-kit==1.4.2
+    crowd/bin/python tests/data/crowd_oracle.py
 
 crowd-kit is no dependency of the tests: it brings versions that the pinned environment does not hold.
 """
@@ -20,7 +21,7 @@ CASES = {
 
 
 def simulated(values, n_tasks, errors, missing, rng):
-    """Answers (tasks, annotators) as indices of the values, -1 where there is none; each task has one at least."""
+    """Answers (tasks, annotators) as indices of the values, -1 for none; each task has at least one."""
     truth = rng.choice(len(values), n_tasks, p=np.arange(1, len(values) + 1) / sum(range(1, len(values) + 1)))
     answers = np.repeat(truth[:, None], len(errors), axis=1)
     wrong = rng.random(answers.shape) < np.array(errors)

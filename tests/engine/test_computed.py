@@ -230,7 +230,7 @@ EXAMPLES = [
     ("", ""),
     ("\n\nHuman: Hi\n\n", "Assistant:"),
     ("\n\nHuman: Hi\n\n", "Assistant: Assistant: twice"),
-    ("\n\nHuman: How do I bake bread?\n\nAssistant: Which?\n\nHuman: Rye bread\n\n", " You bake rye bread. I do, too!\n"),
+    ("\n\nHuman: How do I bake?\n\nAssistant: What?\n\nHuman: Rye bread\n\n", " You bake rye. I do!\n"),
     ("human assistant", "Human and Assistant: it’s I'm I’ve don't rock'n'roll 'quoted' well-known"),
     ("x", "1. First step.\n2. Second step\n3) third\n - nested\n10.5 is no item\n12.\n1.  \n"),
     ("x", "# One\n## Two ##\n####### Seven\n   # Indented\n    # Code\n#none\n"),
@@ -259,9 +259,10 @@ def test_examples(example: tuple[str, str]) -> None:
 KNOWN = st.characters(exclude_categories=("Cs", "Cn", "Co"))
 PIECES = st.sampled_from(
     [
-        *HEDGES, *FIRST_PERSON, *SECOND_PERSON, *REFUSALS, *REFUSAL_LEADS, "Assistant:", "\n\nHuman:", "\n", "\n\n",
-        " ", "  ", ". ", "! ", "?", "…", "。", "”", ")", "1. ", "12) ", "- ", "* ", "• ", "**", "***", "# ", "### ", "```", "~~~",
-        "'", "’", "-", "é", "\u0301", "\x00", "\x1f", "\xa0", "👍", "🏽", "\u200d", "\ufe0f", "🇫", "🇷", "word", "İ", "Σ",
+        *HEDGES, *FIRST_PERSON, *SECOND_PERSON, *REFUSALS, *REFUSAL_LEADS, "Assistant:", "\n\nHuman:", "\n",
+        "\n\n", " ", "  ", ". ", "! ", "?", "…", "。", "”", ")", "1. ", "12) ", "- ", "* ", "• ", "**", "***",
+        "# ", "### ", "```", "~~~", "'", "’", "-", "é", "\u0301", "\x00", "\x1f", "\xa0", "👍", "🏽",
+        "\u200d", "\ufe0f", "🇫", "🇷", "word", "İ", "Σ",
     ]
 )  # fmt: skip
 TEXT = st.one_of(
@@ -279,7 +280,8 @@ def test_any_text(pairs: list[tuple[str, str]]) -> None:
 
 def test_a_pinned_count_of_everything() -> None:
     """Where this changes, a feature counts differently: raise `REVISION`."""
-    response = "Assistant: I'm sorry, but I can't help. Perhaps you could ask?\n\n## Why\n1. **Safety** first!\n```\nx\n```\n🙂"
+    response = "Assistant: I'm sorry, but I can't help. Perhaps you could ask?\n\n"
+    response += "## Why\n1. **Safety** first!\n```\nx\n```\n🙂"
     frame = texts(["\n\nHuman: Can you help?\n\n"] * 2, [response] * 2)
     row = compute(frame.lazy()).collect().select(f.name for f in FEATURES).row(0)
     assert row[:3] == (92, 15, 8)
