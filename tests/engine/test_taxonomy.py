@@ -82,7 +82,7 @@ def test_a_list_may_be_as_long_as_its_values(tmp_path: Path) -> None:
 WRONG = {
     "no toml": ("[[feature]", "not a TOML file"),
     "nothing": ("", r"no \[\[feature\]\]"),
-    "another table": (GOOD.replace("[[feature]]", "[[features]]"), "'features' is not known; mean 'feature'"),
+    "another table": (GOOD.replace("[[feature]]", "[[features]]"), "'features' is not known; did you mean"),
     "no list": ("feature = 3", "open each feature with"),
     "unknown key": (GOOD.replace("role =", "rolle ="), r"1 \('is_kind'\): the key 'rolle'.*mean 'role'"),
     "no kind": (GOOD.replace('kind = "enum"\n', ""), r"2 \('mood'\): no key 'kind'"),
