@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import polars as pl
 import pytest
-from frames import texts
+from frames import real_texts, texts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -276,6 +276,11 @@ TEXT = st.one_of(
 @given(st.lists(st.tuples(TEXT, TEXT), min_size=2, max_size=8))
 def test_any_text(pairs: list[tuple[str, str]]) -> None:
     check(pairs)
+
+
+def test_real_dialogues() -> None:
+    frame = real_texts()[:300]
+    check(list(frame.select("prompt", "response").iter_rows()))
 
 
 def test_a_pinned_count_of_everything() -> None:
