@@ -154,7 +154,10 @@ def label(
             aside.unlink(missing_ok=True)
         report = _report(sink)
         if n_texts and not report.n_texts:
-            raise InputError(f"the sample keeps none of the pairs of {texts}; raise it, or change the seed")
+            raise InputError(
+                f"the sample keeps none of the pairs of {texts}; raise --sample or change --seed, and add "
+                "--overwrite"
+            )
         sink.finish(**asdict(report))
     return report
 
