@@ -70,7 +70,7 @@ def command(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Label texts.
+    """Say what stands in every text, in columns beside its key.
 
     TEXTS is a Parquet file or folder, as `seal import` writes it. Killed anywhere and started again with the
     same command, it ends in the same bytes.
