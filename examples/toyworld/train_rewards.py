@@ -136,7 +136,7 @@ def train(model: Any, tokenizer: Tokenizer, recipe: Recipe) -> None:
 def centre(model: Any, tokenizer: Tokenizer, utility: Utility) -> None:
     """Move the head's bias so that the mean reward of 500 pairs is 0.
 
-    The loss sees differences only and leaves the level free; the reward shift's angle is taken from the origin.
+    The loss sees differences only and leaves the level free; the reward shift is an angle at the origin.
     """
     chunk = next(iter(generate(Options(500, seed=10, utility=utility))))
     texts = [split_transcript(text) for pair in chunk.texts for text in pair]
