@@ -1,6 +1,5 @@
 """`seal analyze`: scores and labels into imprint, shift, resistance and robustness."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.common import json_option, print_json, say
+from cli.tables import console, print_table
 from engine.errors import UsageError
 
 if TYPE_CHECKING:
@@ -177,11 +177,9 @@ def _open(path: Path, schema: "Schema") -> "pl.LazyFrame":
 
 def _show(results: "Results", options: "Options") -> None:
     """The tables people read first, on stdout."""
-    from rich.console import Console
-
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    out = console()
     tables = results.tables
-    _table(console, "Alignment", tables["alignment"], ["model", "n_pairs", "n_ties", "alignment", *_ENDS])
+    print_table(out, "Alignment", tables["alignment"], ["model", "n_pairs", "n_ties", "alignment", *_ENDS])
     regimes = [
         "regime",
         "n_pairs",
@@ -191,7 +189,7 @@ def _show(results: "Results", options: "Options") -> None:
         "agreement_conf_low",
         "agreement_conf_high",
     ]
-    _table(console, "Regimes", tables["regimes"], regimes)
+    print_table(out, "Regimes", tables["regimes"], regimes)
     coefficients = ["term", "estimate", *_ENDS, "p_adjusted"]
     for name, title in _EQUATIONS.items():
         if name in tables and tables[name].height:
@@ -199,10 +197,10 @@ def _show(results: "Results", options: "Options") -> None:
             extra = [c for c in ("n_informative", "flip", "odds_ratio", "ame") if c in tables[name].columns]
             frame = tables[name].filter(tables[name]["term"] != "intercept")
             frame = frame.filter(frame["outcome"] == "theta") if "outcome" in frame.columns else frame
-            _table(console, title, frame, [*lead, *coefficients, *extra])
+            print_table(out, title, frame, [*lead, *coefficients, *extra])
     dropped = tables["vif"].filter(~tables["vif"]["kept"])
     if dropped.height:
-        _table(console, "Left out", dropped, ["equation", "term", "preference", "flip", "vif", "reason"])
+        print_table(out, "Left out", dropped, ["equation", "term", "preference", "flip", "vif", "reason"])
 
 
 _ENDS = ("conf_low", "conf_high")
@@ -212,32 +210,3 @@ _EQUATIONS = {
     "resistance": "Alignment resistance (Eq. 3), log odds of misalignment",
     "robustness": "Alignment robustness (Eq. 4), log odds of becoming misaligned",
 }
-
-
-def _table(console: Any, title: str, frame: "pl.DataFrame", columns: Sequence[str]) -> None:
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    numeric = {c: frame.schema[c].is_numeric() for c in columns}
-    for column in columns:
-        number = numeric[column]
-        table.add_column(
-            column.replace("_", " "), justify="right" if number else "left", no_wrap=number, overflow="fold"
-        )
-    for row in frame.select(columns).iter_rows():
-        table.add_row(*(escape(_cell(v)) for v in row))
-    console.print(table)
-    console.print()
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return str(value)
-    if isinstance(value, int):
-        return f"{value:,}"
-    if value == 0:
-        return "0"  # a p-value below what a float holds
-    return f"{value:.2g}" if 0 < abs(value) < 0.001 else f"{value:.3f}"

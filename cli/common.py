@@ -43,6 +43,13 @@ def named_path(value: str) -> tuple[str, Path]:
     return name, Path(path)
 
 
+def name_list(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    """Split a comma-separated option; None where it is not given."""
+    if value is None:
+        return None
+    return tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
+
+
 def say(text: str) -> None:
     """Print a line about the work (stderr), so that stdout stays data."""
     click.echo(text, err=True)

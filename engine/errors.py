@@ -4,6 +4,9 @@ The command line prints the text of a `SealError` on one line and exits with its
 that escapes is a defect of this program.
 """
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 class SealError(Exception):
     """Something failed that the user can mend: a bad file, a full disk, a missing folder."""
@@ -45,3 +48,10 @@ class TooManyFailuresError(SealError):
     """The stage finished, but more rows failed than `--max-failures` allows."""
 
     exit_code = 3
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """The end of an error text about an unknown name: the nearest of the known ones, or all of them."""
+    known = list(names)
+    near = get_close_matches(name, known, 1)
+    return f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}"

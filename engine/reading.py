@@ -1,18 +1,29 @@
 """TEXTS in order of row_id, a window of whole pairs at a time, in bounded memory."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
 import polars as pl
 import pyarrow.parquet as pq
 
-from engine.errors import InputError
+from engine.errors import InputError, UsageError
 from engine.schema import TEXT_KEY, TEXTS, check, parquet_files, readable, scan
 
 _ROWS_AT_ONCE = 8192
 _COLUMNS = ("prompt", "response")
+
+
+def keep_apart(texts: Path, out: Path) -> None:
+    """Refuse a folder to write that the texts lie in, or that lies in theirs: overwriting would take them.
+
+    Raises:
+        UsageError: it is so.
+    """
+    there, here = texts.resolve(), out.resolve()
+    if there == here or there in here.parents or here in there.parents:
+        raise UsageError(f"--out {out} and the texts {texts} lie in each other; choose a folder beside them")
 
 
 def count_texts(path: Path) -> int:
@@ -58,7 +69,12 @@ def in_order(path: Path, aside: Path) -> list[Path]:
 
 
 def windows(
-    files: Sequence[Path], n_pairs: int, *, after: int = -1, limit: int | None = None
+    files: Sequence[Path],
+    n_pairs: int,
+    *,
+    after: int = -1,
+    limit: int | None = None,
+    keep: Callable[[pl.Series], pl.Series] | None = None,
 ) -> Iterator[pl.DataFrame]:
     """Read whole pairs, so many at a time.
 
@@ -66,7 +82,8 @@ def windows(
         files: Parquet files with row_id never falling (see `in_order`).
         n_pairs: distinct row_ids in a window; only the last window has fewer.
         after: leave out row_ids up to this one.
-        limit: end after so many distinct row_ids, those left out by `after` not counted.
+        limit: end after so many distinct row_ids, those left out by `after` and `keep` not counted.
+        keep: row_ids -> booleans, which of them are wanted; all by default.
 
     Yields:
         Frames with the key, prompt and response, sorted by the key.
@@ -76,7 +93,7 @@ def windows(
     """
     left = sys.maxsize if limit is None else limit
     held: pl.DataFrame | None = None
-    for chunk in chain(_chunks(files, after), [None]):
+    for chunk in chain(_chunks(files, after, keep), [None]):
         held = chunk if held is None else held if chunk is None else pl.concat([held, chunk])
         if held is None:
             return
@@ -92,7 +109,9 @@ def windows(
             return
 
 
-def _chunks(files: Sequence[Path], after: int) -> Iterator[pl.DataFrame]:
+def _chunks(
+    files: Sequence[Path], after: int, keep: Callable[[pl.Series], pl.Series] | None
+) -> Iterator[pl.DataFrame]:
     for file in files:  # without pre_buffer=False, pyarrow keeps every row group until the end of the file
         with readable(file), pq.ParquetFile(file, pre_buffer=False) as parquet:
             groups = [g for g in range(parquet.num_row_groups) if _highest(parquet, g) > after]
@@ -101,6 +120,7 @@ def _chunks(files: Sequence[Path], after: int) -> Iterator[pl.DataFrame]:
                 frame = pl.DataFrame(pl.from_arrow(batch))
                 frame = check(frame.lazy(), TEXTS, origin=str(file), columns=_COLUMNS).collect()
                 frame = frame.filter(frame["row_id"] > after)
+                frame = frame if keep is None else frame.filter(keep(frame["row_id"]))
                 if frame.height:
                     yield frame
 

@@ -23,7 +23,7 @@ from engine.manifest import Manifest, content_hash
 from engine.models import BackendName, Device, LoadedModel, load_models
 from engine.overlap import Behind, ahead
 from engine.progress import Listener, Meter, silent
-from engine.reading import count_texts, in_order, windows
+from engine.reading import count_texts, in_order, keep_apart, windows
 from engine.schema import FAILURES, SCORES, TEXT_KEY, TEXTS, scan
 from engine.sink import Sink
 
@@ -110,7 +110,7 @@ def score(
         SealError: one of its children, for whatever the user can mend.
     """
     options = options or ScoreOptions()
-    _keep_apart(texts, out)
+    keep_apart(texts, out)
     scan(texts, TEXTS, columns=("prompt", "response"))  # before a folder is made for what cannot be scored
     n_texts = count_texts(texts)
     loaded = load_models(models, options.device, options.backend, options.max_tokens, options.threads)
@@ -130,13 +130,6 @@ def score(
         report = _report(sink)
         sink.finish(**asdict(report))
     return report
-
-
-def _keep_apart(texts: Path, out: Path) -> None:
-    """Refuse a folder to write that the texts lie in, or that lies in theirs: overwriting would take them."""
-    there, here = texts.resolve(), out.resolve()
-    if there == here or there in here.parents or here in there.parents:
-        raise UsageError(f"--out {out} and the texts {texts} lie in each other; choose a folder beside them")
 
 
 @dataclass(frozen=True)

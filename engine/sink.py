@@ -66,18 +66,22 @@ class Sink:
         folder: made if it is missing.
         manifest: the identity of this run.
         overwrite: remove what another run of this program left there.
+        beside: names of files that the stage itself writes into the folder; removed with the rest.
 
     Raises:
         ResumeError: another writer holds the folder, it was made by something else, or it is damaged.
         SealError: it cannot be written.
     """
 
-    def __init__(self, folder: Path, manifest: Manifest, *, overwrite: bool = False) -> None:
+    def __init__(
+        self, folder: Path, manifest: Manifest, *, overwrite: bool = False, beside: tuple[str, ...] = ()
+    ) -> None:
         self.folder = folder
         self.manifest = manifest
         self.commits: list[Commit] = []
         self.finished = False
         self._overwrite = overwrite
+        self._ours = (*_OURS, *beside)
         self._lock: IO[str] | None = None
 
     def __enter__(self) -> Self:
@@ -211,7 +215,7 @@ class Sink:
         self._remove_unlogged()
 
     def _refuse_foreign(self) -> None:
-        ours = {path for pattern in (*_OURS, _LOCK) for path in self.folder.glob(pattern)}
+        ours = {path for pattern in (*self._ours, _LOCK) for path in self.folder.glob(pattern)}
         foreign = sorted(path.name for path in set(self.folder.iterdir()) - ours)
         stray = [p.name for p in ours if p.name == LOG or p.suffix == ".parquet"]
         if foreign or stray:
@@ -262,7 +266,7 @@ class Sink:
     def _remove_ours(self) -> None:
         # The log goes first, so that it never names what is gone; the manifest last: cut short, the folder
         # must look unfinished, not foreign.
-        for pattern in sorted(_OURS, key=lambda p: (p == MANIFEST) - (p == LOG)):
+        for pattern in sorted(self._ours, key=lambda p: (p == MANIFEST) - (p == LOG)):
             for path in self.folder.glob(pattern):
                 path.unlink()
 

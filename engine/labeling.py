@@ -1,0 +1,242 @@
+"""Texts -> labels: what `seal label` does, whoever labels.
+
+    windows of whole pairs -> each labeler -> a part -> Sink
+
+A labeler turns the texts of a window into labels and failures; reading ahead, sampling, writing behind,
+resuming and counting are done here, once for all of them. A part depends on its own texts alone.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import polars as pl
+
+from engine.errors import InputError, UsageError
+from engine.manifest import Manifest, content_hash
+from engine.overlap import Behind, ahead
+from engine.progress import Listener, Meter, silent
+from engine.reading import count_texts, in_order, keep_apart, windows
+from engine.sampling import Sample
+from engine.schema import FAILURES, LABELS, TEXT_KEY
+from engine.sink import Sink
+
+STAGE = "label"
+_FAILED: dict[str, pl.DataType] = {
+    **{name: LABELS.types[name] for name in TEXT_KEY},
+    "error": pl.String(),
+    "detail": pl.String(),
+}
+
+
+@dataclass(frozen=True)
+class Labeled:
+    """What a labeler made of some texts; every text is in one of the two frames.
+
+    Attributes:
+        rows: the key, then the labeler's columns.
+        failures: the key, `error` (a short code), `detail`.
+    """
+
+    rows: pl.DataFrame
+    failures: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_FAILED))
+
+
+class Labeler(Protocol):
+    """Anything that labels texts, with a model or without."""
+
+    @property
+    def name(self) -> str:
+        """What its rows say under `labeler`."""
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """Everything about it that changes a label, as plain JSON values: what a resumed run must share."""
+
+    @property
+    def types(self) -> Mapping[str, pl.DataType]:
+        """Its columns beyond the key."""
+
+    def label(self, texts: pl.DataFrame, meter: Meter) -> Labeled:
+        """Label the texts of some whole pairs.
+
+        Args:
+            texts: key, prompt and response, sorted by key, none of them null.
+            meter: told of texts as they are done, and of tokens.
+        """
+
+
+@dataclass(frozen=True)
+class LabelOptions:
+    """How to label, whoever labels.
+
+    Attributes:
+        sample: which pairs.
+        limit: only the first of these.
+        part_rows: pairs in a part, the unit of resuming.
+    """
+
+    sample: Sample = field(default_factory=Sample)
+    limit: int | None = None
+    part_rows: int = 8192
+
+    def __post_init__(self) -> None:
+        for name in ("limit", "part_rows"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UsageError(f"{name} must be at least 1, not {value}")
+
+
+@dataclass(frozen=True)
+class LabelReport:
+    """What a run did, earlier starts of it included.
+
+    Attributes:
+        n_texts: texts read.
+        n_rows: rows written, one a text and labeler.
+        n_failures: texts x labelers that failed.
+        elapsed_s: seconds of work in all.
+    """
+
+    n_texts: int
+    n_rows: int
+    n_failures: int
+    elapsed_s: float
+
+    @property
+    def failed_share(self) -> float:
+        """Failures over rows asked for."""
+        return self.n_failures / max(1, self.n_rows + self.n_failures)
+
+
+def label(
+    texts: Path,
+    labelers: Sequence[Labeler],
+    out: Path,
+    options: LabelOptions | None = None,
+    *,
+    overwrite: bool = False,
+    listen: Listener = silent,
+) -> LabelReport:
+    """Label every text with every labeler into a LABELS folder; go on where an earlier run was killed.
+
+    Args:
+        texts: a TEXTS Parquet file or folder.
+        labelers: at least one; a column that a labeler does not have is null in its rows.
+        out: the folder to write.
+        options: how.
+        overwrite: start afresh in a folder that another run wrote.
+        listen: told of the progress.
+
+    Raises:
+        SealError: one of its children, for whatever the user can mend.
+    """
+    options = options or LabelOptions()
+    keep_apart(texts, out)
+    types = _common_types(labelers)
+    n_texts = count_texts(texts)
+    with Sink(out, _manifest(texts, labelers, options), overwrite=overwrite) as sink:
+        if not sink.finished:
+            aside = out / ".sorted.tmp"
+            whole = options.limit is None and options.sample.share == 1
+            meter = Meter(
+                listen, STAGE, n_texts if whole else None, int(sink.total("n_texts")), len(labelers)
+            )
+            limit = None if options.limit is None else options.limit - int(sink.total("n_pairs"))
+            keep = None if options.sample.share == 1 else options.sample.keeps
+            files = in_order(texts, aside)
+            todo = windows(files, options.part_rows, after=sink.last_row_id, limit=limit, keep=keep)
+            with Behind() as writer:
+                for window in ahead(todo):
+                    outcomes = _run(window, labelers, types, meter)
+                    writer.submit(_commit, sink, window, outcomes, meter.lap())
+            aside.unlink(missing_ok=True)
+        report = _report(sink)
+        if n_texts and not report.n_texts:
+            raise InputError(
+                f"the sample keeps none of the pairs of {texts}; raise --sample or change --seed, and add "
+                "--overwrite"
+            )
+        sink.finish(**asdict(report))
+    return report
+
+
+def _common_types(labelers: Sequence[Labeler]) -> dict[str, pl.DataType]:
+    """Column -> type over all labelers, in their order."""
+    names = [labeler.name for labeler in labelers]
+    if not names or len(set(names)) < len(names):
+        raise UsageError("labelers: at least one is needed, each with a name of its own; write NAME=")
+    types: dict[str, pl.DataType] = {}
+    for labeler in labelers:
+        for column, dtype in labeler.types.items():
+            if types.setdefault(column, dtype) != dtype:
+                raise UsageError(
+                    f"labeler {labeler.name}: its column '{column}' is of another kind elsewhere"
+                )
+    return types
+
+
+def _run(
+    window: pl.DataFrame, labelers: Sequence[Labeler], types: Mapping[str, pl.DataType], meter: Meter
+) -> list[tuple[pl.DataFrame, pl.DataFrame]]:
+    """The LABELS and FAILURES of one window, one pair of frames a labeler."""
+    usable = window["prompt"].is_not_null() & window["response"].is_not_null()
+    good, missing = window.filter(usable), window.filter(~usable)
+    reason = {"error": pl.lit("missing_text"), "detail": pl.lit("prompt or response is null")}
+    unusable = missing.select(*TEXT_KEY, **reason)
+    outcomes = []
+    for labeler in labelers:
+        labeled = labeler.label(good, meter)
+        if labeled.rows.height + labeled.failures.height != good.height:
+            raise AssertionError(f"labeler {labeler.name} lost rows of {good.height} texts")
+        columns = [
+            pl.col(name) if name in labeled.rows.columns else pl.lit(None, dtype).alias(name)
+            for name, dtype in types.items()
+        ]
+        rows = labeled.rows.select(*TEXT_KEY, pl.lit(labeler.name).alias("labeler"), *columns)
+        detail = pl.format("labeler {}: {}", pl.lit(labeler.name), "detail")
+        failures = pl.concat([labeled.failures, unusable]).select(
+            *TEXT_KEY, pl.lit(STAGE).alias("stage"), "error", detail.alias("detail")
+        )
+        outcomes.append((rows, failures))
+    return outcomes
+
+
+def _commit(
+    sink: Sink,
+    window: pl.DataFrame,
+    outcomes: Sequence[tuple[pl.DataFrame, pl.DataFrame]],
+    counters: Mapping[str, float],
+) -> None:
+    rows, failures = (pl.concat(frames) for frames in zip(*outcomes, strict=True))
+    sink.commit(
+        rows.sort(LABELS.key),
+        failures.sort(*TEXT_KEY, "detail").select(*FAILURES.types),
+        last_row_id=window["row_id"].item(-1),
+        counters={**counters, "n_pairs": window["row_id"].n_unique(), "n_texts": window.height},
+    )
+
+
+def _manifest(texts: Path, labelers: Sequence[Labeler], options: LabelOptions) -> Manifest:
+    sampled = options.sample.share < 1
+    return Manifest(
+        stage=STAGE,
+        options={
+            "part_rows": options.part_rows,
+            "limit": options.limit,
+            "sample": options.sample.share,
+            "seed": options.sample.seed if sampled else None,
+        },
+        inputs={"texts": content_hash(texts)},
+        models={labeler.name: labeler.identity for labeler in labelers},
+    )
+
+
+def _report(sink: Sink) -> LabelReport:
+    return LabelReport(
+        n_texts=int(sink.total("n_texts")),
+        n_rows=sink.n_rows,
+        n_failures=sink.n_failures,
+        elapsed_s=sink.total("elapsed_s"),
+    )
