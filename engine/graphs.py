@@ -1,7 +1,7 @@
 """Which graph a checkpoint gets, and writing it as ONNX, dynamic in batch and length.
 
-`fast` is this project's own forward of DeBERTa-v2 (`engine.backends.deberta`), through torch alone; `reference`
-is optimum's of whatever family it knows. A variant that has no fast graph gets the reference, and a note.
+`fast` is this project's own forward of DeBERTa-v2 (`engine.backends.deberta`), through torch alone;
+`reference` is optimum's of whatever family it knows. What has no fast graph gets the reference, and a note.
 """
 
 import io
