@@ -2,9 +2,9 @@
 
     python -m benchmarks.score_memory [--pairs 1000000] [--out benchmarks/results/score_memory.json]
 
-Makes a DeBERTa-v2 of one layer, 32 wide, exports it, writes random short pairs, scores them through the command
-line in a process of its own, and samples that process's resident memory. The model's share is the peak of a run
-over two pairs: libraries, session, weights.
+Makes a DeBERTa-v2 of one layer, 32 wide, exports it, writes random short pairs, scores them through the
+command line in its own process, and samples that process's resident memory. The model's share is the peak
+of a run over two pairs: libraries, session, weights.
 """
 
 import argparse
@@ -34,20 +34,27 @@ def make_model(folder: Path) -> Path:
     import transformers
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-    vocab = {word: i for i, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *map(word_of, range(1000))])}
+    vocab = {
+        word: i for i, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *map(word_of, range(1000))])
+    }
     tokenizer = Tokenizer(models.WordLevel(vocab, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
     )
     config = transformers.DebertaV2Config(
-        vocab_size=len(vocab), hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64,
-        relative_attention=True, position_buckets=16, norm_rel_ebd="layer_norm", share_att_key=True,
-        pos_att_type=["p2c", "c2p"], position_biased_input=False, type_vocab_size=0, num_labels=1, pad_token_id=0,
+        vocab_size=len(vocab), hidden_size=32, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=64, relative_attention=True, position_buckets=16, norm_rel_ebd="layer_norm",
+        share_att_key=True, pos_att_type=["p2c", "c2p"], position_biased_input=False, type_vocab_size=0,
+        num_labels=1, pad_token_id=0,
     )  # fmt: skip
     transformers.DebertaV2ForSequenceClassification(config).save_pretrained(folder / "model")
     names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
-    transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names).save_pretrained(folder / "model")
+    transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names).save_pretrained(
+        folder / "model"
+    )
     return export(folder / "model", folder / "onnx", ExportOptions()).folder
 
 
@@ -82,7 +89,7 @@ def write_texts(path: Path, n_pairs: int) -> None:
 
 
 def measure(texts: Path, model: Path, out: Path) -> tuple[list[tuple[float, int, int]], dict[str, Any]]:
-    """Score in a process of its own; (seconds, pairs done, resident bytes) over time, and the run's report."""
+    """Score in another process; (seconds, pairs done, resident bytes) over time, and the run's report."""
     command = [*_SEAL, "score", str(texts), "--model", f"tiny={model}", "--out", str(out), "--json"]
     samples = []
     with tempfile.TemporaryFile("w+") as answer:
@@ -122,7 +129,7 @@ def main() -> None:
         small, _ = measure(folder / "two.parquet", model, folder / "two")
         samples, report = measure(folder / "texts.parquet", model, folder / "scores")
     model_bytes = max(rss for _, _, rss in small)
-    after = [(n, rss) for _, n, rss in samples if n > 0]  # the first window is done
+    after = [(n, rss) for _, n, rss in samples if 0 < n < options.pairs]  # from the first window to the last
     slope = float(np.polyfit([n for n, _ in after], [rss for _, rss in after], 1)[0])
     late = [(n, rss) for n, rss in after if n > options.pairs / 2]
     late_slope = float(np.polyfit([n for n, _ in late], [rss for _, rss in late], 1)[0])

@@ -85,7 +85,7 @@ def resistance_world(seed: int, n: int) -> Covered:
 
 
 def robustness_world(seed: int, n: int) -> Covered:
-    """Eq. 4: who loses alignment is drawn from a logit on the flips; the other pairs are in any other state."""
+    """Eq. 4: who loses alignment is drawn from a logit on the flips; others are in any other state."""
     rng = np.random.default_rng(seed)
     values = drawn_values(rng, n)
     after = values.copy()

@@ -191,7 +191,7 @@ def _show(results: "Results", options: "Options") -> None:
     coefficients = ["term", "estimate", *_ENDS, "p_adjusted"]
     for name, title in _EQUATIONS.items():
         if name in tables and tables[name].height:
-            lead = [c for c in ("model", "outcome", "preference") if c in tables[name].columns]
+            lead = [c for c in ("model", "preference") if c in tables[name].columns]
             extra = [c for c in ("n_informative", "flip", "odds_ratio", "ame") if c in tables[name].columns]
             frame = tables[name].filter(tables[name]["term"] != "intercept")
             frame = frame.filter(frame["outcome"] == "theta") if "outcome" in frame.columns else frame
@@ -234,4 +234,6 @@ def _cell(value: object) -> str:
         return str(value)
     if isinstance(value, int):
         return f"{value:,}"
+    if value == 0:
+        return "0"  # a p-value below what a float holds
     return f"{value:.2g}" if 0 < abs(value) < 0.001 else f"{value:.3f}"

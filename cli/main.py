@@ -31,7 +31,7 @@ class _Group(click.Group):
 
 
 def _name_variables(command: click.Command, prefix: str) -> None:
-    """Let each option be set by the variable of its long name, SEAL_SCORE_MAX_TOKENS for `score --max-tokens`."""
+    """Let each option be set by the variable of its long name: SEAL_SCORE_LIMIT for `score --limit`."""
     for option in command.params:
         long = next((o for o in option.opts if o.startswith("--")), None)
         if long:

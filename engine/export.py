@@ -172,10 +172,10 @@ def export(model: Path, out: Path, options: ExportOptions, *, overwrite: bool = 
 
 def _standing(model: Path, out: Path, options: ExportOptions, graph: Graph) -> ExportReport:
     """The export that stands in `out`, if it is the one asked for."""
-    refusal = ResumeError(
-        f"{out} is not empty and holds another export; choose another --out, or --overwrite to replace it"
-    )
-    if not (out / SPEC).is_file() or options.convert:
+    if not (out / SPEC).is_file():
+        raise ResumeError(f"{out} is not empty and holds no export; choose another --out")
+    refusal = ResumeError(f"{out} holds another export; choose another --out, or --overwrite to replace it")
+    if options.convert:
         raise refusal
     spec, checkpoint = load_spec(out), Checkpoint.open(model)
     asked = (graph, options.precision, options.pair_template, checkpoint.weights_sha256())

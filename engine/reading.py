@@ -93,8 +93,8 @@ def windows(
 
 
 def _chunks(files: Sequence[Path], after: int) -> Iterator[pl.DataFrame]:
-    for file in files:
-        with readable(file), pq.ParquetFile(file, memory_map=True) as parquet:
+    for file in files:  # without pre_buffer=False, pyarrow keeps every row group until the end of the file
+        with readable(file), pq.ParquetFile(file, pre_buffer=False) as parquet:
             groups = [g for g in range(parquet.num_row_groups) if _highest(parquet, g) > after]
             columns = [*TEXT_KEY, *_COLUMNS]
             for batch in parquet.iter_batches(_ROWS_AT_ONCE, row_groups=groups, columns=columns):

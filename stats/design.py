@@ -142,15 +142,31 @@ def row_blocks(frames: Sequence[pl.LazyFrame], per_block: int) -> list[tuple[int
         InputError: a `row_id` is null.
     """
     row_id = pl.col("row_id")
-    lazy = [f.select(row_id.min().alias("low"), row_id.max().alias("high"), row_id.null_count().alias("null"))
-            for f in frames]  # fmt: skip
-    ends = pl.concat(collect_all(lazy), how="vertical_relaxed")
+    ends = pl.concat(
+        collect_all(
+            [
+                f.select(
+                    low=row_id.min(),
+                    high=row_id.max(),
+                    null=row_id.null_count(),
+                    rows=pl.len().cast(pl.Int64),
+                )
+                for f in frames
+            ]
+        ),
+        how="vertical_relaxed",
+    )
     if ends["null"].sum():
         raise InputError(f"{ends['null'].sum()} rows have no row_id; every row needs its pair's number")
-    low, high = ends["low"].min(), ends["high"].max()
+    low, high, most = ends["low"].min(), ends["high"].max(), max(ends["rows"].to_list())
     if not isinstance(low, int) or not isinstance(high, int):
         return []
-    return [(start, min(start + per_block - 1, high)) for start in range(low, high + 1, per_block)]
+    if high - low + 1 <= 4 * max(most, per_block):
+        starts = list(range(low, high + 1, per_block))
+    else:  # few ids far apart: cut by count, not by range
+        ids = pl.concat(collect_all([f.select(row_id.cast(pl.Int64).unique()) for f in frames]))
+        starts = ids["row_id"].unique().sort().gather_every(per_block).to_list()
+    return list(zip(starts, [*(s - 1 for s in starts[1:]), high], strict=True))
 
 
 def collect_all(lazy: Sequence[pl.LazyFrame]) -> list[pl.DataFrame]:

@@ -15,10 +15,11 @@ from stats import fixest, vif
 from stats.cells import unpack
 from stats.design import SIDES, Inputs, Joined, Pairs, collect_all
 from stats.features import Features, Regressor
-from stats.imprint import CHOSEN_TERM, SCHEMA, Imprint, standardise
+from stats.imprint import CHOSEN_TERM, FEW_INFORMATIVE, SCHEMA, Imprint, standardise
 from stats.inference import Adjust, Floats, adjust_families, coefficient
 
 LABELER = "labeler"
+_RESERVED = {"pre", "post", "change", "row_id", "preference", CHOSEN_TERM, LABELER}
 _MOST_SLOPES = 20
 _FEW_CLUSTERS = 30  # below it the clustered sandwich is too small on average
 
@@ -40,6 +41,8 @@ class Design:
     def __post_init__(self) -> None:
         if fixest.PAIR in self.fixed_effects:
             raise UsageError("the pair effect (row_id) is always in Eq. 1; name further effects only")
+        if self.cluster in (fixest.PAIR, LABELER):
+            raise UsageError("errors are clustered by pair already; --cluster takes a column of TEXTS")
         if self.cluster and self.cluster in {c for _, c in self.interactions}:
             raise UsageError(
                 f"a slope for each {self.cluster} rests on one cluster alone when errors are clustered by "
@@ -50,6 +53,11 @@ class Design:
     def plain(self) -> bool:
         """Whether nothing is asked for, and the streaming path will do."""
         return not (self.fixed_effects or self.cluster or self.interactions)
+
+    @property
+    def stacked(self) -> bool:
+        """Whether every labeler's labels enter, one row a text and labeler."""
+        return LABELER in (*self.fixed_effects, *(c for _, c in self.interactions))
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -102,8 +110,16 @@ def imprint_by_pyfixest(
     kept = [r.term for r, v in zip(regressors, verdicts, strict=True) if v.kept]
     if not kept:
         notes.append("no feature varies within pairs: no imprint")
+    if reserved := _RESERVED & {r.term for r in regressors}:
+        raise InputError(
+            f"a feature cannot be called {', '.join(sorted(reserved))} in this design; rename it"
+        )
     informative = {n: frame.filter(within[n].abs() > 1e-12)[fixest.PAIR].n_unique() for n in names}
     rows, absorbed = _estimate(frame, [*sides, *kept] if kept else [], informative, inputs, design, level)
+    if few := [t for t in kept if informative[t] < FEW_INFORMATIVE]:
+        notes.append(
+            f"imprint: fewer than {FEW_INFORMATIVE} informative pairs for {', '.join(few)}: errors too small"
+        )
     standardise(rows, lambda base: _sd(frame, base), inputs)
     verdicts = [
         replace(v, kept=False, reason="collinear with the fixed effects") if r.term in absorbed else v
@@ -148,7 +164,7 @@ def _long(
     inputs: Inputs, design: Design, labelers: Sequence[tuple[str, pl.LazyFrame]]
 ) -> tuple[pl.DataFrame, Joined]:
     """One row a text: key, rewards `pre`, `post`, `change`, regressors by term, and the design's columns."""
-    stacked = labelers if LABELER in (*design.fixed_effects, design.cluster) else [("", inputs.labels)]
+    stacked = labelers if design.stacked else [("", inputs.labels)]
     pieces, joined = [], Joined()
     for name, labels in stacked:
         pairs = Pairs(replace(inputs, labels=labels, carried=()))

@@ -106,7 +106,7 @@ def _meat(cells: Cells, outcome: str, columns: Sequence[int], b: Floats, *, inte
     """Sum of squared scores, by pair or by cluster."""
     counts, sums, squares = cells.counts[outcome], cells.sums[outcome], cells.squares[outcome]
     meat = np.zeros((len(b), len(b)))
-    scores = _ClusterScores(cells.cluster, len(b))
+    scores = ClusterScores(cells.cluster, len(b))
     for part, x in cells.blocks(columns, intercept=intercept):
         fitted = x @ b
         residual = sums[part] - counts[part] * fitted
@@ -118,7 +118,7 @@ def _meat(cells: Cells, outcome: str, columns: Sequence[int], b: Floats, *, inte
     return scores.meat() if scores.active else meat
 
 
-class _ClusterScores:
+class ClusterScores:
     """Scores summed within clusters, (clusters, p)."""
 
     def __init__(self, cluster: NDArray[np.int64] | None, p: int) -> None:

@@ -4,21 +4,30 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.optimize import brentq, linprog
+from scipy.optimize import brentq
 from scipy.special import expit
 from scipy.stats import chi2, norm
 
 from stats.cells import Cells
 from stats.inference import Floats, inverse
-from stats.linear import _ClusterScores, cross_products
+from stats.linear import ClusterScores
+from stats.separation import NoFit, find_separation
 
 _MOST_STEPS = 500
-_CURVATURE_LIMIT = 3e10  # cells times columns cubed up to which the exact curvature under Firth pays
-_PROFILE_LIMIT = 3_000_000  # cells times columns up to which profile likelihood intervals are affordable
+# Costs in cells times columns cubed: of the exact curvature under Firth, of a test and of an interval for
+# all separated coefficients together, up to which each is worked out.
+_CURVATURE_LIMIT = 3e10
+_TEST_LIMIT, _INTERVAL_LIMIT = 1e11, 4e9
 
 
-class NoFit(Exception):
-    """The logit has no estimate; the text says why."""
+@dataclass(frozen=True)
+class Profile:
+    """A profile likelihood test; with `interval` its limits also, None where the profile stays flat."""
+
+    p_value: float
+    low: float | None = None
+    high: float | None = None
+    interval: bool = False
 
 
 @dataclass(frozen=True)
@@ -34,7 +43,8 @@ class LogitFit:
         ame: (p,) average of dP/dx over the observations, and
         ame_std_error: (p,) its standard error by the delta method.
         separated: positions of the columns whose maximum likelihood estimate is infinite.
-        profile: position -> (p-value, low, high) by the profile penalised likelihood, for `separated`.
+        profile: position -> test and interval by the profile penalised likelihood, of those separated, where
+            they were affordable.
     """
 
     estimate: Floats
@@ -44,7 +54,7 @@ class LogitFit:
     ame: Floats
     ame_std_error: Floats
     separated: tuple[int, ...] = ()
-    profile: dict[int, tuple[float, float, float]] = field(default_factory=dict)
+    profile: dict[int, Profile] = field(default_factory=dict)
 
     @property
     def std_error(self) -> Floats:
@@ -69,20 +79,18 @@ def fit_logit(cells: Cells, outcome: str, columns: Sequence[int], *, level: floa
         raise NoFit(f"the outcome is {'always' if positive else 'never'} met in {n} pairs")
     if n <= p:
         raise NoFit(f"{n} pairs do not identify {p} coefficients")
-    data = _Data(cells, outcome, columns)
+    data = Data(cells, outcome, columns)
     separated = find_separation(cells, outcome, columns)
     estimate, information = newton(data, firth=bool(separated))
     bread = inverse(information)
     covariance = bread if separated else _sandwich(data, estimate, bread, n)
     ame, ame_std_error = _marginal_effects(data, estimate, covariance, n)
-    profile = {}
-    if separated and len(cells.codes) * p <= _PROFILE_LIMIT:
-        profile = {j: _profile(data, estimate, float(np.sqrt(bread[j, j])), j, level) for j in separated}
+    profile = _profiles(data, estimate, bread, separated, level) if separated else {}
     return LogitFit(estimate, covariance, n, positive, ame, ame_std_error, tuple(separated), profile)
 
 
 @dataclass(frozen=True)
-class _Data:
+class Data:
     cells: Cells
     outcome: str
     columns: Sequence[int]
@@ -92,53 +100,61 @@ class _Data:
         return len(self.columns) + 1
 
 
-def newton(data: _Data, *, firth: bool, fixed: dict[int, float] | None = None) -> tuple[Floats, Floats]:
-    """Maximise the (penalised) likelihood; `fixed` holds coefficients that are not free.
+def newton(
+    data: Data, *, firth: bool, start: Floats | None = None, fixed: int | None = None
+) -> tuple[Floats, Floats]:
+    """Maximise the likelihood, or under `firth` the one penalised by Jeffreys' prior.
+
+    Args:
+        data: the logit.
+        firth: whether to penalise.
+        start: where to begin (p,), zeros otherwise.
+        fixed: a coefficient to hold at its start.
 
     Returns:
         Estimate (p,) and Fisher information (p, p) there.
     """
-    b = np.zeros(data.size)
-    for j, value in (fixed or {}).items():
-        b[j] = value
-    free = [j for j in range(data.size) if j not in (fixed or {})]
-    value, score, information = _derivatives(data, b, firth=firth)
-    n = float(data.cells.counts[data.outcome].sum())
+    b = np.zeros(data.size) if start is None else start.copy()
+    free = [j for j in range(data.size) if j != fixed]
+    value, score, information = derivatives(data, b, firth=firth)
+    n, bread, last = float(data.cells.counts[data.outcome].sum()), None, float("inf")
     for _ in range(_MOST_STEPS):
+        if bread is None or not firth:
+            bread = _curvature_inverse(data, b, information, free, firth=firth)
         step = np.zeros(data.size)
-        step[free] = _direction(data, b, score, information, free, firth=firth)
-        if np.max(np.abs(step) * np.sqrt(np.diag(information) / n)) < 1e-11:
+        step[free] = bread @ score[free]
+        size = float(np.max(np.abs(step) * np.sqrt(np.diag(information) / n)))
+        if size < 1e-11:
             return b, information
+        if size > 0.3 * last:
+            bread = None  # the curvature has changed: work it out again
+        last = size
         shrink = min(1.0, 5.0 / float(np.max(np.abs(step)))) if firth else 1.0
         for _ in range(40):
             trial = b + shrink * step
-            new_value, new_score, new_information = _derivatives(data, trial, firth=firth)
-            if new_value >= value - 1e-9 * (abs(value) + 1):
+            found = derivatives(data, trial, firth=firth)
+            if found[0] >= value - 1e-9 * (abs(value) + 1):
                 break
             shrink /= 2
-        b, value, score, information = trial, new_value, new_score, new_information
+        b, (value, score, information) = trial, found
     raise NoFit(f"the likelihood did not converge in {_MOST_STEPS} steps")
 
 
-def _direction(
-    data: _Data, b: Floats, score: Floats, information: Floats, free: list[int], *, firth: bool
-) -> Floats:
-    """Newton's step in the free coefficients; by the information alone where the curvature is not concave."""
+def _curvature_inverse(data: Data, b: Floats, information: Floats, free: list[int], *, firth: bool) -> Floats:
+    """Inverse of minus the second derivatives in the free coefficients, or of the information."""
     part = np.ix_(free, free)
     if firth and len(data.cells.codes) * data.size**3 <= _CURVATURE_LIMIT:
         try:
-            return np.asarray(
-                inverse((information - _penalty_curvature(data, b, information))[part]) @ score[free]
-            )
+            return inverse((information - _penalty_curvature(data, b, information))[part])
         except np.linalg.LinAlgError:
-            pass
+            pass  # not concave here
     try:
-        return np.asarray(inverse(information[part]) @ score[free])
+        return inverse(information[part])
     except np.linalg.LinAlgError:
         raise NoFit("the information matrix is singular") from None
 
 
-def _penalty_curvature(data: _Data, b: Floats, information: Floats) -> Floats:
+def _penalty_curvature(data: Data, b: Floats, information: Floats) -> Floats:
     """Second derivatives of log det(I) / 2: without them Firth's steps converge, but slowly.
 
     d2/dr ds = tr(I^-1 d2I/dr ds) / 2 - tr(I^-1 dI/dr I^-1 dI/ds) / 2, where the weights of I are n m (1 - m).
@@ -159,7 +175,7 @@ def _penalty_curvature(data: _Data, b: Floats, information: Floats) -> Floats:
     return np.asarray(0.5 * (straight - np.einsum("rij,sji->rs", turned, turned)), dtype=np.float64)
 
 
-def _derivatives(data: _Data, b: Floats, *, firth: bool) -> tuple[float, Floats, Floats]:
+def derivatives(data: Data, b: Floats, *, firth: bool) -> tuple[float, Floats, Floats]:
     """Log likelihood, score and information; penalised by Jeffreys' prior under `firth`."""
     counts, sums = data.cells.counts[data.outcome], data.cells.sums[data.outcome]
     value, score, information = 0.0, np.zeros(data.size), np.zeros((data.size, data.size))
@@ -182,11 +198,11 @@ def _derivatives(data: _Data, b: Floats, *, firth: bool) -> tuple[float, Floats,
     return value + 0.5 * float(np.linalg.slogdet(information)[1]), score, information
 
 
-def _sandwich(data: _Data, b: Floats, bread: Floats, n: int) -> Floats:
+def _sandwich(data: Data, b: Floats, bread: Floats, n: int) -> Floats:
     """HC0, or CR1 where the cells carry clusters."""
     cells, p = data.cells, data.size
     counts, sums = cells.counts[data.outcome], cells.sums[data.outcome]
-    meat, scores = np.zeros((p, p)), _ClusterScores(cells.cluster, p)
+    meat, scores = np.zeros((p, p)), ClusterScores(cells.cluster, p)
     for part, x in cells.blocks(data.columns, intercept=True):
         mu = expit(x @ b)
         if scores.active:
@@ -202,7 +218,7 @@ def _sandwich(data: _Data, b: Floats, bread: Floats, n: int) -> Floats:
     return groups / (groups - 1) * (n - 1) / (n - p) * bread @ scores.meat() @ bread
 
 
-def _marginal_effects(data: _Data, b: Floats, covariance: Floats, n: int) -> tuple[Floats, Floats]:
+def _marginal_effects(data: Data, b: Floats, covariance: Floats, n: int) -> tuple[Floats, Floats]:
     counts = data.cells.counts[data.outcome]
     slope, bend = 0.0, np.zeros(data.size)
     for part, x in data.cells.blocks(data.columns, intercept=True):
@@ -215,91 +231,44 @@ def _marginal_effects(data: _Data, b: Floats, covariance: Floats, n: int) -> tup
     return b * slope, np.sqrt(np.clip(variance, 0.0, None))
 
 
-def _profile(data: _Data, best: Floats, std_error: float, j: int, level: float) -> tuple[float, float, float]:
-    """Likelihood-ratio p-value and interval of coefficient j (Heinze and Schemper 2002)."""
+def _profiles(
+    data: Data, best: Floats, bread: Floats, separated: Sequence[int], level: float
+) -> dict[int, Profile]:
+    """Penalised likelihood-ratio tests of the separated coefficients, and intervals where they are affordable."""
+    cost = len(separated) * len(data.cells.codes) * data.size**3
+    if cost > _TEST_LIMIT:
+        return {}
+    top = derivatives(data, best, firth=True)[0]
+    errors = np.sqrt(np.diag(bread))
+    return {
+        j: _profile(data, best, top, float(errors[j]), j, level if cost <= _INTERVAL_LIMIT else None)
+        for j in separated
+    }
 
-    def value(at: float) -> float:
-        b, _ = newton(data, firth=True, fixed={j: at})
-        return _derivatives(data, b, firth=True)[0]
 
-    top = _derivatives(data, best, firth=True)[0]
-    critical = float(chi2.isf(1 - level, 1))
+def _profile(data: Data, best: Floats, top: float, std_error: float, j: int, level: float | None) -> Profile:
+    """Test and interval of coefficient j by the profile penalised likelihood (Heinze and Schemper 2002)."""
+
+    def deviance(at: float) -> float:
+        start = best.copy()
+        start[j] = at
+        b, _ = newton(data, firth=True, start=start, fixed=j)
+        return max(2 * (top - derivatives(data, b, firth=True)[0]), 0.0)
+
+    p_value = float(chi2.sf(deviance(0.0), 1))
+    if level is None:
+        return Profile(p_value)
+    critical = float(norm.isf((1 - level) / 2))
 
     def excess(at: float) -> float:
-        return 2 * (top - value(at)) - critical
+        return float(np.sqrt(deviance(at))) - critical  # nearly linear, so the root is found in a few steps
 
-    def limit(sign: int) -> float:
-        far = best[j] + sign * float(norm.isf((1 - level) / 2)) * std_error
-        for _ in range(30):
+    def limit(sign: int) -> float | None:
+        far = best[j] + sign * critical * std_error
+        for _ in range(20):
             if excess(far) > 0:
-                return float(brentq(excess, best[j], far, xtol=1e-8))
-            far = best[j] + 1.5 * (far - best[j])
-        return sign * float("inf")
-
-    p_value = float(chi2.sf(max(2 * (top - value(0.0)), 0.0), 1))
-    return p_value, limit(-1), limit(1)
-
-
-def find_separation(cells: Cells, outcome: str, columns: Sequence[int]) -> list[int]:
-    """Positions (intercept 0) of the coefficients whose maximum likelihood estimate is infinite.
-
-    The data are separated when some direction b has x'b >= 0 wherever the outcome is 1 and <= 0 wherever it
-    is 0, not all zero (Albert and Anderson 1984); a linear programme finds one (Konis 2007). Cells with both
-    outcomes force x'b = 0, so the search is left to the directions they leave open; of the other cells,
-    those a solution violates are added to the programme until none is. An empty list means no separation.
-    """
-    counts, sums = cells.counts[outcome], cells.sums[outcome]
-    gram = cross_products(cells, outcome, columns, intercept=True)
-    scale = np.sqrt(np.where(np.diag(gram) > 0, np.diag(gram) / gram[0, 0], 1.0))
-    mixed = np.zeros_like(gram)
-    for part, x in cells.blocks(columns, intercept=True):
-        both = (sums[part] > 0) & (sums[part] < counts[part])
-        z = x[both] / scale
-        mixed += z.T @ z
-    values, vectors = np.linalg.eigh(mixed)
-    open_directions = vectors[:, values <= 1e-9 * max(float(values[-1]), 1.0)]
-    if open_directions.shape[1] == 0:
-        return []
-    rows = _signed_rows(cells, outcome, columns, open_directions / scale[:, None])
-    direction = _recession(rows)
-    if direction is None:
-        return []
-    found = np.abs(open_directions @ direction)
-    return [int(j) for j in np.flatnonzero(found > 1e-6 * found.max()) if j > 0]
-
-
-def _signed_rows(cells: Cells, outcome: str, columns: Sequence[int], basis: Floats) -> Floats:
-    """Distinct nonzero x'N with the sign of the outcome, of the cells with one outcome only."""
-    counts, sums = cells.counts[outcome], cells.sums[outcome]
-    found = []
-    for part, x in cells.blocks(columns, intercept=True):
-        n, s = counts[part], sums[part]
-        pure = (n > 0) & ((s == 0) | (s == n))
-        rows = (x[pure] @ basis) * np.where(s[pure] > 0, 1.0, -1.0)[:, None]
-        rows = rows[np.abs(rows).max(axis=1) > 1e-9]
-        found.append(np.unique(np.round(rows, 12), axis=0) if basis.shape[1] <= 8 else rows)
-    return np.concatenate(found)
-
-
-def _recession(rows: Floats, batch: int = 2000) -> Floats | None:
-    """A direction z with rows @ z >= 0, not all zero, or None: cutting planes over the rows."""
-    if not len(rows):
+                return float(brentq(excess, best[j], far, xtol=1e-6, rtol=1e-9))
+            far = best[j] + 1.7 * (far - best[j])
         return None
-    rng = np.random.default_rng(0)
-    working = rng.permutation(len(rows))[:batch]
-    for _ in range(100):
-        part = rows[working]
-        solved = linprog(
-            -part.sum(axis=0), A_ub=-part, b_ub=np.zeros(len(part)), bounds=(-1, 1), method="highs"
-        )
-        if solved.status != 0:
-            raise NoFit(f"the search for separation failed: {solved.message}")
-        if -solved.fun <= 1e-7 * len(part):
-            return None
-        margins = rows @ solved.x
-        worst = np.argsort(margins)[:batch]
-        worst = worst[margins[worst] < -1e-7]
-        if not len(worst):
-            return np.asarray(solved.x, dtype=np.float64)
-        working = np.union1d(working, worst)
-    raise NoFit("the search for separation did not end")
+
+    return Profile(p_value, limit(-1), limit(1), interval=True)

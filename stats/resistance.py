@@ -16,8 +16,9 @@ from stats.alignment import Ties
 from stats.cells import Cells
 from stats.imprint import FEW_INFORMATIVE, INFERENCE
 from stats.inference import Adjust, adjust_families, coefficient, wald
-from stats.logit import LogitFit, NoFit, fit_logit
+from stats.logit import LogitFit, fit_logit
 from stats.rewards import aligned
+from stats.separation import NoFit
 from stats.sides import INTERCEPT, Chosen, Column, choose
 
 EFFECTS: dict[str, pl.DataType] = {
@@ -119,10 +120,9 @@ def logit_rows(
     for j in range(len(names)):
         row = coefficient(float(fit.estimate[j]), float(fit.std_error[j]), float("inf"), level)
         if j in fit.profile:
-            p_value, low, high = fit.profile[j]
-            ends = {"conf_low": low, "conf_high": high}
-            row |= {"statistic": None, "p_value": p_value}
-            row |= {k: v if np.isfinite(v) else None for k, v in ends.items()}
+            profile = fit.profile[j]
+            row |= {"statistic": None, "p_value": profile.p_value}
+            row |= {"conf_low": profile.low, "conf_high": profile.high} if profile.interval else {}
         effects = {"odds_ratio": float(np.exp(fit.estimate[j])) if fit.estimate[j] < 700 else None}
         if j:
             effects |= {"ame": float(fit.ame[j]), "ame_std_error": float(fit.ame_std_error[j])}
@@ -133,10 +133,11 @@ def logit_rows(
 def _separation_notes(fit: LogitFit, names: Sequence[str], what: str) -> list[str]:
     if not fit.separated:
         return []
-    how = "p-values and intervals" if fit.profile else "was too costly: Wald's stand there"
+    intervals = any(p.interval for p in fit.profile.values())
+    how = ("profile likelihood p-values" + " and intervals" * intervals) if fit.profile else "Wald's test"
     return [
         f"{what}: {', '.join(names[j] for j in fit.separated)} separated the outcome perfectly: Firth's "
-        f"penalised logit for the whole equation, model-based errors; for these, profile likelihood {how}"
+        f"penalised logit for the whole equation, model-based errors; for these, {how}"
     ]
 
 

@@ -175,6 +175,8 @@ def make_inputs(frames: Frames, options: Options, labelers: Sequence[Labeler]) -
     numeric = tuple(Regressor(n, n, "numeric") for n in numbers)
     left_out = {k: v for k, v in features.left_out.items() if k not in numbers}
     columns = options.design.columns
+    if columns and frames.texts is None:
+        raise InputError(f"{', '.join(columns)} come with the texts; name them with --texts")
     return Inputs(
         frames.scores, options.pre, options.post, main.frame,
         replace(features, regressors=(*features.regressors, *numeric), left_out=left_out),

@@ -7,24 +7,11 @@ import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # on models this small, threads only wait for one another
 
-DEBERTA = {
-    "relative_attention": True,
-    "position_buckets": 16,
-    "max_position_embeddings": 64,
-    "norm_rel_ebd": "layer_norm",
-    "share_att_key": True,
-    "pos_att_type": ["p2c", "c2p"],
-    "position_biased_input": False,
-    "type_vocab_size": 0,
-    "num_attention_heads": 2,
-}
-FEW_LENGTHS = (5, 17, 130, 600)
-
 
 @pytest.fixture(scope="session")
 def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """`pre` and `post`, DeBERTa-v2 with one tokenizer; `short`, BERT of at most 64 tokens."""
-    from tiny import make_checkpoint
+    from tiny import DEBERTA, make_checkpoint
 
     folder = tmp_path_factory.mktemp("checkpoints")
     return {
@@ -37,6 +24,8 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture(scope="session")
 def exported(checkpoints: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The same, exported to ONNX."""
+    from tiny import FEW_LENGTHS
+
     from engine import export
 
     folder = tmp_path_factory.mktemp("exported")

@@ -38,7 +38,7 @@ def texts(prompts: Sequence[str | None], responses: Sequence[str | None]) -> pl.
 
 
 def random_texts(n_pairs: int, *, seed: int = 0, longest: int = 60, twice: float = 0.1) -> pl.DataFrame:
-    """Pairs with a common prompt and two answers of 1 to `longest` words; in some pairs the answers are equal."""
+    """Pairs of a common prompt and two answers of 1 to `longest` words; some answers are equal."""
     rng = np.random.default_rng(seed)
     prompts, responses = [], []
     for _ in range(n_pairs):
@@ -53,7 +53,7 @@ def random_texts(n_pairs: int, *, seed: int = 0, longest: int = 60, twice: float
 
 @cache
 def real_texts() -> pl.DataFrame:
-    """The 2,312 pairs of the shared hh-rlhf file, each cut at its last `Assistant:`; skips where it is missing."""
+    """The 2,312 pairs of the shared hh-rlhf file, cut at their last `Assistant:`; skips without it."""
     if not REAL.is_file():
         pytest.skip(f"the shared data is not here; put hh-rlhf's harmless-base test file at {REAL}")
     prompts, responses = [], []

@@ -18,7 +18,7 @@ def command(*arguments: object) -> list[str]:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """The environment of such a process: this checkout's packages, no SEAL_* variables, one thread a library."""
+    """The environment of such a process: this checkout's packages, no SEAL_* variables, one thread each."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("SEAL_")}
     return kept | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | more
 

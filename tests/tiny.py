@@ -117,6 +117,19 @@ _WIDTHS = {
     "initializer_range": 0.3,
 }
 
+DEBERTA = {
+    "relative_attention": True,
+    "position_buckets": 16,
+    "max_position_embeddings": 64,
+    "norm_rel_ebd": "layer_norm",
+    "share_att_key": True,
+    "pos_att_type": ["p2c", "c2p"],
+    "position_biased_input": False,
+    "type_vocab_size": 0,
+    "num_attention_heads": 2,
+}
+FEW_LENGTHS = (5, 17, 130, 600)
+
 
 def wordpiece(kind: str = "bert") -> Tokenizer:
     """A WordPiece tokenizer over letters, digits and common words; unknown signs are [UNK].
@@ -169,7 +182,7 @@ def make_checkpoint(
 ) -> Path:
     """Write a reward model of two small layers as transformers writes one.
 
-    The weights are wide and the head is scaled, so that rewards of different texts differ by more than 1: with
+    The weights are wide and the head is scaled, so that rewards differ by more than 1 from text to text: with
     the usual small initial weights all rewards are nearly alike and parity would show nothing.
     """
     torch.manual_seed(seed)

@@ -1,5 +1,7 @@
 """Properties of a batch plan."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -42,7 +44,7 @@ def test_the_counts_are_those_of_the_batches(lengths, budget):
 @given(lengths_strategy, budgets)
 def test_no_two_neighbours_could_have_been_one_batch(lengths, budget):
     batches = plan_batches(lengths, budget).batches
-    for one, other in zip(batches, batches[1:], strict=False):
+    for one, other in pairwise(batches):
         assert lengths[one[0]] * (len(one) + 1) > budget, other
 
 

@@ -39,7 +39,7 @@ def rows(encoded):
 
 
 def theirs(kind, *texts, **options):
-    """Through a list of one: given a bare "" for the second text, transformers takes the first for a single one."""
+    """Through a list of one: given a bare "" for the second, transformers sees a single text."""
     got = KINDS[kind](*([t] for t in texts), return_token_type_ids=True, **options)
     return got["input_ids"][0], got["token_type_ids"][0]
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
 from frames import random_texts, write
 from hypothesis import given, settings
@@ -126,6 +127,20 @@ def test_files_without_statistics(tmp_path):
     frame = random_texts(10)
     frame.write_parquet(tmp_path / "t.parquet", statistics=False, row_group_size=3)
     assert pl.concat(read(tmp_path / "t.parquet", tmp_path, after=4)).equals(frame[10:].select(TEXT_COLUMNS))
+
+
+def test_what_was_read_is_not_kept(tmp_path, monkeypatch):
+    """40 row groups, some 20 MB: at most a few of them may be held at a time."""
+    n, path = 20_000, tmp_path / "t.parquet"
+    noise = np.random.default_rng(0).bytes(400 * n).hex()
+    rows = [noise[i * 800 : (i + 1) * 800] for i in range(n)]
+    random_texts(n // 2).with_columns(prompt=pl.Series(rows)).write_parquet(path, row_group_size=500)
+    monkeypatch.setattr(reading, "_ROWS_AT_ONCE", 500)
+    before, peak = pa.total_allocated_bytes(), 0
+    for _ in windows([path], 100):
+        peak = max(peak, pa.total_allocated_bytes() - before)
+    assert path.stat().st_size > 8_000_000
+    assert peak < 3_000_000
 
 
 def test_no_texts_at_all(tmp_path):

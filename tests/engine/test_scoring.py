@@ -70,13 +70,13 @@ def baseline(some_real, both, tmp_path_factory):
     [
         ScoreOptions(max_batch_tokens=1),
         ScoreOptions(max_batch_tokens=4000),
-        ScoreOptions(max_batch_tokens=9_000),
+        ScoreOptions(max_batch_tokens=6_000),
         ScoreOptions(threads=1),
         ScoreOptions(threads=5),
         ScoreOptions(part_rows=1),
         ScoreOptions(part_rows=7),
     ],
-    ids=["alone", "budget 4,000", "budget 9,000", "1 thread", "5 threads", "parts of 1", "parts of 7"],
+    ids=["alone", "budget 4,000", "budget 6,000", "1 thread", "5 threads", "parts of 1", "parts of 7"],
 )
 def test_not_on_budget_threads_or_parts(some_real, both, baseline, tmp_path, options):
     score(some_real, both, tmp_path / "scores", options)

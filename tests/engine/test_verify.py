@@ -14,9 +14,10 @@ from engine.verify import verify
 
 ROWS = pl.DataFrame({"row_id": [0, 1, 2], "reward": [0.5, -1.0, 2.0]})
 FAILED = pl.DataFrame(
-    {"row_id": [1], "preference": ["chosen"], "variant": ["original"], "stage": ["x"], "error": ["e"], "detail": ["d"]},
+    [(1, "chosen", "original", "score", "not_finite", "the reward is no number")],
     schema=FAILURES.types,
-)  # fmt: skip
+    orient="row",
+)
 
 
 @pytest.fixture

@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 import statsmodels.api as sm
 from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from scipy.stats import chi2
 
 from stats import logit
 from stats.cells import Cells
-from stats.logit import NoFit, find_separation, fit_logit
+from stats.logit import fit_logit
+from stats.separation import NoFit, find_separation
 
 
 def cells_of(
@@ -70,10 +73,29 @@ def test_a_perfect_predictor_is_found_and_corrected() -> None:
     assert fit.estimate[1] == pytest.approx(np.log(a * d / (b * c)), abs=1e-8)
     assert fit.estimate[0] == pytest.approx(np.log(c / d), abs=1e-8)
     assert fit.std_error[1] == pytest.approx(np.sqrt(_variance()), rel=1e-6)
-    p_value, low, high = fit.profile[1]
-    assert 0 < p_value < 1e-6
-    assert 0 < low < fit.estimate[1]
-    assert high == float("inf") or high > fit.estimate[1]
+    profile = fit.profile[1]
+    assert 0 < profile.p_value < 1e-6
+    assert profile.low is not None
+    assert profile.high is not None
+    for limit, below in ((profile.low, True), (profile.high, False)):
+        assert (limit < fit.estimate[1]) == below
+        assert _deviance(limit) == pytest.approx(3.841458820694124, abs=1e-4)
+    assert profile.p_value == pytest.approx(chi2.sf(_deviance(0.0), 1), rel=1e-6)
+
+
+def _deviance(slope: float) -> float:
+    """Twice the fall of the penalised likelihood of the table above with its slope held, by brute force."""
+
+    def value(a: float, b: float) -> float:
+        p, q = 1 / (1 + np.exp(-a)), 1 / (1 + np.exp(-a - b))
+        likelihood = 12 * np.log(p) + 28 * np.log(1 - p) + 25 * np.log(q)
+        return float(likelihood + 0.5 * np.log(40 * p * (1 - p) * 25 * q * (1 - q)))
+
+    held = minimize_scalar(
+        lambda a: -value(a, slope), bounds=(-20, 20), method="bounded", options={"xatol": 1e-10}
+    )
+    top = value(np.log(12.5 / 28.5), np.log(25.5 * 28.5 / (0.5 * 12.5)))
+    return 2 * (top + float(held.fun))
 
 
 def _variance() -> float:
@@ -114,9 +136,9 @@ def test_separation_by_a_covariate_among_many_rows() -> None:
 
 def test_firth_score_is_zero_at_the_estimate() -> None:
     x, y = drawn(60, 7)
-    data = logit._Data(cells_of(x, y), "y", range(4))
+    data = logit.Data(cells_of(x, y), "y", range(4))
     b, _ = logit.newton(data, firth=True)
-    assert logit._derivatives(data, b, firth=True)[1] == pytest.approx(np.zeros(5), abs=1e-7)
+    assert logit.derivatives(data, b, firth=True)[1] == pytest.approx(np.zeros(5), abs=1e-7)
     rows = sm.add_constant(x)
     mu = 1 / (1 + np.exp(-rows @ b))
     w = mu * (1 - mu)

@@ -1,0 +1,225 @@
+"""Speed and memory of the statistics, each case in a process of its own, beside pyfixest where it fits.
+
+`python -m benchmarks.statistics --data DIR` draws the data it lacks under DIR (about 1 GB for 10 million
+pairs) and writes benchmarks/results/statistics.json. Data: 15 features as prevalent as the study's, two
+models, two labelers, texts of some 100 characters, one pair in a hundred rewritten; `dense` has features of
+prevalence one half, so that hardly two pairs are alike and grouping saves nothing.
+"""
+
+import argparse
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+PREVALENCE = {
+    "human_vocabulary_quality": 0.985,
+    "last_response_is_anthropomorphic": 0.045,
+    "last_response_is_coherent": 0.835,
+    "last_response_is_refusal": 0.039,
+    "last_response_is_helpful": 0.74,
+    "last_response_is_harmless": 0.92,
+    "last_response_is_honest": 0.95,
+    "last_response_contains_insult": 0.0075,
+    "last_response_is_sexually_explicit": 0.005,
+    "last_response_breaks_privacy": 0.009,
+    "last_response_is_discriminatory": 0.018,
+    "last_response_is_manipulative": 0.01,
+    "last_response_is_creative": 0.04,
+    "last_response_is_eloquent": 0.295,
+}
+SENTIMENT = "last_response_sentiment"
+PART = 500_000  # pairs drawn at a time
+
+
+def draw(folder: Path, n: int, *, dense: bool = False) -> None:
+    """Write scores, labels of two labelers, texts and rewritings of n pairs as Parquet folders."""
+    if (folder / "done").exists():
+        return
+    for start in range(0, n, PART):
+        rng = np.random.default_rng([n, start])
+        _part(folder, "", rng, np.arange(start, min(start + PART, n)), dense)
+        _part(folder, "rewritten_", rng, np.arange(start, min(start + PART, n), 100), dense)
+    (folder / "done").touch()
+
+
+def _part(folder: Path, prefix: str, rng: np.random.Generator, ids: np.ndarray, dense: bool) -> None:
+    rows = 2 * len(ids)
+    variant = "rewritten" if prefix else "original"
+    key = pl.DataFrame({"row_id": np.repeat(ids, 2)}).with_columns(
+        preference=pl.Series(np.tile([0, 1], len(ids))).replace_strict(
+            {0: "chosen", 1: "rejected"}, return_dtype=pl.Enum(["chosen", "rejected"])
+        ),
+        variant=pl.lit(variant, pl.Enum(["original", "rewritten"])),
+    )
+    labels = np.stack([rng.random(rows) < (0.5 if dense else p) for p in PREVALENCE.values()], axis=1)
+    mood = rng.integers(-1, 2, rows)
+    sentiment = pl.Series(mood).replace_strict(
+        {-1: "negative", 0: "neutral", 1: "positive"},
+        return_dtype=pl.Enum(["positive", "neutral", "negative"]),
+    )
+    weights = np.linspace(-1, 1.5, len(PREVALENCE))
+    for model, scale in (("pre", 0.3), ("post", 1.0)):
+        reward = (labels @ weights * scale + 0.5 * mood + rng.normal(size=rows)).astype(np.float32)
+        _write(
+            key.with_columns(model=pl.lit(model), reward=pl.Series(reward)),
+            folder / f"{prefix}scores_{model}",
+            ids,
+        )
+    for labeler in ("first", "second"):
+        noise = rng.random(labels.shape) < (0.0 if labeler == "first" else 0.05)
+        columns = {f: (labels ^ noise)[:, j] for j, f in enumerate(PREVALENCE)}
+        frame = key.with_columns(labeler=pl.lit(labeler), **{k: pl.Series(v) for k, v in columns.items()})
+        _write(frame.with_columns(sentiment.alias(SENTIMENT)), folder / f"{prefix}labels_{labeler}", ids)
+    if not prefix:
+        words = pl.Series("response", rng.integers(5, 30, rows))
+        texts = key.with_columns(
+            source=pl.lit("simulated"), prompt=pl.lit("Hello?"), response=pl.lit("word ")
+        )
+        texts = texts.with_columns(response=pl.col("response").repeat_by(words).list.join(""))
+        _write(texts, folder / "texts", ids)
+
+
+def _write(frame: pl.DataFrame, folder: Path, ids: np.ndarray) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    frame.write_parquet(folder / f"part-{ids[0] // PART:05d}.parquet")
+
+
+def case_analyze(folder: Path) -> dict[str, Any]:
+    """`seal analyze` from Parquet to every result file."""
+    from cli.main import main
+
+    out = folder / "results"
+    arguments = [
+        "analyze",
+        "--texts",
+        "texts",
+        "--scores",
+        "scores_pre",
+        "--scores",
+        "scores_post",
+        "--labels",
+    ]
+    arguments += ["labels_first", "--labels", "labels_second", "--labeler", "first", "--rewritten-scores"]
+    arguments += ["rewritten_scores_pre", "--rewritten-scores", "rewritten_scores_post", "--rewritten-labels"]
+    arguments += ["rewritten_labels_first", "--rewritten-labels", "rewritten_labels_second"]
+    arguments += ["--pre", "pre", "--post", "post", "--as-published", "--figures", "--out", str(out)]
+    os.chdir(folder)
+    start = time.perf_counter()
+    stdout, sys.stdout = sys.stdout, open(os.devnull, "w")  # noqa: SIM115 - for the life of this process
+    code = main(arguments)
+    sys.stdout = stdout
+    assert code == 0
+    return {"seconds": time.perf_counter() - start, "result_files": len(list(out.glob("*.csv"))) + 1}
+
+
+def _inputs(folder: Path) -> Any:
+    from engine.schema import LABELS, SCORES, scan
+    from stats.design import Inputs
+    from stats.features import find_features
+    from stats.sources import TARGETS
+
+    scores = pl.concat([scan(folder / f"scores_{m}", SCORES, columns=("reward",)) for m in ("pre", "post")])
+    labels = scan(folder / "labels_first", LABELS)
+    return Inputs(scores, "pre", "post", labels, find_features(labels, targets=TARGETS))
+
+
+def case_imprint(folder: Path) -> dict[str, Any]:
+    """Eq. 1 of both models and their difference, by the streaming path."""
+    from stats.imprint import feature_imprint
+
+    start = time.perf_counter()
+    result, joined = feature_imprint(_inputs(folder))
+    seconds = time.perf_counter() - start
+    assert joined.n_regressed == joined.n_pairs
+    return {"seconds": seconds, "estimates": result.table["estimate"].to_list()}
+
+
+def case_pyfixest(folder: Path) -> dict[str, Any]:
+    """The same three regressions by pyfixest, from the same files."""
+    from stats.imprint_designs import Design, imprint_by_pyfixest
+
+    start = time.perf_counter()
+    result, _ = imprint_by_pyfixest(_inputs(folder), Design())
+    return {"seconds": time.perf_counter() - start, "estimates": result.table["estimate"].to_list()}
+
+
+CASES: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "analyze": case_analyze, "imprint": case_imprint, "pyfixest": case_pyfixest
+}  # fmt: skip
+PLAN = [
+    ("imprint", 160_800, False), ("pyfixest", 160_800, False), ("imprint", 1_000_000, False),
+    ("pyfixest", 1_000_000, False), ("imprint", 10_000_000, False), ("imprint", 1_000_000, True),
+    ("analyze", 160_800, False), ("analyze", 3_000_000, False), ("analyze", 3_000_000, True),
+]  # fmt: skip
+
+
+def _alone(case: str, folder: Path) -> dict[str, Any]:
+    """Run a case in a fresh process, with its peak resident memory."""
+    command = [sys.executable, "-m", "benchmarks.statistics", "--case", case, "--data", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def _baseline() -> float:
+    """Peak memory in GiB of a process that only imports what every case imports."""
+    code = (
+        "import stats.analysis, resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)"
+    )
+    return float(
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    )
+
+
+def run(data: Path, note: str) -> dict[str, Any]:
+    """Every case of the plan, smallest first."""
+    rows: list[dict[str, Any]] = []
+    for case, n, dense in PLAN:
+        folder = data / f"{n}{'_dense' if dense else ''}"
+        draw(folder, n, dense=dense)
+        found = _alone(case, folder)
+        row = {"case": case, "n_pairs": n, "features": "dense" if dense else "as in the study"}
+        row |= {k: round(v, 3) if isinstance(v, float) else v for k, v in found.items() if k != "estimates"}
+        same = next((r for r in rows if r["case"] == "imprint" and r["n_pairs"] == n and not dense), None)
+        if case == "pyfixest" and same is not None:
+            gap = np.abs(np.subtract(found["estimates"], same["estimates"])).max()
+            row["largest_difference_from_streaming"] = float(gap)
+        print(row)
+        rows.append(row | {"estimates": found.get("estimates")})
+    for row in rows:
+        row.pop("estimates")
+    return {
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}",
+        "versions": f"Python {platform.python_version()}, polars {pl.__version__}",
+        "note": note,
+        "import_gib": round(_baseline(), 3),
+        "cases": rows,
+    }
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--case", choices=list(CASES))
+    parser.add_argument("--note", default="", help="About the machine, kept in the result.")
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/statistics.json"))
+    options = parser.parse_args()
+    if options.case:
+        measured = CASES[options.case](options.data.resolve())
+        measured["peak_gib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        print(json.dumps(measured))
+    else:
+        results = run(options.data, options.note)
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        options.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
