@@ -196,19 +196,22 @@ class Attention(nn.Module):
         return merged
 
     def first(self, x: torch.Tensor, mask: torch.Tensor, places: Distances | None) -> torch.Tensor:
-        """The same for the first position alone: (b, s, D) -> (b, 1, D)."""
-        n_texts = x.shape[0]
+        """The same for the first position alone: (b, s, D) -> (b, 1, D).
+
+        The tokens are weighted before they become values: one projection a text in place of one a token.
+        """
+        seen = torch.softmax(self.first_scores(x, mask, places), -1) @ x
+        context = seen.unsqueeze(2) @ self.value.weight.view(self.n_heads, self.size, -1).transpose(-1, -2)
+        merged: torch.Tensor = self.output(context.reshape(x.shape[0], 1, -1))
+        return merged
+
+    def first_scores(self, x: torch.Tensor, mask: torch.Tensor, places: Distances | None) -> torch.Tensor:
+        """Scores of the first position with all: (b, s, D) -> (b, H, s)."""
         query, keys = self._heads(self.query(x[:, :1])), self._heads(self.key(x))
         facing = query
         if places is not None and self.position_queries is not None:
             facing = query + self.position_queries[:, places.first]
-        scores = (keys * facing).sum(-1).unsqueeze(2) + mask
+        scores = (keys * facing).sum(-1) + mask[:, :, 0]
         if places is not None and self.position_keys is not None:
-            scores = scores + query @ self.position_keys[:, places.first].transpose(-1, -2)
-        seen = torch.softmax(scores, -1) @ x.unsqueeze(
-            1
-        )  # (b, H, 1, D): weighted first, projected afterwards
-        heads = self.value.weight.view(1, self.n_heads, self.size, -1)
-        context = seen @ heads.transpose(-1, -2)
-        merged: torch.Tensor = self.output(context.reshape(n_texts, 1, -1))
-        return merged
+            scores = scores + (query @ self.position_keys[:, places.first].transpose(-1, -2))[:, :, 0]
+        return scores
