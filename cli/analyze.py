@@ -72,6 +72,10 @@ def _crossed(ctx: click.Context, parameter: click.Parameter, value: str) -> tupl
     "--covariates", default="", callback=_names, help="Numeric features to regress on, comma-separated."
 )
 @click.option(
+    "--exclude", default="", callback=_names,
+    help="Features to leave out of the regressions, comma-separated (which of two collinear ones, say).",
+)  # fmt: skip
+@click.option(
     "--sentiment", type=click.Choice(["linear", "categories"]), default="linear", show_default=True,
     help="How positive/neutral/negative enters: as 1/0/-1, or as categories beside neutral.",
 )  # fmt: skip

@@ -78,6 +78,7 @@ def find_features(
     *,
     targets: Sequence[str],
     covariates: Sequence[str] = (),
+    exclude: Sequence[str] = (),
     sentiment: Sentiment = "linear",
 ) -> Features:
     """Read a LABELS frame's columns and types as features.
@@ -91,17 +92,23 @@ def find_features(
         labels: a LABELS frame of one labeler.
         targets: features of the preference profile: boolean, or positive/neutral/negative.
         covariates: numeric features to take.
+        exclude: features to leave out.
         sentiment: how positive/neutral/negative enters.
 
     Raises:
-        InputError: a target or covariate is not there, or of a kind that cannot be used so.
+        InputError: a target, covariate or excluded feature is not there, or of a kind that cannot be used so.
     """
     schema = labels.collect_schema()
     names = [n for n in schema if n not in LABELS.types and not (n.startswith("p_") and n[2:] in schema)]
     levels = _levels(labels, [n for n in names if _is_text(schema[n])])
     regressors: list[Regressor] = []
     left_out: dict[str, str] = {}
+    if unknown := [n for n in exclude if n not in names]:
+        raise InputError(f"no feature {unknown[0]!r} to exclude; there are: {', '.join(names) or 'none'}")
     for name in names:
+        if name in exclude:
+            left_out[name] = "left out on request"
+            continue
         found = _regressors(name, schema[name], levels.get(name), sentiment)
         if isinstance(found, str):
             left_out[name] = found

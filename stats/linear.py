@@ -151,7 +151,7 @@ def few_informative(
     variance, curve, weights = 0.0, 0.0, np.zeros((p, p))
     for part, x in cells.blocks(columns, intercept=intercept):
         n = counts[part]
-        slack = 1 - np.einsum("ij,jk,ik->i", x, fit.bread, x)
+        slack = 1 - ((x @ fit.bread) * x).sum(axis=1)
         direction = (x @ fit.bread[:, j]) ** 2
         touched = (direction > 1e-20 * fit.bread[j, j]) & (n > 0)
         if np.any(slack[touched] < 1e-8):

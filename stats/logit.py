@@ -14,10 +14,11 @@ from stats.linear import ClusterScores
 from stats.separation import NoFit, find_separation
 
 _MOST_STEPS = 500
+_FAR = 60.0  # log odds beyond which a limit counts as infinite
 # Costs in cells times columns cubed: of the exact curvature under Firth, of a test and of an interval for
 # all separated coefficients together, up to which each is worked out.
 _CURVATURE_LIMIT = 3e10
-_TEST_LIMIT, _INTERVAL_LIMIT = 1e11, 4e9
+_TEST_LIMIT, _INTERVAL_LIMIT = 1e10, 5e8
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,12 @@ class Data:
 
 
 def newton(
-    data: Data, *, firth: bool, start: Floats | None = None, fixed: int | None = None
+    data: Data,
+    *,
+    firth: bool,
+    start: Floats | None = None,
+    fixed: int | None = None,
+    tolerance: float = 1e-11,
 ) -> tuple[Floats, Floats]:
     """Maximise the likelihood, or under `firth` the one penalised by Jeffreys' prior.
 
@@ -110,6 +116,7 @@ def newton(
         firth: whether to penalise.
         start: where to begin (p,), zeros otherwise.
         fixed: a coefficient to hold at its start.
+        tolerance: of a step, in SDs of the columns' information.
 
     Returns:
         Estimate (p,) and Fisher information (p, p) there.
@@ -124,7 +131,7 @@ def newton(
         step = np.zeros(data.size)
         step[free] = bread @ score[free]
         size = float(np.max(np.abs(step) * np.sqrt(np.diag(information) / n)))
-        if size < 1e-11:
+        if size < tolerance:
             return b, information
         if size > 0.3 * last:
             bread = None  # the curvature has changed: work it out again
@@ -166,13 +173,16 @@ def _penalty_curvature(data: Data, b: Floats, information: Floats) -> Floats:
     for part, x in data.cells.blocks(data.columns, intercept=True):
         mu = expit(x @ b)
         w = counts[part] * mu * (1 - mu)
-        spread = np.einsum("ij,jk,ik->i", x, bread, x)
+        spread = ((x @ bread) * x).sum(axis=1)
         straight += (x * (w * (1 - 6 * mu * (1 - mu)) * spread)[:, None]).T @ x
         bend = w * (1 - 2 * mu)
-        for r in range(data.size):
-            slopes[r] += (x * (bend * x[:, r])[:, None]).T @ x
+        for rows in np.array_split(np.arange(len(x)), 1 + len(x) // 1024):
+            z = x[rows]
+            products = (z[:, :, None] * z[:, None, :]).reshape(len(z), -1)
+            slopes += ((z * bend[rows, None]).T @ products).reshape(slopes.shape)
     turned = bread @ slopes
-    return np.asarray(0.5 * (straight - np.einsum("rij,sji->rs", turned, turned)), dtype=np.float64)
+    flat, swapped = (t.reshape(data.size, -1) for t in (turned, turned.transpose(0, 2, 1)))
+    return np.asarray(0.5 * (straight - flat @ swapped.T), dtype=np.float64)
 
 
 def derivatives(data: Data, b: Floats, *, firth: bool) -> tuple[float, Floats, Floats]:
@@ -193,7 +203,7 @@ def derivatives(data: Data, b: Floats, *, firth: bool) -> tuple[float, Floats, F
         return -np.inf, score, information
     for part, x in data.cells.blocks(data.columns, intercept=True):
         mu = expit(x @ b)
-        leverage = mu * (1 - mu) * np.einsum("ij,jk,ik->i", x, bread, x)
+        leverage = mu * (1 - mu) * ((x @ bread) * x).sum(axis=1)
         score += x.T @ (counts[part] * leverage * (0.5 - mu))
     return value + 0.5 * float(np.linalg.slogdet(information)[1]), score, information
 
@@ -234,7 +244,7 @@ def _marginal_effects(data: Data, b: Floats, covariance: Floats, n: int) -> tupl
 def _profiles(
     data: Data, best: Floats, bread: Floats, separated: Sequence[int], level: float
 ) -> dict[int, Profile]:
-    """Penalised likelihood-ratio tests of the separated coefficients, and intervals where they are affordable."""
+    """Penalised likelihood-ratio tests of the separated coefficients, intervals where affordable."""
     cost = len(separated) * len(data.cells.codes) * data.size**3
     if cost > _TEST_LIMIT:
         return {}
@@ -249,11 +259,12 @@ def _profiles(
 def _profile(data: Data, best: Floats, top: float, std_error: float, j: int, level: float | None) -> Profile:
     """Test and interval of coefficient j by the profile penalised likelihood (Heinze and Schemper 2002)."""
 
+    near = best.copy()  # the last solution: the next one is not far from it
+
     def deviance(at: float) -> float:
-        start = best.copy()
-        start[j] = at
-        b, _ = newton(data, firth=True, start=start, fixed=j)
-        return max(2 * (top - derivatives(data, b, firth=True)[0]), 0.0)
+        near[j] = at
+        near[:], _ = newton(data, firth=True, start=near, fixed=j, tolerance=1e-7)
+        return max(2 * (top - derivatives(data, near, firth=True)[0]), 0.0)
 
     p_value = float(chi2.sf(deviance(0.0), 1))
     if level is None:
@@ -264,10 +275,11 @@ def _profile(data: Data, best: Floats, top: float, std_error: float, j: int, lev
         return float(np.sqrt(deviance(at))) - critical  # nearly linear, so the root is found in a few steps
 
     def limit(sign: int) -> float | None:
+        near[:] = best
         far = best[j] + sign * critical * std_error
-        for _ in range(20):
+        while abs(far - best[j]) < _FAR:
             if excess(far) > 0:
-                return float(brentq(excess, best[j], far, xtol=1e-6, rtol=1e-9))
+                return float(brentq(excess, best[j], far, xtol=1e-5))
             far = best[j] + 1.7 * (far - best[j])
         return None
 

@@ -31,6 +31,7 @@ class Options:
         targets: features of the preference profile, first the one that decides first.
         profile: how they decide.
         covariates: numeric features that enter the regressions; each is a content-blind ruler also.
+        exclude: features that do not enter them.
         sentiment: how positive/neutral/negative enters.
         ties: what equal rewards count as; unless `misaligned`, ties are left out of regimes and logits.
         theta: sign convention of the reward shift.
@@ -46,6 +47,7 @@ class Options:
     targets: tuple[str, ...] = TARGETS
     profile: Profile = "lexicographic"
     covariates: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
     sentiment: Sentiment = "linear"
     ties: Ties = "misaligned"
     theta: Theta = "signed"
@@ -171,7 +173,9 @@ def make_inputs(frames: Frames, options: Options, labelers: Sequence[Labeler]) -
         raise InputError(
             f"{', '.join(numbers)} stand with several labelers: {', '.join(x.name for x in holders)}"
         )
-    features = find_features(main.frame, targets=options.targets, sentiment=options.sentiment)
+    features = find_features(
+        main.frame, targets=options.targets, exclude=options.exclude, sentiment=options.sentiment
+    )
     numeric = tuple(Regressor(n, n, "numeric") for n in numbers)
     left_out = {k: v for k, v in features.left_out.items() if k not in numbers}
     columns = options.design.columns

@@ -87,7 +87,9 @@ def kill_and_go_on(work, exported, undisturbed, n_kills, seed):
     """Runs killed once or several times over, at moments spread over a run and right at commits."""
     hashes, first_s, end_s = undisturbed
     rng, n_killed = random.Random(seed), 0
-    for i in range(n_kills):
+    for i in range(4 * n_kills):  # a run that is resumed is shorter, and some end before they are killed
+        if n_killed >= n_kills and not (work / "killed").exists():
+            break
         out = work / "killed"
         call = arguments(work, exported, out)
         if i % 3 == 2:  # right at a commit
@@ -95,23 +97,23 @@ def kill_and_go_on(work, exported, undisturbed, n_kills, seed):
             name = rng.choice([f"part-{part:05}.parquet", f".part-{part:05}.parquet.tmp", "failures.parquet"])
             n_killed += kill_after(rng.choice([0.0005, 0.002, 0.01]), *call, when=out / name)
         else:
-            share = (i + rng.random()) / n_kills
+            share = (i % n_kills + rng.random()) / n_kills
             n_killed += kill_after(0.9 * first_s + share * 1.05 * (end_s - 0.9 * first_s), *call)
         check_log(out)
-        if i % 2 or i == n_kills - 1:  # half of the runs are killed again before they end
+        if i % 2:  # half of the runs are killed again before they end
             finish_and_compare(out, call, hashes)
             shutil.rmtree(out)
     return n_killed
 
 
 def test_killed_and_started_again_it_ends_in_the_same_bytes(work, exported, undisturbed):
-    assert kill_and_go_on(work, exported, undisturbed, 6, seed=0) >= 3
+    assert kill_and_go_on(work, exported, undisturbed, 6, seed=0) >= 6
 
 
 @pytest.mark.slow
 def test_killed_many_times(work, exported, undisturbed):
     n = int(os.environ.get("SEAL_TEST_KILLS", "50"))
-    assert kill_and_go_on(work, exported, undisturbed, n, seed=1) > n // 2
+    assert kill_and_go_on(work, exported, undisturbed, n, seed=1) >= n
 
 
 # Disks that fail

@@ -144,13 +144,13 @@ def test_a_feature_that_never_varies_is_left_out_with_its_reason() -> None:
     assert result.table.height == 15
 
 
-def test_of_identical_features_the_first_stays() -> None:
+def test_of_identical_features_the_last_stays() -> None:
     values = drawn(500)
     values[:, :, 3] = values[:, :, 1]
     result = run(small(values))
-    fate = {r.term: v for r, v in result.verdicts}["last_response_is_eloquent"]
-    assert fate.reason == "an exact linear combination of last_response_is_helpful"
-    assert "last_response_is_helpful" in result.table["term"].to_list()
+    fate = {r.term: v for r, v in result.verdicts}["last_response_is_helpful"]
+    assert fate.reason == "an exact linear combination of last_response_is_eloquent"
+    assert "last_response_is_eloquent" in result.table["term"].to_list()
 
 
 def test_three_informative_pairs_get_wide_errors() -> None:

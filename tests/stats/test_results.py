@@ -10,6 +10,7 @@ import pytest
 from matplotlib.image import imread
 
 from benchmarks.statistics_worlds import World, frames, world
+from engine.errors import InputError
 from stats.analysis import analyze
 from stats.figures import save_figures
 from stats.results import FILES, Results, neutralised, write
@@ -151,7 +152,7 @@ def test_awkward_features_together(tmp_path: Path) -> None:
     )
     no_nan(found)
     dropped = found.tables["vif"].filter(~pl.col("kept"), pl.col("equation") == "imprint")
-    assert dropped["term"].to_list() == ["last_response_is_harmless", "last_response_is_eloquent"]
+    assert dropped["term"].to_list() == ["last_response_is_harmless", "last_response_is_helpful"]
     said = "\n".join(found.notes)
     assert "18 scored pairs have no labels" in said
     assert "last_response_is_refusal (chosen)" in said
@@ -166,3 +167,15 @@ def test_awkward_features_together(tmp_path: Path) -> None:
     assert separated["p_value"] < 1e-6
     write(found, tmp_path)
     save_figures(found.tables, "pre", "post", tmp_path / "figures")
+
+
+def test_excluded_features_are_left_out_with_their_reason() -> None:
+    w = world(300, seed=8)
+    scores, labels, texts = frames(w.values, w.rewards)
+    data = Frames(scores.lazy(), (labels.lazy(),), texts.lazy())
+    name = "last_response_is_eloquent"
+    tables = analyze(data, Options("pre", "post", exclude=(name,))).tables
+    assert name not in tables["imprint"]["term"].to_list()
+    assert name not in tables["resistance"]["term"].to_list()
+    with pytest.raises(InputError, match=r"no feature 'eloquent' to exclude; there are: .*last_response_is"):
+        analyze(data, Options("pre", "post", exclude=("eloquent",)))
