@@ -182,8 +182,8 @@ def measure(
     return {"gemm_peak_gflops": peaks, "gemm_one_core_gflops": one_core, "load_before_each_turn": loads}
 
 
-def main() -> None:
-    """Make the model, export every case, measure, write the JSON."""
+def arguments() -> argparse.Namespace:
+    """What the user asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--shape", choices=SHAPES, default="deberta-v3-base")
     parser.add_argument("--texts", type=Path, required=True, help="TEXTS of real dialogues")
@@ -193,7 +193,12 @@ def main() -> None:
     parser.add_argument("--cases", nargs="*", choices=CASES, default=list(CASES))
     parser.add_argument("--work", type=Path, help="where to keep the models; a temporary folder by default")
     parser.add_argument("--out", type=Path, required=True)
-    args = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Make the model, export every case, measure, write the JSON."""
+    args = arguments()
     frame = scan(args.texts, TEXTS, columns=("prompt", "response"))
     rows = frame.collect().sample(args.n, seed=3)
     with tempfile.TemporaryDirectory() as aside:

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn import functional
+from transformers.activations import ACT2FN
 
 from engine.backends.disentangled import (
     Attention,
@@ -143,10 +144,11 @@ class FastDeberta(nn.Module):
             )
             for i, layer in enumerate(encoder.layer)
         )
-        act = type(model.pooler).forward.__globals__["ACT2FN"]
-        self.convolution = Convolution(weights, config, act[encoder.conv.conv_act]) if encoder.conv else None
+        self.convolution = (
+            Convolution(weights, config, ACT2FN[encoder.conv.conv_act]) if encoder.conv else None
+        )
         self.pooler = linear(weights, "pooler.dense")
-        self.pooler_act = act[config.pooler_hidden_act]
+        self.pooler_act = ACT2FN[config.pooler_hidden_act]
         self.classifier = linear(weights, "classifier")
         self.table = distance_table(config.to_dict()) if relative is not None else None
         self.takes_segments = config.type_vocab_size > 1
