@@ -229,7 +229,9 @@ def main() -> None:
     results = summary(cases, work_done, n_tokens, peak, facts["gemm_one_core_gflops"])
     document = {
         "shape": args.shape,
-        "command": " ".join(["python -m benchmarks.fast_graph", *sys.argv[1:]]),
+        "command": " ".join(
+            ["python -m benchmarks.fast_graph", *(a.rpartition("/")[2] for a in sys.argv[1:])]
+        ),
         "machine": machine(),
         "versions": versions(),
         "texts": {
