@@ -9,13 +9,9 @@ The graph must give torch's rewards, at lengths from 5 to beyond 512 tokens and 
 no folder.
 """
 
-import io
 import json
 import shutil
 import tempfile
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,11 +20,12 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from engine.backends import onnx as onnx_backend
-from engine.backends.base import Batch, RewardBackend
-from engine.backends.torch import TorchBackend, convert_pickles, load_model, load_tokenizer
+from engine.backends.base import RewardBackend
+from engine.backends.torch import TorchBackend, convert_pickles, load_tokenizer
 from engine.checkpoint import Checkpoint
 from engine.encoding import EncodedTexts, PairEncoder
-from engine.errors import InputError, MissingExtraError, ResumeError, UsageError
+from engine.errors import InputError, ResumeError, UsageError
+from engine.graphs import choose_graph, write_graph
 from engine.manifest import versions
 from engine.spec import (
     MODEL,
@@ -44,7 +41,6 @@ from engine.spec import (
 
 PARITY_LENGTHS = (5, 16, 64, 128, 256, 400, 512, 700, 1100)
 _LONGEST_CHECKED = 2048  # attention takes memory by the square, and torch's takes it layer by layer
-_OPSET = 17
 
 
 @dataclass(frozen=True)
@@ -129,7 +125,7 @@ def export(model: Path, out: Path, options: ExportOptions, *, overwrite: bool = 
         MissingExtraError: the extra `export` is not installed.
         ResumeError: `out` is not empty.
     """
-    graph, notes = _choose_graph(options.graph)
+    graph, notes = choose_graph(options.graph, Checkpoint.open(model, weights=False).config)
     if out.exists() and any(out.iterdir()) and not (overwrite and (out / SPEC).is_file()):
         return _standing(model, out, options, graph)
     with tempfile.TemporaryDirectory(prefix=".export-", dir=_existing(out.parent)) as aside:
@@ -139,7 +135,7 @@ def export(model: Path, out: Path, options: ExportOptions, *, overwrite: bool = 
         folder.mkdir()
         (folder / TOKENIZER).write_text(tokenizer_json, encoding="utf-8")
         (folder / "config.json").write_text(json.dumps(checkpoint.config, indent=2), encoding="utf-8")
-        _write_graph(checkpoint, folder / MODEL, Path(aside), options.precision)
+        _write_graph(checkpoint, graph, folder / MODEL, Path(aside), options.precision)
         parity = measure_parity(
             TorchBackend(checkpoint),
             onnx_backend.OnnxBackend(folder, "cpu"),
@@ -198,11 +194,6 @@ def _same_texts(checkpoint: Checkpoint, out: Path) -> bool:
     )
 
 
-def _choose_graph(asked: Graph | None) -> tuple[Graph, list[str]]:
-    note = "there is no fast graph yet; the reference graph was exported"
-    return "reference", [note] if asked == "fast" else []
-
-
 def _existing(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     return folder
@@ -218,48 +209,17 @@ def _open(model: Path, aside: Path, *, convert: bool) -> Checkpoint:
     return Checkpoint.open(converted)
 
 
-def _write_graph(checkpoint: Checkpoint, target: Path, aside: Path, precision: Precision) -> None:
+def _write_graph(
+    checkpoint: Checkpoint, graph: Graph, target: Path, aside: Path, precision: Precision
+) -> None:
     onnx_backend.require("exporting a model")  # optimum would ask for it late, in words of its own
     raw = aside / "raw.onnx"
-    _export_reference(checkpoint, raw)
+    write_graph(checkpoint, graph, raw)
     if precision == "fp32":
         onnx_backend.optimize(raw, target)
     else:
         onnx_backend.optimize(raw, aside / MODEL)
         onnx_backend.halve(aside / MODEL, target)
-
-
-def _export_reference(checkpoint: Checkpoint, target: Path) -> None:
-    """Write optimum's graph of a checkpoint, dynamic in batch and length."""
-    try:
-        from optimum.exporters.onnx import export as optimum_export
-        from optimum.exporters.tasks import TasksManager
-    except ImportError as error:
-        raise MissingExtraError(str(error.name), "export", "exporting a model") from None
-    with _quiet():
-        model = load_model(checkpoint)
-        try:
-            make_config = TasksManager.get_exporter_config_constructor(
-                "onnx", model, task="text-classification", library_name="transformers"
-            )
-        except (KeyError, ValueError):
-            raise InputError(f"optimum exports no '{checkpoint.architecture}' sequence classifier") from None
-        config = make_config(model.config)
-        if strange := config.inputs.keys() - Batch.__dataclass_fields__.keys():
-            names = ", ".join(sorted(strange))
-            raise InputError(f"'{checkpoint.architecture}' cannot be exported: its graph wants {names}")
-        try:
-            optimum_export(model, config, target, opset=max(_OPSET, config.DEFAULT_ONNX_OPSET))
-        except Exception as error:  # noqa: BLE001 - tracing runs the whole of a model's own code
-            raise InputError(f"optimum cannot export '{checkpoint.architecture}': {error}") from None
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Tracing warns of every Python branch it meets; the parity check is what tells whether one mattered."""
-    with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-        warnings.simplefilter("ignore")
-        yield
 
 
 def measure_parity(

@@ -108,10 +108,14 @@ def every_length(limit):
     return prompts, [" " + sentence(rng, max(1, n // 3)) for n in n_words]
 
 
-@pytest.mark.parametrize("name", EXPORTED)
-def test_an_exported_family_gives_torchs_rewards_at_every_length_and_padded(tmp_path, name):
+@pytest.mark.parametrize(
+    ("name", "graph"),
+    [(n, None) for n in EXPORTED] + [(n, "reference") for n in EXPORTED if EXPORTED[n][0] == "deberta-v2"],
+)
+def test_an_exported_family_gives_torchs_rewards_at_every_length_and_padded(tmp_path, name, graph):
     folder = made(tmp_path, *EXPORTED[name])
-    report = export(folder, tmp_path / "onnx", ExportOptions())
+    report = export(folder, tmp_path / "onnx", ExportOptions(graph=graph))
+    assert report.spec.graph == (graph or ("fast" if EXPORTED[name][0] == "deberta-v2" else "reference"))
     assert report.parity.max_abs_diff < 1e-4
     assert report.spec.architecture == EXPORTED[name][0]
     limit = report.spec.max_tokens
@@ -174,7 +178,7 @@ def test_the_folder_says_what_it_was_made_of(tmp_path, checkpoints):
     assert spec == report.spec.__class__(**{**vars(report.spec), "files": spec.files})
     assert sorted(spec.files) == ["config.json", "model.onnx", "tokenizer.json"]
     assert spec.weights_sha256 == {"model.safetensors": sha256(checkpoints["pre"] / "model.safetensors")}
-    assert (spec.precision, spec.graph, spec.max_tokens, spec.pad_token_id) == ("fp32", "reference", None, 0)
+    assert (spec.precision, spec.graph, spec.max_tokens, spec.pad_token_id) == ("fp32", "fast", None, 0)
     assert {"torch", "transformers", "onnxruntime", "optimum-onnx"} <= spec.versions.keys()
     assert spec.parity["tolerance"] == 1e-4
     assert verify(tmp_path / "onnx").changed == []
@@ -237,8 +241,8 @@ def test_a_folder_of_something_else_is_never_replaced(tmp_path, checkpoints, ove
 def wrong_graph(change):
     write_graph = module._write_graph
 
-    def write_it_wrong(checkpoint, target, aside, precision):
-        write_graph(checkpoint, target, aside, precision)
+    def write_it_wrong(checkpoint, graph, target, aside, precision):
+        write_graph(checkpoint, graph, target, aside, precision)
         model = onnx.load(target)
         change(model)
         onnx.save(model, target)
@@ -319,10 +323,10 @@ def test_int8_is_refused():
         ExportOptions(precision="int8")
 
 
-def test_the_fast_graph_says_that_it_is_not_there_yet(tmp_path, checkpoints):
+def test_a_family_without_a_fast_graph_gets_the_reference_and_is_told(tmp_path, checkpoints):
     report = export(checkpoints["short"], tmp_path / "onnx", ExportOptions(graph="fast"))
     assert report.spec.graph == "reference"
-    assert report.notes == ["there is no fast graph yet; the reference graph was exported"]
+    assert report.notes == ["there is no fast graph for 'bert'; the reference graph was exported"]
 
 
 # Folders that are refused

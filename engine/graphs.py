@@ -1,0 +1,117 @@
+"""Which graph a checkpoint gets, and writing it as ONNX, dynamic in batch and length.
+
+`fast` is this project's own forward of DeBERTa-v2 (`engine.backends.deberta`), through torch alone;
+`reference` is optimum's of whatever family it knows. What has no fast graph gets the reference, and a note.
+"""
+
+import io
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+from engine.backends.base import Batch
+from engine.backends.torch import load_model
+from engine.checkpoint import Checkpoint
+from engine.errors import InputError, MissingExtraError
+from engine.spec import Graph
+
+_FAMILY = "deberta-v2"
+_OPSET = 17
+
+
+def choose_graph(asked: Graph | None, config: Mapping[str, Any]) -> tuple[Graph, list[str]]:
+    """The graph a checkpoint gets, and what its owner should know about that.
+
+    Args:
+        asked: what the user asked for; None for the fastest there is.
+        config: of the checkpoint.
+    """
+    if asked == "reference":
+        return "reference", []
+    if not (reason := refusal(config)):
+        return "fast", []
+    expected = asked == "fast" or config.get("model_type") == _FAMILY
+    return "reference", [f"{reason}; the reference graph was exported"] * expected
+
+
+def refusal(config: Mapping[str, Any]) -> str | None:
+    """Why a configuration has no fast graph; None if it has one."""
+    if config.get("model_type") != _FAMILY:
+        return f"there is no fast graph for '{config.get('model_type', 'unknown')}'"
+    kernel = _whole(config.get("conv_kernel_size"), 0)
+    if kernel > 0 and kernel % 2 == 0:
+        return f"there is no fast graph for a convolution of even width (conv_kernel_size {kernel})"
+    width, heads = (_whole(config.get(name), 0) for name in ("hidden_size", "num_attention_heads"))
+    if (size := _whole(config.get("attention_head_size"), 0)) and size * heads != width:
+        return f"there is no fast graph for attention_head_size {size} x {heads} heads in a width of {width}"
+    buckets, reach = spans(config)
+    if config.get("relative_attention") and buckets > 0 and reach - 1 <= buckets // 2:
+        return f"there is no fast graph for position_buckets {buckets} with distances to {reach}"
+    return None
+
+
+def spans(config: Mapping[str, Any]) -> tuple[int, int]:
+    """Position buckets of a DeBERTa-v2 (-1: none), and the largest distance that it tells from others."""
+    buckets, reach = (_whole(config.get(n), -1) for n in ("position_buckets", "max_relative_positions"))
+    return buckets, reach if reach > 0 else _whole(config.get("max_position_embeddings"), 512)
+
+
+def _whole(value: object, otherwise: int) -> int:
+    return value if isinstance(value, int) else otherwise
+
+
+def write_graph(checkpoint: Checkpoint, graph: Graph, target: Path) -> None:
+    """Write one of a checkpoint's graphs.
+
+    Args:
+        checkpoint: the model.
+        graph: which, as `choose_graph` has it.
+        target: the file to write.
+
+    Raises:
+        InputError: the architecture cannot be exported.
+        MissingExtraError: the extra `export` is not installed.
+    """
+    with _quiet():
+        model = load_model(checkpoint)
+        if graph == "reference":
+            _write_reference(model, checkpoint.architecture, target)
+            return
+        from engine.backends import deberta
+
+        try:
+            deberta.write_graph(model, target)
+        except Exception as error:  # noqa: BLE001 - tracing runs the model, and what fails there has no common type
+            raise InputError(f"no fast graph of this '{checkpoint.architecture}': {error}") from None
+
+
+def _write_reference(model: Any, architecture: str, target: Path) -> None:
+    try:
+        from optimum.exporters.onnx import export as optimum_export
+        from optimum.exporters.tasks import TasksManager
+    except ImportError as error:
+        raise MissingExtraError(str(error.name), "export", "exporting a model") from None
+    try:
+        make_config = TasksManager.get_exporter_config_constructor(
+            "onnx", model, task="text-classification", library_name="transformers"
+        )
+    except (KeyError, ValueError):
+        raise InputError(f"optimum exports no '{architecture}' sequence classifier") from None
+    config = make_config(model.config)
+    if strange := config.inputs.keys() - Batch.__dataclass_fields__.keys():
+        names = ", ".join(sorted(strange))
+        raise InputError(f"'{architecture}' cannot be exported: its graph wants {names}")
+    try:
+        optimum_export(model, config, target, opset=max(_OPSET, config.DEFAULT_ONNX_OPSET))
+    except Exception as error:  # noqa: BLE001 - tracing runs the whole of a model's own code
+        raise InputError(f"optimum cannot export '{architecture}': {error}") from None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Tracing warns of every Python branch it meets; the parity check is what tells whether one mattered."""
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield
