@@ -28,6 +28,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--precision", choices=["fp32", "fp16"], default="fp32")
+    parser.add_argument("--graph", choices=["fast", "reference"], help="default: the fastest there is")
     parser.add_argument("--budgets", type=int, nargs="*", default=[])
     parser.add_argument("--no-loop", action="store_true", help="leave the torch loop out")
     parser.add_argument("--work", type=Path, help="where to keep the models; a temporary folder by default")
@@ -38,8 +39,8 @@ def main() -> None:
         frame = scan(args.texts, TEXTS, columns=("prompt", "response"))
         lines = frame.select(pl.col("prompt") + pl.col("response")).collect().to_series().to_list()
         checkpoint = make(args.shape, lines, work / args.shape)
-        exported = work / f"{args.shape}-{args.precision}"
-        report = export(checkpoint, exported, ExportOptions(precision=args.precision))
+        exported = work / f"{args.shape}-{args.precision}-{args.graph or 'default'}"
+        report = export(checkpoint, exported, ExportOptions(precision=args.precision, graph=args.graph))
         options = BenchOptions(
             n_pairs=args.pairs,
             repeats=args.repeats,
@@ -51,11 +52,12 @@ def main() -> None:
             exported,
             options,
             reference=None if args.no_loop else checkpoint,
-            say=lambda line: print(line, file=sys.stderr),
+            say=lambda line: print(line, file=sys.stderr, flush=True),
         )
     document = {
         "shape": args.shape,
         "precision": args.precision,
+        "graph": report.spec.graph,
         "command": " ".join(["python -m benchmarks.score", *sys.argv[1:]]),
         "parity_max_abs_diff": report.parity.max_abs_diff,
         **result,

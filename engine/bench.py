@@ -7,6 +7,7 @@ a large matrix product in the precision that is used.
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from engine.backends import onnx as onnx_backend
+from engine.backends import torch as torch_backend
 from engine.checkpoint import Checkpoint
 from engine.errors import InputError, MissingExtraError
 from engine.flops import flops
@@ -86,23 +89,30 @@ class _Facts:
     rewards: Rewards
 
 
-def gemm_peak(device: str, seconds: float = 2.0) -> dict[str, float]:
-    """Rate of a large fp32 (CPU) or fp16 (CUDA) matrix product, in GFLOP/s, for each library that is there.
+def gemm_peak(device: str, seconds: float = 1.0) -> dict[str, float]:
+    """Rate of square matrix products (CPU: fp32, CUDA: fp16) by every library that is there, in GFLOP/s.
 
     The best of several products counts: the limit is what the machine can do, not what it did on average.
-    """
-    found = {}
-    if device == "cpu":
-        a = np.random.default_rng(0).standard_normal((2048, 2048), dtype=np.float32)
-        found["numpy"] = _best_rate(lambda: a @ a, 2 * 2048**3, seconds)
-    try:
-        from engine.backends.torch import matrix_product
+    Libraries differ by a factor of two on one processor, so every one that is installed is asked.
 
-        size = 2048 if device == "cpu" else 8192
-        found["torch"] = _best_rate(matrix_product(size, device), 2 * size**3, seconds)
-    except MissingExtraError:
-        pass
+    Returns:
+        Library and side of the matrices -> rate.
+    """
+    sizes = (1024, 2048) if device == "cpu" else (8192,)
+    makers = {"torch": torch_backend.matrix_product, "onnxruntime": onnx_backend.matrix_product}
+    found = {}
+    for n in sizes:
+        if device == "cpu":
+            found[f"numpy, {n}"] = _best_rate(_numpy_product(n), 2 * n**3, seconds)
+        for library, make in makers.items():
+            with suppress(MissingExtraError):
+                found[f"{library}, {n}"] = _best_rate(make(n, device), 2 * n**3, seconds)
     return found
+
+
+def _numpy_product(size: int) -> Callable[[], object]:
+    a = np.random.default_rng(0).standard_normal((size, size), dtype=np.float32)
+    return lambda: a @ a
 
 
 def _best_rate(product: Callable[[], object], n_flops: float, seconds: float) -> float:

@@ -1,7 +1,7 @@
 """Reward models as ONNX folders, run by onnxruntime on a CPU or a CUDA GPU."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -150,3 +150,36 @@ def halve(source: Path, target: Path) -> None:
 
     model = convert_float_to_float16(onnx.load(source), keep_io_types=True)
     onnx.save(model, target)
+
+
+def matrix_product(size: int, device: str) -> Callable[[], object]:
+    """A product of two square matrices by onnxruntime on all cores (CPU: fp32, CUDA: fp16).
+
+    Raises:
+        MissingExtraError: no onnxruntime, or no `onnx` to write the graph with.
+    """
+    ort = require("measuring the peak")
+    try:
+        from onnx import TensorProto, helper, numpy_helper
+    except ImportError:
+        raise MissingExtraError("onnx", "export", "measuring onnxruntime's peak") from None
+    dtype, kind = (np.float32, TensorProto.FLOAT) if device == "cpu" else (np.float16, TensorProto.FLOAT16)
+    left, right = np.random.default_rng(0).standard_normal((2, size, size)).astype(dtype)
+    ends = [helper.make_tensor_value_info(name, kind, [size, size]) for name in ("a", "c")]
+    node = helper.make_node("MatMul", ["a", "b"], ["c"])
+    graph = helper.make_graph([node], "product", ends[:1], ends[1:], [numpy_helper.from_array(right, "b")])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    provider = "CPUExecutionProvider" if device == "cpu" else "CUDAExecutionProvider"
+    session = ort.InferenceSession(model.SerializeToString(), providers=[provider])
+    if device == "cpu":
+        return lambda: session.run(None, {"a": left})
+    binding = session.io_binding()
+    binding.bind_ortvalue_input("a", ort.OrtValue.ortvalue_from_numpy(left, device, 0))
+    binding.bind_output("c", device)
+
+    def product() -> object:
+        session.run_with_iobinding(binding)
+        binding.synchronize_outputs()
+        return binding
+
+    return product
