@@ -130,44 +130,52 @@ def export(model: Path, out: Path, options: ExportOptions, *, overwrite: bool = 
         return _standing(model, out, options, graph)
     with tempfile.TemporaryDirectory(prefix=".export-", dir=_existing(out.parent)) as aside:
         checkpoint = _open(model, Path(aside), convert=options.convert)
-        tokenizer_json, pad_token_id = load_tokenizer(checkpoint)
         folder = Path(aside) / "onnx"
-        folder.mkdir()
-        (folder / TOKENIZER).write_text(tokenizer_json, encoding="utf-8")
-        (folder / "config.json").write_text(json.dumps(checkpoint.config, indent=2), encoding="utf-8")
-        _write_graph(checkpoint, graph, folder / MODEL, Path(aside), options.precision)
-        parity = measure_parity(
-            TorchBackend(checkpoint),
-            onnx_backend.OnnxBackend(folder, "cpu"),
-            tokenizer_json,
-            options.pair_template,
-            checkpoint.max_tokens,
-            pad_token_id,
-            options.allowed,
-        )
+        spec, parity = _write(checkpoint, graph, options, folder)
         if not parity.passed:
             raise InputError(
                 f"the exported graph of {model} ({checkpoint.architecture}) does not give torch's rewards: "
                 f"largest difference {parity.max_abs_diff:.3g} ({parity.worst}), allowed {parity.tolerance:g}"
                 "; nothing was written"
             )
-        spec = ModelSpec(
-            architecture=checkpoint.architecture,
-            graph=graph,
-            precision=options.precision,
-            pair_template=options.pair_template,
-            max_tokens=checkpoint.max_tokens,
-            pad_token_id=pad_token_id,
-            label=checkpoint.label,
-            weights_sha256=checkpoint.weights_sha256(),
-            versions=versions(),
-            parity=asdict(parity),
-        )
-        spec.save(folder)
         if out.exists():
             shutil.rmtree(out)
         folder.rename(out)
     return ExportReport(out, spec, parity, notes)
+
+
+def _write(
+    checkpoint: Checkpoint, graph: Graph, options: ExportOptions, folder: Path
+) -> tuple[ModelSpec, Parity]:
+    """Write the whole export into a new folder and measure its parity."""
+    tokenizer_json, pad_token_id = load_tokenizer(checkpoint)
+    folder.mkdir()
+    (folder / TOKENIZER).write_text(tokenizer_json, encoding="utf-8")
+    (folder / "config.json").write_text(json.dumps(checkpoint.config, indent=2), encoding="utf-8")
+    _write_graph(checkpoint, graph, folder / MODEL, folder.parent, options.precision)
+    parity = measure_parity(
+        TorchBackend(checkpoint),
+        onnx_backend.OnnxBackend(folder, "cpu"),
+        tokenizer_json,
+        options.pair_template,
+        checkpoint.max_tokens,
+        pad_token_id,
+        options.allowed,
+    )
+    spec = ModelSpec(
+        architecture=checkpoint.architecture,
+        graph=graph,
+        precision=options.precision,
+        pair_template=options.pair_template,
+        max_tokens=checkpoint.max_tokens,
+        pad_token_id=pad_token_id,
+        label=checkpoint.label,
+        weights_sha256=checkpoint.weights_sha256(),
+        versions=versions(),
+        parity=asdict(parity),
+    )
+    spec.save(folder)
+    return spec, parity
 
 
 def _standing(model: Path, out: Path, options: ExportOptions, graph: Graph) -> ExportReport:
