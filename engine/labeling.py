@@ -23,11 +23,19 @@ from engine.schema import FAILURES, LABELS, TEXT_KEY
 from engine.sink import Sink
 
 STAGE = "label"
+_MODEL_COUNTS = (
+    "n_requests", "n_retries", "n_prompt_tokens", "n_cached_tokens", "n_generated_tokens", "n_truncated",
+)  # fmt: skip
 _FAILED: dict[str, pl.DataType] = {
     **{name: LABELS.types[name] for name in TEXT_KEY},
     "error": pl.String(),
     "detail": pl.String(),
 }
+
+
+def failure_types() -> dict[str, pl.DataType]:
+    """The columns of a labeler's failures: the key, `error`, `detail`."""
+    return dict(_FAILED)
 
 
 @dataclass(frozen=True)
@@ -97,12 +105,22 @@ class LabelReport:
         n_rows: rows written, one a text and labeler.
         n_failures: texts x labelers that failed.
         elapsed_s: seconds of work in all.
+        n_requests: messages to models, `n_retries` of them because an answer was cut or invalid.
+        n_prompt_tokens: tokens of the messages; `n_cached_tokens` of them were not computed again.
+        n_generated_tokens: tokens of the answers.
+        n_truncated: dialogues whose beginning was left out.
     """
 
     n_texts: int
     n_rows: int
     n_failures: int
     elapsed_s: float
+    n_requests: int = 0
+    n_retries: int = 0
+    n_prompt_tokens: int = 0
+    n_cached_tokens: int = 0
+    n_generated_tokens: int = 0
+    n_truncated: int = 0
 
     @property
     def failed_share(self) -> float:
@@ -239,4 +257,5 @@ def _report(sink: Sink) -> LabelReport:
         n_rows=sink.n_rows,
         n_failures=sink.n_failures,
         elapsed_s=sink.total("elapsed_s"),
+        **{name: int(sink.total(name)) for name in _MODEL_COUNTS},
     )

@@ -69,6 +69,12 @@ class Meter:
             self._lap["n_slots"] += n_slots
             self._listen(self._snapshot())
 
+    def count(self, **numbers: int) -> None:
+        """Whatever else a stage counts, by name; summed up in the lap."""
+        with self._lock:
+            for name, number in numbers.items():
+                self._lap[name] = self._lap.get(name, 0) + number
+
     def halved(self) -> None:
         """A batch did not fit into memory."""
         with self._lock:

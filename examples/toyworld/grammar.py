@@ -32,6 +32,11 @@ class Clause:
     heldout: bool
     wordings: tuple[str, ...]
 
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The synonym groups of the template in order; `wordings` counts through them, the last fastest."""
+        return tuple(name.lower() for name in _GROUP.findall(self.template))
+
 
 @dataclass(frozen=True)
 class Grammar:

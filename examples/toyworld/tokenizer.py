@@ -5,7 +5,7 @@ A text pair is encoded `[CLS] prompt [SEP] response [SEP]`, where a transcript i
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
@@ -69,18 +69,21 @@ def train_tokenizer(seed: int, n_pairs: int) -> Tokenizer:
     return tokenizer
 
 
-def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
+def save_tokenizer(
+    tokenizer: Tokenizer, folder: Path, special: Mapping[str, str] = SPECIAL, **more: str
+) -> None:
     """Write the three files from which transformers rebuilds the tokenizer, in terms both 4 and 5 read."""
     tokenizer.save(str(folder / "tokenizer.json"))
     settings = {
-        **SPECIAL,
+        **special,
         "tokenizer_class": "PreTrainedTokenizerFast",
         "padding_side": "right",
         "clean_up_tokenization_spaces": False,
         "model_input_names": ["input_ids", "attention_mask"],
+        **more,
     }
-    for name, content in (("tokenizer_config.json", settings), ("special_tokens_map.json", SPECIAL)):
-        (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    for name, content in (("tokenizer_config.json", settings), ("special_tokens_map.json", special)):
+        (folder / name).write_text(json.dumps(dict(content), indent=2) + "\n", encoding="utf-8")
 
 
 def _speech(seed: int, n_pairs: int) -> Iterator[str]:
