@@ -76,8 +76,8 @@ class ChatEncoder:
             after = self._fast.encode(self._tail + choice, add_special_tokens=False).ids
             if after[: len(before)] != before or len(after) != len(before) + 1:
                 raise UsageError(
-                    f"{self.folder}: {choice!r} is no single token of its tokenizer, as the protocol 'choice' "
-                    "needs; use --protocol json"
+                    f"{self.folder}: {choice!r} is no single token of its tokenizer, which the protocol "
+                    "'choice' needs; use --protocol json"
                 )
             ids.append(after[-1])
         if len(set(ids)) < len(ids):
