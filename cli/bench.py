@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from cli.common import say
+from engine.errors import UsageError
 
 
 @click.group("bench")
@@ -58,6 +59,62 @@ def score(
     )
     result = bench_score(texts, model, options, reference=reference, say=say)
     click.echo(json.dumps(result, indent=2) if as_json else _layout(result))
+
+
+@command.command("label")
+@click.argument("texts", type=click.Path(path_type=Path))
+@click.option("--labeler", required=True, metavar="DIR|URL", help="A decoder's folder, or a server's URL.")
+@click.option(
+    "--backend", "backends", type=click.Choice(["vllm", "transformers"]), multiple=True,
+    help="May be repeated. Default: those that this environment has.",
+)  # fmt: skip
+@click.option(
+    "--protocol", "protocols", type=click.Choice(["json", "choice"]), multiple=True,
+    default=("json", "choice"), show_default=True, help="May be repeated.",
+)  # fmt: skip
+@click.option(
+    "--taxonomy", type=click.Path(path_type=Path), metavar="FILE", help="Default: the built-in features."
+)
+@click.option("--pairs", type=click.IntRange(min=1), default=16, show_default=True, help="Pairs a turn.")
+@click.option(
+    "--repeats", type=click.IntRange(min=1), default=3, show_default=True, help="Turns, of other pairs each."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print everything measured as JSON on stdout.")
+def label(
+    texts: Path,
+    labeler: str,
+    backends: tuple[str, ...],
+    protocols: tuple[str, ...],
+    taxonomy: Path | None,
+    pairs: int,
+    repeats: int,
+    as_json: bool,
+) -> None:
+    """Label some of TEXTS with a model: texts/s and tokens/s of each backend and protocol, and agreement."""
+    from engine.bench_label import LabelBenchOptions, bench_label
+    from engine.generators import available_backends, is_url
+    from engine.taxonomy import load_taxonomy
+
+    if backends and is_url(labeler):
+        raise UsageError("--backend is for a folder; a URL is always asked through OpenAI's API")
+    backends = backends or available_backends()
+    options = LabelBenchOptions(pairs, repeats, protocols, backends)  # type: ignore[arg-type]  # click has checked
+    result = bench_label(texts, labeler, load_taxonomy(taxonomy).features, options, say=say)
+    click.echo(json.dumps(result, indent=2) if as_json else _label_layout(result))
+
+
+def _label_layout(result: dict[str, Any]) -> str:
+    lines = [
+        f"{'':22}{'texts/s':>10}{'prompt tok/s':>14}{'cached':>8}{'generated/s':>13}{'a text':>8}{'failed':>8}"
+    ]
+    lines += [
+        f"{m['backend'] + ', ' + m['protocol']:22}{m['texts_per_s']:10,.2f}{m['prompt_tokens_per_s']:14,.0f}"
+        f"{m['cached']:8.0%}{m['generated_tokens_per_s']:13,.0f}{m['generated_per_text']:8,.1f}"
+        f"{m['n_failures']:8,}"
+        for m in result["measurements"]
+    ]
+    lines += [f"same values, {names}: {share:.1%}" for names, share in result["agreement"].items()]
+    return "\n".join(lines)
 
 
 def _layout(result: dict[str, Any]) -> str:

@@ -148,7 +148,7 @@ def bench_score(
     Raises:
         InputError: there are too few texts.
     """
-    rows = _sample(texts, options.n_pairs)
+    rows = sample_pairs(texts, options.n_pairs)
     began = time.perf_counter()
     engine = load_models({"engine": model}, options.device, "onnx", threads=options.threads)[0]
     start_up_s = time.perf_counter() - began
@@ -200,7 +200,7 @@ def _take_turns(
     return seconds, results, peaks
 
 
-def _sample(texts: Path, n_pairs: int) -> pl.DataFrame:
+def sample_pairs(texts: Path, n_pairs: int) -> pl.DataFrame:
     """Pairs spread evenly over the first of the texts."""
     with tempfile.TemporaryDirectory() as aside:
         first = next(windows(in_order(texts, Path(aside) / "sorted.parquet"), 16_384), None)

@@ -1,6 +1,7 @@
 """A folder or a URL -> a decoder that answers."""
 
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -63,12 +64,21 @@ def open_generator(where: str, options: GeneratorOptions | None = None) -> "Text
     return _vllm(decoder, options) if backend == "vllm" else _transformers(decoder, options)
 
 
-def _default_backend(where: str) -> GeneratorName:
-    if is_url(where):
-        return "openai"
-    from importlib.util import find_spec
+def available_backends() -> tuple[GeneratorName, ...]:
+    """The backends for folders that this environment has, the fastest first.
 
-    return "vllm" if find_spec("vllm") else "transformers"
+    Raises:
+        MissingExtraError: there is none.
+    """
+    needs: dict[GeneratorName, tuple[str, ...]] = {"vllm": ("vllm",), "transformers": ("torch", "llguidance")}
+    found = tuple(name for name, packages in needs.items() if all(map(find_spec, packages)))
+    if not found:
+        raise MissingExtraError("vllm", "vllm", "asking a local model")
+    return found
+
+
+def _default_backend(where: str) -> GeneratorName:
+    return "openai" if is_url(where) else available_backends()[0]
 
 
 def _refuse_unused(where: str, backend: GeneratorName, options: GeneratorOptions) -> None:

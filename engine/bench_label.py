@@ -1,0 +1,172 @@
+"""Throughput of labeling on this machine: every backend and protocol on the same texts, in turns.
+
+Each turn takes fresh pairs, since a prefix cache would make the same ones nearly free.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from engine.bench import sample_pairs
+from engine.generators import GeneratorName, GeneratorOptions, is_url, open_generator
+from engine.manifest import machine, versions
+from engine.model_labeler import ModelLabeler
+from engine.progress import Meter, silent
+from engine.protocols import ProtocolName
+from engine.schema import TEXT_KEY
+from engine.taxonomy import PROBABILITY, Feature
+
+Say = Callable[[str], None]
+_COUNTS = ("n_requests", "n_retries", "n_prompt_tokens", "n_cached_tokens", "n_generated_tokens")
+
+
+@dataclass(frozen=True)
+class LabelBenchOptions:
+    """What to measure.
+
+    Attributes:
+        n_pairs: pairs a turn.
+        repeats: turns, each with pairs of its own; after one to warm up, which is not counted.
+        protocols: which.
+        backends: which, for a folder; a URL is always `openai`.
+    """
+
+    n_pairs: int = 16
+    repeats: int = 3
+    protocols: tuple[ProtocolName, ...] = ("json", "choice")
+    backends: tuple[GeneratorName, ...] = ("transformers",)
+
+
+@dataclass(frozen=True)
+class LabelMeasurement:
+    """One backend and protocol.
+
+    Attributes:
+        backend, protocol: which.
+        seconds: of every turn.
+        texts_per_s, prompt_tokens_per_s, generated_tokens_per_s: over all turns.
+        generated_per_text: tokens of the answers.
+        cached: share of prompt tokens that came from the prefix cache.
+        n_texts, n_failures: of all turns.
+        counts: requests, retries and tokens.
+        start_up_s: until the first message could be sent.
+    """
+
+    backend: str
+    protocol: str
+    seconds: list[float]
+    texts_per_s: float
+    prompt_tokens_per_s: float
+    generated_tokens_per_s: float
+    generated_per_text: float
+    cached: float
+    n_texts: int
+    n_failures: int
+    counts: dict[str, int]
+    start_up_s: float
+
+
+def bench_label(
+    texts: Path,
+    model: str,
+    features: Sequence[Feature],
+    options: LabelBenchOptions,
+    *,
+    say: Say = lambda _: None,
+) -> dict[str, Any]:
+    """Measure labeling on real texts.
+
+    Args:
+        texts: a TEXTS file or folder.
+        model: a decoder's folder, or a server's URL.
+        features: what to ask about.
+        options: what to measure.
+        say: told what is going on.
+
+    Returns:
+        A JSON document: machine, versions, one measurement a backend and protocol, and how far any two of
+        them agree.
+    """
+    n_turns = options.repeats + 1
+    rows = sample_pairs(texts, options.n_pairs * n_turns)
+    ids = rows["row_id"].unique(maintain_order=True)
+    turns = [rows.filter(pl.col("row_id").is_in(ids[t::n_turns].implode())) for t in range(n_turns)]
+    measured, labels = [], {}
+    for backend in ("openai",) if is_url(model) else options.backends:
+        began = time.perf_counter()
+        generator = open_generator(model, GeneratorOptions(backend=backend))
+        start_up_s = time.perf_counter() - began
+        for protocol in options.protocols:
+            labeler = ModelLabeler(backend, generator, features, protocol)
+            found, labeled = _measure(labeler, turns, start_up_s, say)
+            measured.append(found)
+            labels[f"{backend}, {protocol}"] = labeled
+        del generator
+    return {
+        "machine": machine(),
+        "versions": versions(),
+        "model": model,
+        "n_features": len(features),
+        "n_pairs_a_turn": options.n_pairs,
+        "measurements": [asdict(m) for m in measured],
+        "agreement": _agreements(labels, [f.name for f in features]),
+    }
+
+
+def _measure(
+    labeler: ModelLabeler, turns: Sequence[pl.DataFrame], start_up_s: float, say: Say
+) -> tuple[LabelMeasurement, pl.DataFrame]:
+    """Time each turn but the first; the labels of all of these."""
+    backend, protocol = str(labeler.identity["backend"]), labeler.protocol.name
+    meter = Meter(silent, "bench", None, 0, 1)
+    labeler.label(turns[0], meter)
+    meter.lap()
+    seconds, rows, n_failures = [], [], 0
+    for turn, texts in enumerate(turns[1:], 1):
+        start = time.perf_counter()
+        labeled = labeler.label(texts, meter)
+        seconds.append(time.perf_counter() - start)
+        rows.append(labeled.rows)
+        n_failures += labeled.failures.height
+        say(f"{backend}, {protocol}: turn {turn} of {len(turns) - 1}: {seconds[-1]:.2f} s")
+    lap = meter.lap()
+    counts = {name: int(lap[name]) for name in _COUNTS}
+    n_texts, total = sum(t.height for t in turns[1:]), float(np.sum(seconds))
+    return LabelMeasurement(
+        backend=backend,
+        protocol=protocol,
+        seconds=seconds,
+        texts_per_s=n_texts / total,
+        prompt_tokens_per_s=counts["n_prompt_tokens"] / total,
+        generated_tokens_per_s=counts["n_generated_tokens"] / total,
+        generated_per_text=counts["n_generated_tokens"] / n_texts,
+        cached=counts["n_cached_tokens"] / max(1, counts["n_prompt_tokens"]),
+        n_texts=n_texts,
+        n_failures=n_failures,
+        counts=counts,
+        start_up_s=start_up_s,
+    ), pl.concat(rows)
+
+
+def _agreements(labels: dict[str, pl.DataFrame], features: Sequence[str]) -> dict[str, float]:
+    """Share of equal values between any two, over texts that both labeled; lists as sets."""
+    found = {}
+    names = list(labels)
+    for i, first in enumerate(names):
+        for second in names[i + 1 :]:
+            both = labels[first].join(labels[second], on=TEXT_KEY, suffix="_b")
+            equal = [
+                (pl.col(f).list.sort() == pl.col(f"{f}_b").list.sort())
+                if isinstance(both.schema[f], pl.List)
+                else (pl.col(f) == pl.col(f"{f}_b"))
+                for f in features
+                if not f.startswith(PROBABILITY)
+            ]
+            if both.height:
+                found[f"{first} with {second}"] = float(both.select(pl.mean_horizontal(*equal).mean()).item())
+    return found
