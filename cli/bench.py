@@ -98,7 +98,8 @@ def label(
     if backends and is_url(labeler):
         raise UsageError("--backend is for a folder; a URL is always asked through OpenAI's API")
     backends = backends or available_backends()
-    options = LabelBenchOptions(pairs, repeats, protocols, backends)  # type: ignore[arg-type]  # click has checked
+    # click has checked the choices
+    options = LabelBenchOptions(pairs, repeats, protocols, backends)  # type: ignore[arg-type]
     result = bench_label(texts, labeler, load_taxonomy(taxonomy).features, options, say=say)
     click.echo(json.dumps(result, indent=2) if as_json else _label_layout(result))
 
