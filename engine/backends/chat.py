@@ -65,23 +65,26 @@ class ChatEncoder:
         return [*head, *self._plain.encode(message, add_special_tokens=False).ids, *tail]
 
     def choice_ids(self, choices: Sequence[str]) -> list[int]:
-        """The token that each choice is when it opens the answer.
+        """The token that each choice begins with when it opens the answer.
 
         Raises:
-            UsageError: a choice is no single token there, or two choices are the same one.
+            UsageError: two choices begin with the same token, so that it would not tell them apart.
         """
         before = self._fast.encode(self._tail, add_special_tokens=False).ids
         ids = []
         for choice in choices:
             after = self._fast.encode(self._tail + choice, add_special_tokens=False).ids
-            if after[: len(before)] != before or len(after) != len(before) + 1:
+            if after[: len(before)] != before or len(after) == len(before):
                 raise UsageError(
-                    f"{self.folder}: {choice!r} is no single token of its tokenizer, which the protocol "
-                    "'choice' needs; use --protocol json"
+                    f"{self.folder}: {choice!r} melts into what stands before the answer, so that the protocol "
+                    "'choice' cannot read it; use --protocol json"
                 )
-            ids.append(after[-1])
+            ids.append(after[len(before)])
         if len(set(ids)) < len(ids):
-            raise UsageError(f"{self.folder}: two of {', '.join(choices)} are one token; use --protocol json")
+            raise UsageError(
+                f"{self.folder}: two of {', '.join(choices)} begin with the same token, which the protocol "
+                "'choice' would have to tell apart; use --protocol json"
+            )
         return ids
 
     def decode(self, ids: Sequence[int]) -> str:

@@ -229,11 +229,11 @@ def _choice(request: Request, document: Mapping[str, Any]) -> Answer:
     if choice.get("finish_reason") == "content_filter":
         return Answer("", "refused", "the server ended it: content_filter")
     found = dict.fromkeys(request.choices, 0.0)
-    by_fold = {name.casefold(): name for name in request.choices}
     for alternative in choice["logprobs"]["content"][0]["top_logprobs"]:
-        name = by_fold.get(alternative["token"].strip().casefold())
-        if name is not None:
-            found[name] += exp(alternative["logprob"])
+        opening = alternative["token"].strip().casefold()
+        meant = [name for name in request.choices if opening and name.casefold().startswith(opening)]
+        if len(meant) == 1:
+            found[meant[0]] += exp(alternative["logprob"])
     total = sum(found.values())
     if not total:
         return Answer(choice["message"]["content"] or "", "done", "", (), *_usage(document))

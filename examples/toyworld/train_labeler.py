@@ -11,7 +11,7 @@ import json
 import platform
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,7 @@ class Recipe:
         n_questions: questions about each text of the `choice` task.
         whole: share of steps with the `json` instructions as they are sent, not shortened.
         reading: weight of a token of the dialogue in the loss.
+        short: whether to begin with short dialogues.
     """
 
     seed: int = 21
@@ -59,6 +60,7 @@ class Recipe:
     n_questions: int = 4
     whole: float = 0.25
     reading: float = 0.02
+    short: bool = True
 
     def rate(self, step: int) -> float:
         """The learning rate at a step."""
@@ -67,8 +69,15 @@ class Recipe:
 
     def longest(self, step: int) -> int:
         """Words of the longest dialogue at a step: short ones first."""
-        share = step / self.steps
+        share = step / self.steps if self.short else 1.0
         return 40 if share < 0.12 else 70 if share < 0.25 else 1000
+
+
+RECIPES = (
+    Recipe(),
+    Recipe(seed=22, steps=2400, peak=1.5e-3, n_json=10, n_rewrite=2, reading=0.01, short=False),
+)
+"""Two stages, each from a fresh learning rate; the second sees dialogues of every length from its start."""
 
 
 def config(n_tokens: int, end_id: int) -> LlamaConfig:
@@ -272,14 +281,14 @@ def train(trainer: Trainer, recipe: Recipe) -> None:
             print(f"step {step + 1} of {recipe.steps}, {time.monotonic() - began:.0f} s: {means}", flush=True)
 
 
-def save(model: Any, tokenizer: Tokenizer, recipe: Recipe, folder: Path, seconds: float) -> None:
+def save(model: Any, tokenizer: Tokenizer, recipes: Sequence[Recipe], folder: Path, seconds: float) -> None:
     """Write the model folder: fp16 weights (no answer changed against fp32), tokenizer, facts."""
     folder.mkdir(parents=True, exist_ok=True)
     model.half().save_pretrained(folder, safe_serialization=True)
     model.float()
     save_tokenizer(tokenizer, folder, SPECIAL, chat_template=TEMPLATE)
     report = {
-        "recipe": asdict(recipe),
+        "recipes": [asdict(recipe) for recipe in recipes],
         "parameters": sum(p.numel() for p in model.parameters()),
         "versions": {
             "python": platform.python_version(),
@@ -298,17 +307,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train the toy world's labeler and rewriter from a seed.")
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads; default: 2")
-    parser.add_argument("--steps", type=int, default=Recipe.steps, help=f"default: {Recipe.steps}")
+    parser.add_argument(
+        "--share", type=float, default=1.0, help="share of the steps, for a trial run; default: 1"
+    )
+    parser.add_argument("--stage", type=int, default=1, help="go on with this stage of the model in --out")
     args = parser.parse_args()
-    recipe = Recipe(steps=args.steps)
     torch.set_num_threads(args.threads)
-    torch.manual_seed(recipe.seed)
+    torch.manual_seed(RECIPES[0].seed)
     taxonomy = load_taxonomy()
-    tokenizer = train_tokenizer(taxonomy, seed=20, n_texts=4000)
-    model = LlamaForCausalLM(config(tokenizer.get_vocab_size(), tokenizer.token_to_id(END)))
+    if args.stage == 1:
+        tokenizer = train_tokenizer(taxonomy, seed=20, n_texts=4000)
+        model = LlamaForCausalLM(config(tokenizer.get_vocab_size(), tokenizer.token_to_id(END)))
+    else:
+        tokenizer = Tokenizer.from_file(str(args.out / "tokenizer.json"))
+        model = LlamaForCausalLM.from_pretrained(args.out, dtype=torch.float32)
+    recipes = [replace(recipe, steps=max(1, round(recipe.steps * args.share))) for recipe in RECIPES]
     began = time.monotonic()
-    train(Trainer(model, tokenizer, taxonomy, recipe), recipe)
-    save(model, tokenizer, recipe, args.out, time.monotonic() - began)
+    for i, recipe in enumerate(recipes[args.stage - 1 :], args.stage):
+        train(Trainer(model, tokenizer, taxonomy, recipe), recipe)
+        save(model, tokenizer, recipes[:i], args.out, time.monotonic() - began)
 
 
 if __name__ == "__main__":
