@@ -105,13 +105,12 @@ def label(
 
 
 def _label_layout(result: dict[str, Any]) -> str:
-    lines = [
-        f"{'':22}{'texts/s':>10}{'prompt tok/s':>14}{'cached':>8}{'generated/s':>13}{'a text':>8}{'failed':>8}"
-    ]
+    columns = ("texts/s", "prompt tok/s", "cached", "generated/s", "a text", "failed")
+    lines = [f"{'':22}" + "".join(f"{name:>13}" for name in columns)]
     lines += [
-        f"{m['backend'] + ', ' + m['protocol']:22}{m['texts_per_s']:10,.2f}{m['prompt_tokens_per_s']:14,.0f}"
-        f"{m['cached']:8.0%}{m['generated_tokens_per_s']:13,.0f}{m['generated_per_text']:8,.1f}"
-        f"{m['n_failures']:8,}"
+        f"{m['backend'] + ', ' + m['protocol']:22}{m['texts_per_s']:13,.2f}{m['prompt_tokens_per_s']:13,.0f}"
+        f"{m['cached']:13.0%}{m['generated_tokens_per_s']:13,.0f}{m['generated_per_text']:13,.1f}"
+        f"{m['n_failures']:13,}"
         for m in result["measurements"]
     ]
     lines += [f"same values, {names}: {share:.1%}" for names, share in result["agreement"].items()]

@@ -76,7 +76,7 @@ class ChatEncoder:
             after = self._fast.encode(self._tail + choice, add_special_tokens=False).ids
             if after[: len(before)] != before or len(after) == len(before):
                 raise UsageError(
-                    f"{self.folder}: {choice!r} melts into what stands before the answer, so that the protocol "
+                    f"{self.folder}: {choice!r} melts into what stands before the answer, so that protocol "
                     "'choice' cannot read it; use --protocol json"
                 )
             ids.append(after[len(before)])
