@@ -162,7 +162,8 @@ def _check_prompts(root: Path) -> None:
     if prompt:
         raise InputError(
             f"{root} puts a prompt before every text (default_prompt_name '{name}': {prompt!r}), which is "
-            "not supported; set default_prompt_name to null in config_sentence_transformers.json to go without"
+            "not supported; set default_prompt_name to null in its config_sentence_transformers.json, "
+            "or take another embedder"
         )
 
 
