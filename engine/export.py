@@ -161,7 +161,7 @@ def _write(
         versions=versions(),
         parity=asdict(parity),
         kind=checkpoint.kind,
-        usual_tokens=checkpoint.embedder.usual_tokens if checkpoint.embedder else None,
+        usual_tokens=_usual_tokens(checkpoint),
         head=_head(checkpoint),
     )
     spec.save(folder)
@@ -197,6 +197,10 @@ def _tokenizer(checkpoint: Checkpoint) -> tuple[str, int]:
     return tokenizer_json, pad_token_id
 
 
+def _usual_tokens(checkpoint: Checkpoint) -> int | None:
+    return checkpoint.embedder.usual_tokens if checkpoint.embedder else None
+
+
 def _head(checkpoint: Checkpoint) -> dict[str, Any]:
     return checkpoint.embedder.describe() if checkpoint.embedder else {}
 
@@ -210,8 +214,15 @@ def _standing(model: Path, out: Path, options: ExportOptions, graph: Graph) -> E
         raise refusal
     spec, checkpoint = load_spec(out), Checkpoint.open(model)
     template, weights = options.template(checkpoint.kind), checkpoint.weights_sha256()
-    asked = (checkpoint.kind, graph, options.precision, template, weights, _head(checkpoint))
-    stands = (spec.kind, spec.graph, spec.precision, spec.pair_template, spec.weights_sha256, spec.head)
+    asked = (graph, options.precision, template, weights, _usual_tokens(checkpoint), _head(checkpoint))
+    stands = (
+        spec.graph,
+        spec.precision,
+        spec.pair_template,
+        spec.weights_sha256,
+        spec.usual_tokens,
+        spec.head,
+    )
     if asked != stands or verify_files(out, spec) or not _same_texts(checkpoint, out):
         raise refusal
     return ExportReport(out, spec, Parity(**spec.parity), ["exported before; nothing to do"])

@@ -104,6 +104,8 @@ def _write_reference(model: Any, checkpoint: Checkpoint, target: Path) -> None:
         what = "embedder" if is_embedder else "sequence classifier"
         raise InputError(f"optimum exports no '{architecture}' {what}") from None
     config = make_config(model.config)
+    if is_embedder:
+        _without_positions(config)
     if strange := config.inputs.keys() - Batch.__dataclass_fields__.keys():
         names = ", ".join(sorted(strange))
         raise InputError(f"'{architecture}' cannot be exported: its graph wants {names}")
@@ -113,6 +115,14 @@ def _write_reference(model: Any, checkpoint: Checkpoint, target: Path) -> None:
         raise InputError(f"optimum cannot export '{architecture}': {error}") from None
     if is_embedder:
         _append_head(checkpoint, model.config.hidden_size, target)
+
+
+def _without_positions(config: Any) -> None:
+    """Let a decoder count positions itself: texts are padded on the right, and so are never shifted."""
+    kept = {name: axes for name, axes in config.inputs.items() if name != "position_ids"}
+    config.__class__ = type(
+        config.__class__.__name__, (config.__class__,), {"inputs": property(lambda _: kept)}
+    )
 
 
 def _append_head(checkpoint: Checkpoint, width: int, target: Path) -> None:
