@@ -1,4 +1,4 @@
-"""`seal export`: a local reward model -> an ONNX folder."""
+"""`seal export`: a local reward model or embedder -> an ONNX folder."""
 
 from pathlib import Path
 
@@ -25,16 +25,15 @@ from cli.common import out_option, overwrite_option, say
 @click.option(
     "--pair-template",
     type=click.Choice(["pair", "concat"]),
-    default="pair",
-    show_default=True,
-    help="pair: prompt and response are two segments. concat: one text.",
+    help="pair: prompt and response are two segments. concat: one text. Default: pair. For reward models "
+    "only; an embedder always gets one text.",
 )
 @click.option(
     "--check-against",
     type=click.Choice(["torch"]),
     default="torch",
     show_default=True,
-    help="What the exported graph's rewards are held against; an export that fails is refused.",
+    help="What the exported graph's rewards or embeddings are held against; an export that fails is refused.",
 )
 @click.option("--tolerance", type=click.FloatRange(min=0, min_open=True), help="Largest difference allowed.")
 @click.option("--convert", is_flag=True, help="Read pickled weights (pytorch_model.bin), tensors only.")
@@ -45,19 +44,21 @@ def command(
     out: Path,
     graph: str | None,
     precision: str,
-    pair_template: str,
+    pair_template: str | None,
     check_against: str,
     tolerance: float | None,
     convert: bool,
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Export a local reward model to ONNX.
+    """Export a local reward model, or an embedder for `seal similarity`, to ONNX.
 
     MODEL_DIR is a folder as transformers writes it: config.json, tokenizer, *.safetensors, and a
-    sequence-classification head with one logit. Nothing is fetched and no code of the folder is run.
+    sequence-classification head with one logit; or a sentence-transformers folder, whose modules.json names
+    its pooling. Nothing is fetched and no code of the folder is run.
     """
-    from engine.export import ExportOptions, describe, export, to_json
+    from engine.export import ExportOptions, export, to_json
+    from engine.parity import describe
 
     options = ExportOptions(
         graph=graph,  # type: ignore[arg-type]  # click has checked the choice

@@ -26,7 +26,8 @@ from engine.manifest import machine, versions
 from engine.models import Device, LoadedModel, load_models
 from engine.progress import Meter, silent
 from engine.reading import in_order, windows
-from engine.scoring import MAX_BATCH_TOKENS, Runner, prepare
+from engine.running import MAX_BATCH_TOKENS, Runner, prepare
+from engine.scoring import rewards_of
 
 Say = Callable[[str], None]
 Rewards = NDArray[np.float32]
@@ -212,8 +213,8 @@ def sample_pairs(texts: Path, n_pairs: int) -> pl.DataFrame:
 
 def _with_engine(rows: pl.DataFrame, model: LoadedModel, budget: int) -> tuple[Rewards, float]:
     window = prepare(rows, [model], budget)
-    with Runner([model], Meter(silent, "bench", None, 0, 1)) as runner:
-        rewards = runner.run(window)[0].rewards
+    with Runner([model], rewards_of([model]), Meter(silent, "bench", None, 0, 1)) as runner:
+        rewards = runner.run(window)[0].values
     plan = window.inputs[0][1]
     return rewards[window.distinct.index], 1 - plan.n_tokens / plan.n_slots
 

@@ -73,7 +73,8 @@ class PairEncoder:
         tokenizer_json: content of a `tokenizer.json`.
         template: two segments, or one text.
         max_tokens: the longest encoding; of a longer text the prompt is cut from the left and the response
-            kept (as two segments it is cut from the right, and only if it alone is too long).
+            kept (as two segments it is cut from the right, and only if it alone is too long). Under the
+            template `text`, embedders', a longer text is cut from the right.
 
     Raises:
         InputError: that is no tokenizer.
@@ -87,6 +88,7 @@ class PairEncoder:
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         self._pairs = template == "pair"
+        self._cut_on = "right" if template == "text" else "left"
         self._n_special = self._tokenizer.num_special_tokens_to_add(self._pairs)
         self._max_tokens = max_tokens
         if max_tokens <= self._n_special:
@@ -111,7 +113,7 @@ class PairEncoder:
         room = self._max_tokens - self._n_special
         if not self._pairs:
             whole = self._tokenizer.encode(prompt + response, add_special_tokens=False)
-            whole.truncate(room, direction="left")
+            whole.truncate(room, direction=self._cut_on)
             return self._tokenizer.post_process(whole)
         before = self._tokenizer.encode(prompt, add_special_tokens=False)
         after = self._tokenizer.encode(response, add_special_tokens=False)

@@ -1,4 +1,4 @@
-"""A local reward model -> an ONNX folder that scores without torch, with its parity report.
+"""A local reward model or embedder -> an ONNX folder that runs without torch, with its parity report.
 
     model.onnx           the graph after onnxruntime's optimisation (model.onnx_data beside it beyond 1.5 GB)
     tokenizer.json       the fast tokenizer
@@ -6,7 +6,7 @@
     seal.json            what scoring needs to know (spec.py), with the hashes of all files
 
 The graph must give torch's rewards, at lengths from 5 to beyond 512 tokens and in padded batches, or there is
-no folder.
+no folder. An embedder's graph ends in its embedding: pooling, Dense layers and normalisation are part of it.
 """
 
 import json
@@ -16,22 +16,22 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, normalizers
 
 from engine.backends import onnx as onnx_backend
-from engine.backends.base import RewardBackend
+from engine.backends.base import Compute
 from engine.backends.torch import TorchBackend, convert_pickles, load_tokenizer
-from engine.checkpoint import Checkpoint
-from engine.encoding import EncodedTexts, PairEncoder
+from engine.checkpoint import Checkpoint, read_config
 from engine.errors import InputError, ResumeError, UsageError
 from engine.graphs import choose_graph, write_graph
 from engine.manifest import versions
+from engine.parity import PARITY_LENGTHS, Parity, measure_parity, unit
 from engine.spec import (
     MODEL,
     SPEC,
     TOKENIZER,
     Graph,
+    Kind,
     ModelSpec,
     PairTemplate,
     Precision,
@@ -39,8 +39,7 @@ from engine.spec import (
     verify_files,
 )
 
-PARITY_LENGTHS = (5, 16, 64, 128, 256, 400, 512, 700, 1100)
-_LONGEST_CHECKED = 2048  # attention takes memory by the square, and torch's takes it layer by layer
+_TOLERANCES = {"reward": {"fp32": 1e-4, "fp16": 2e-2}, "embedding": {"fp32": 1e-5, "fp16": 5e-3}}
 
 
 @dataclass(frozen=True)
@@ -50,15 +49,16 @@ class ExportOptions:
     Attributes:
         graph: `reference` is optimum's; `fast` is this project's own (None: the fastest there is).
         precision: `fp32`, or `fp16` for GPUs.
-        pair_template: how prompt and response reach the tokenizer.
+        pair_template: how prompt and response reach the tokenizer; None takes `pair` for a reward model. An
+            embedder always gets one text.
         convert: accept pickled weights, read with `weights_only`.
         tolerance: largest difference of a reward from torch, relative to max(1, |reward|); None takes 1e-4
-            for fp32 and 2e-2 for fp16.
+            for fp32 and 2e-2 for fp16. For embeddings, at length 1: 1e-5 and 5e-3.
     """
 
     graph: Graph | None = None
     precision: Precision = "fp32"
-    pair_template: PairTemplate = "pair"
+    pair_template: PairTemplate | None = None
     convert: bool = False
     tolerance: float | None = None
 
@@ -66,39 +66,23 @@ class ExportOptions:
         if self.precision == "int8":
             raise UsageError("--precision int8 is not offered; fp32 is the choice for CPUs, fp16 for GPUs")
 
-    @property
-    def allowed(self) -> float:
+    def allowed(self, kind: Kind) -> float:
         """The tolerance in force."""
-        return self.tolerance or (1e-4 if self.precision == "fp32" else 2e-2)
+        return self.tolerance or _TOLERANCES[kind][self.precision]
 
+    def template(self, kind: Kind) -> PairTemplate:
+        """The template in force.
 
-@dataclass(frozen=True)
-class Parity:
-    """Rewards of the exported graph against torch on the same tokens.
-
-    Attributes:
-        cases: one per case: its name, number of texts, longest text, largest absolute difference.
-        max_abs_diff: over all cases.
-        max_rel_diff: largest difference over max(1, |torch's reward|).
-        flipped_pairs: share of all pairs of texts whose order differs between the two.
-        tolerance: what `max_rel_diff` was held to.
-    """
-
-    cases: list[dict[str, Any]]
-    max_abs_diff: float
-    max_rel_diff: float
-    flipped_pairs: float
-    tolerance: float
-
-    @property
-    def worst(self) -> str:
-        """The case of the largest difference (or of one that is no number)."""
-        return str(max(self.cases, key=lambda c: np.nan_to_num(c["diff"], nan=np.inf))["case"])
-
-    @property
-    def passed(self) -> bool:
-        """Whether the graph may be used (a difference that is not a number fails)."""
-        return self.max_rel_diff <= self.tolerance
+        Raises:
+            UsageError: one was asked for that this kind of model does not take.
+        """
+        if kind == "embedding" and self.pair_template not in (None, "text"):
+            raise UsageError(
+                "--pair-template is for reward models; an embedder gets prompt and response as one text"
+            )
+        if kind == "reward" and self.pair_template == "text":
+            raise UsageError("--pair-template text is for embedders; a reward model takes pair or concat")
+        return self.pair_template or ("text" if kind == "embedding" else "pair")
 
 
 @dataclass(frozen=True)
@@ -112,10 +96,11 @@ class ExportReport:
 
 
 def export(model: Path, out: Path, options: ExportOptions, *, overwrite: bool = False) -> ExportReport:
-    """Export one reward model. The same export standing in `out` already is left as it is.
+    """Export one model. The same export standing in `out` already is left as it is.
 
     Args:
-        model: a transformers folder: config.json, tokenizer, safetensors weights, a head of one logit.
+        model: a transformers folder: config.json, tokenizer, safetensors weights, a head of one logit; or a
+            sentence-transformers folder.
         out: the folder to make; an earlier export there is replaced only with `overwrite`.
         options: how.
         overwrite: replace.
@@ -125,7 +110,7 @@ def export(model: Path, out: Path, options: ExportOptions, *, overwrite: bool = 
         MissingExtraError: the extra `export` is not installed.
         ResumeError: `out` is not empty.
     """
-    graph, notes = choose_graph(options.graph, Checkpoint.open(model, weights=False).config)
+    graph, notes = _choose_graph(Checkpoint.open(model, weights=False), options)
     if out.exists() and any(out.iterdir()) and not (overwrite and (out / SPEC).is_file()):
         return _standing(model, out, options, graph)
     with tempfile.TemporaryDirectory(prefix=".export-", dir=_existing(out.parent)) as aside:
@@ -133,8 +118,9 @@ def export(model: Path, out: Path, options: ExportOptions, *, overwrite: bool = 
         folder = Path(aside) / "onnx"
         spec, parity = _write(checkpoint, graph, options, folder)
         if not parity.passed:
+            values = "rewards" if spec.kind == "reward" else "embeddings"
             raise InputError(
-                f"the exported graph of {model} ({checkpoint.architecture}) does not give torch's rewards: "
+                f"the exported graph of {model} ({checkpoint.architecture}) does not give torch's {values}: "
                 f"largest difference {parity.max_abs_diff:.3g} ({parity.worst}), allowed {parity.tolerance:g}"
                 "; nothing was written"
             )
@@ -148,34 +134,75 @@ def _write(
     checkpoint: Checkpoint, graph: Graph, options: ExportOptions, folder: Path
 ) -> tuple[ModelSpec, Parity]:
     """Write the whole export into a new folder and measure its parity."""
-    tokenizer_json, pad_token_id = load_tokenizer(checkpoint)
+    tokenizer_json, pad_token_id = _tokenizer(checkpoint)
+    template = options.template(checkpoint.kind)
     folder.mkdir()
     (folder / TOKENIZER).write_text(tokenizer_json, encoding="utf-8")
     (folder / "config.json").write_text(json.dumps(checkpoint.config, indent=2), encoding="utf-8")
     _write_graph(checkpoint, graph, folder / MODEL, folder.parent, options.precision)
     parity = measure_parity(
-        TorchBackend(checkpoint),
-        onnx_backend.OnnxBackend(folder, "cpu"),
+        *_both(checkpoint, folder),
         tokenizer_json,
-        options.pair_template,
+        template,
         checkpoint.max_tokens,
         pad_token_id,
-        options.allowed,
+        options.allowed(checkpoint.kind),
+        PARITY_LENGTHS,
     )
     spec = ModelSpec(
         architecture=checkpoint.architecture,
         graph=graph,
         precision=options.precision,
-        pair_template=options.pair_template,
+        pair_template=template,
         max_tokens=checkpoint.max_tokens,
         pad_token_id=pad_token_id,
         label=checkpoint.label,
         weights_sha256=checkpoint.weights_sha256(),
         versions=versions(),
         parity=asdict(parity),
+        kind=checkpoint.kind,
+        usual_tokens=_usual_tokens(checkpoint),
+        head=_head(checkpoint),
     )
     spec.save(folder)
     return spec, parity
+
+
+def _choose_graph(checkpoint: Checkpoint, options: ExportOptions) -> tuple[Graph, list[str]]:
+    options.template(checkpoint.kind)  # refused before anything is loaded
+    if checkpoint.kind == "reward":
+        return choose_graph(options.graph, checkpoint.config)
+    note = "there is no fast graph for embedders; the reference graph was exported"
+    return "reference", [note] * (options.graph == "fast")
+
+
+def _both(checkpoint: Checkpoint, folder: Path) -> tuple[Compute, Compute]:
+    """Torch, and what was exported."""
+    graph = onnx_backend.OnnxBackend(folder, "cpu")
+    if checkpoint.kind == "reward":
+        return TorchBackend(checkpoint).rewards, graph.rewards
+    from engine.backends.pooling import TorchEmbedder
+
+    return unit(TorchEmbedder(checkpoint).embeddings), unit(graph.embeddings)
+
+
+def _tokenizer(checkpoint: Checkpoint) -> tuple[str, int]:
+    """The tokenizer, which lowers texts first where the embedder's settings say so."""
+    tokenizer_json, pad_token_id = load_tokenizer(checkpoint)
+    if checkpoint.embedder and checkpoint.embedder.lower_case:
+        tokenizer = Tokenizer.from_str(tokenizer_json)
+        before = [tokenizer.normalizer] if tokenizer.normalizer else []
+        tokenizer.normalizer = normalizers.Sequence([normalizers.Lowercase(), *before])
+        tokenizer_json = tokenizer.to_str()
+    return tokenizer_json, pad_token_id
+
+
+def _usual_tokens(checkpoint: Checkpoint) -> int | None:
+    return checkpoint.embedder.usual_tokens if checkpoint.embedder else None
+
+
+def _head(checkpoint: Checkpoint) -> dict[str, Any]:
+    return checkpoint.embedder.describe() if checkpoint.embedder else {}
 
 
 def _standing(model: Path, out: Path, options: ExportOptions, graph: Graph) -> ExportReport:
@@ -186,8 +213,16 @@ def _standing(model: Path, out: Path, options: ExportOptions, graph: Graph) -> E
     if options.convert:
         raise refusal
     spec, checkpoint = load_spec(out), Checkpoint.open(model)
-    asked = (graph, options.precision, options.pair_template, checkpoint.weights_sha256())
-    stands = (spec.graph, spec.precision, spec.pair_template, spec.weights_sha256)
+    template, weights = options.template(checkpoint.kind), checkpoint.weights_sha256()
+    asked = (graph, options.precision, template, weights, _usual_tokens(checkpoint), _head(checkpoint))
+    stands = (
+        spec.graph,
+        spec.precision,
+        spec.pair_template,
+        spec.weights_sha256,
+        spec.usual_tokens,
+        spec.head,
+    )
     if asked != stands or verify_files(out, spec) or not _same_texts(checkpoint, out):
         raise refusal
     return ExportReport(out, spec, Parity(**spec.parity), ["exported before; nothing to do"])
@@ -195,11 +230,10 @@ def _standing(model: Path, out: Path, options: ExportOptions, graph: Graph) -> E
 
 def _same_texts(checkpoint: Checkpoint, out: Path) -> bool:
     """Whether the checkpoint's tokenizer and configuration are still those that were exported."""
-    tokenizer_json, _ = load_tokenizer(checkpoint)
-    return (
-        tokenizer_json == (out / TOKENIZER).read_text(encoding="utf-8")
-        and checkpoint.config == Checkpoint.open(out, weights=False).config
-    )
+    tokenizer_json, _ = _tokenizer(checkpoint)
+    return tokenizer_json == (out / TOKENIZER).read_text(
+        encoding="utf-8"
+    ) and checkpoint.config == read_config(out)
 
 
 def _existing(folder: Path) -> Path:
@@ -210,11 +244,26 @@ def _existing(folder: Path) -> Path:
 def _open(model: Path, aside: Path, *, convert: bool) -> Checkpoint:
     if not convert:
         return Checkpoint.open(model)
-    Checkpoint.open(model, weights=False)
+    embedder = Checkpoint.open(model, weights=False).embedder
     converted = aside / "converted"
-    converted.mkdir()
-    convert_pickles(model, converted)
+    if embedder:
+        _copy_settings(model, converted)
+    else:
+        converted.mkdir()
+    folders = embedder.folders if embedder else [""]
+    for part in [f for f in folders if not list((model / f).glob("*.safetensors"))] or folders[:1]:
+        convert_pickles(model / part, converted / part)
     return Checkpoint.open(converted)
+
+
+def _copy_settings(model: Path, target: Path) -> None:
+    """Copy an embedder's folder without what may be code."""
+
+    def unwanted(folder: str, names: list[str]) -> list[str]:
+        kept = (".json", ".txt", ".model", ".safetensors")
+        return [n for n in names if not n.endswith(kept) and not (Path(folder) / n).is_dir()]
+
+    shutil.copytree(model, target, ignore=unwanted)
 
 
 def _write_graph(
@@ -228,79 +277,6 @@ def _write_graph(
     else:
         onnx_backend.optimize(raw, aside / MODEL)
         onnx_backend.halve(aside / MODEL, target)
-
-
-def measure_parity(
-    reference: RewardBackend,
-    graph: RewardBackend,
-    tokenizer_json: str,
-    template: PairTemplate,
-    max_tokens: int | None,
-    pad_token_id: int,
-    tolerance: float,
-) -> Parity:
-    """Hold a graph's rewards against torch's on texts of random vocabulary, alone and in one padded batch.
-
-    Torch always has a text alone: a model whose reward changes with the padding beside it must not pass.
-
-    Args:
-        reference: torch.
-        graph: what was exported.
-        tokenizer_json: content of the `tokenizer.json`.
-        template: how prompt and response reach the tokenizer.
-        max_tokens: the model's limit; longer cases are left out, and one of exactly that length is added
-            (up to 2,048 tokens).
-        pad_token_id: what pads.
-        tolerance: see `ExportOptions.tolerance`.
-    """
-    limit = min(max_tokens or max(PARITY_LENGTHS), _LONGEST_CHECKED)
-    lengths = sorted({n for n in PARITY_LENGTHS if n < limit} | {limit})
-    texts = EncodedTexts.joined([_random_text(tokenizer_json, template, n) for n in lengths])
-    cases = {f"{n} tokens": np.array([i]) for i, n in enumerate(lengths)}
-    cases["padded batch"] = np.flatnonzero(texts.lengths <= 512)
-    alone = [reference.rewards(texts.batch(np.array([i]), pad_token_id)) for i in range(len(lengths))]
-    rewards = np.concatenate(alone).astype(np.float64)
-    measured, expected, found = [], [], []
-    for name, rows in cases.items():
-        batch = texts.batch(rows, pad_token_id)
-        want, got = rewards[rows], graph.rewards(batch).astype(np.float64)
-        expected.append(want)
-        found.append(got)
-        measured.append(
-            {
-                "case": name,
-                "n_texts": len(rows),
-                "longest": batch.width,
-                "diff": float(np.abs(want - got).max()),
-            }
-        )
-    want, got = np.concatenate(expected), np.concatenate(found)
-    off = np.abs(want - got)
-    order_want, order_got = (
-        np.sign(np.subtract.outer(x[: len(lengths)], x[: len(lengths)])) for x in (want, got)
-    )
-    return Parity(
-        measured,
-        float(off.max()),
-        float((off / np.maximum(1, np.abs(want))).max()),
-        float((order_want != order_got).mean()),
-        tolerance,
-    )
-
-
-def _random_text(tokenizer_json: str, template: PairTemplate, n_tokens: int) -> EncodedTexts:
-    """A text of exactly n tokens: random vocabulary read as text, and cut by the encoder itself."""
-    tokenizer = Tokenizer.from_str(tokenizer_json)
-    ids = np.random.default_rng(n_tokens).integers(0, tokenizer.get_vocab_size(), 4 * n_tokens + 16)
-    words = tokenizer.decode(ids.tolist())
-    half = len(words) // 8  # a response of about half the text; the prompt is cut to what is left
-    return PairEncoder(tokenizer_json, template, n_tokens).encode([words[half:]], [words[:half]])
-
-
-def describe(parity: Parity) -> str:
-    """The parity report as lines for people."""
-    lines = [f"{c['case']:>14}  {c['n_texts']:>3} texts  difference {c['diff']:.1e}" for c in parity.cases]
-    return "\n".join([*lines, f"largest {parity.max_abs_diff:.1e}, pairs flipped {parity.flipped_pairs:.1%}"])
 
 
 def to_json(report: ExportReport) -> str:

@@ -77,7 +77,7 @@ def write_graph(checkpoint: Checkpoint, graph: Graph, target: Path) -> None:
     with _quiet():
         model = load_model(checkpoint)
         if graph == "reference":
-            _write_reference(model, checkpoint.architecture, target)
+            _write_reference(model, checkpoint, target)
             return
         from engine.backends import deberta
 
@@ -87,7 +87,10 @@ def write_graph(checkpoint: Checkpoint, graph: Graph, target: Path) -> None:
             raise InputError(f"no fast graph of this '{checkpoint.architecture}': {error}") from None
 
 
-def _write_reference(model: Any, architecture: str, target: Path) -> None:
+def _write_reference(model: Any, checkpoint: Checkpoint, target: Path) -> None:
+    architecture = checkpoint.architecture
+    is_embedder = checkpoint.kind == "embedding"
+    task = "feature-extraction" if is_embedder else "text-classification"
     try:
         from optimum.exporters.onnx import export as optimum_export
         from optimum.exporters.tasks import TasksManager
@@ -95,11 +98,14 @@ def _write_reference(model: Any, architecture: str, target: Path) -> None:
         raise MissingExtraError(str(error.name), "export", "exporting a model") from None
     try:
         make_config = TasksManager.get_exporter_config_constructor(
-            "onnx", model, task="text-classification", library_name="transformers"
+            "onnx", model, task=task, library_name="transformers"
         )
     except (KeyError, ValueError):
-        raise InputError(f"optimum exports no '{architecture}' sequence classifier") from None
+        what = "embedder" if is_embedder else "sequence classifier"
+        raise InputError(f"optimum exports no '{architecture}' {what}") from None
     config = make_config(model.config)
+    if is_embedder:
+        _without_positions(config)
     if strange := config.inputs.keys() - Batch.__dataclass_fields__.keys():
         names = ", ".join(sorted(strange))
         raise InputError(f"'{architecture}' cannot be exported: its graph wants {names}")
@@ -107,6 +113,26 @@ def _write_reference(model: Any, architecture: str, target: Path) -> None:
         optimum_export(model, config, target, opset=max(_OPSET, config.DEFAULT_ONNX_OPSET))
     except Exception as error:  # noqa: BLE001 - tracing runs the whole of a model's own code
         raise InputError(f"optimum cannot export '{architecture}': {error}") from None
+    if is_embedder:
+        _append_head(checkpoint, model.config.hidden_size, target)
+
+
+def _without_positions(config: Any) -> None:
+    """Let a decoder count positions itself: texts are padded on the right, and so are never shifted."""
+    kept = {name: axes for name, axes in config.inputs.items() if name != "position_ids"}
+    config.__class__ = type(
+        config.__class__.__name__, (config.__class__,), {"inputs": property(lambda _: kept)}
+    )
+
+
+def _append_head(checkpoint: Checkpoint, width: int, target: Path) -> None:
+    from engine.backends import onnx, pooling
+
+    onnx.append(
+        target,
+        pooling.VECTORS,
+        lambda opset, path: pooling.write_head(checkpoint, width, opset, path),
+    )
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """TEXTS in order of row_id, a window of whole pairs at a time, in bounded memory."""
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -9,10 +9,11 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from engine.errors import InputError, UsageError
-from engine.schema import TEXT_KEY, TEXTS, check, parquet_files, readable, scan
+from engine.schema import TEXT_KEY, TEXTS, VARIANT, check, parquet_files, readable, scan
 
 _ROWS_AT_ONCE = 8192
 _COLUMNS = ("prompt", "response")
+_TwoFrames = tuple[pl.DataFrame, pl.DataFrame]
 
 
 def keep_apart(texts: Path, out: Path) -> None:
@@ -75,6 +76,7 @@ def windows(
     after: int = -1,
     limit: int | None = None,
     keep: Callable[[pl.Series], pl.Series] | None = None,
+    variant: str | None = None,
 ) -> Iterator[pl.DataFrame]:
     """Read whole pairs, so many at a time.
 
@@ -82,8 +84,9 @@ def windows(
         files: Parquet files with row_id never falling (see `in_order`).
         n_pairs: distinct row_ids in a window; only the last window has fewer.
         after: leave out row_ids up to this one.
-        limit: end after so many distinct row_ids, those left out by `after` and `keep` not counted.
+        limit: end after so many distinct row_ids, not counting those left out by `after`, `keep`, `variant`.
         keep: row_ids -> booleans, which of them are wanted; all by default.
+        variant: only texts of this variant; both by default.
 
     Yields:
         Frames with the key, prompt and response, sorted by the key.
@@ -93,7 +96,7 @@ def windows(
     """
     left = sys.maxsize if limit is None else limit
     held: pl.DataFrame | None = None
-    for chunk in chain(_chunks(files, after, keep), [None]):
+    for chunk in chain(_chunks(files, after, keep, variant), [None]):
         held = chunk if held is None else held if chunk is None else pl.concat([held, chunk])
         if held is None:
             return
@@ -109,8 +112,34 @@ def windows(
             return
 
 
+def beside(wanted: Iterable[pl.DataFrame], others: Iterable[pl.DataFrame]) -> Iterator[_TwoFrames]:
+    """Two streams of windows joined: each window of the first, with the rows of the second of its row_ids.
+
+    Args:
+        wanted: windows in order of row_id.
+        others: windows in order of row_id, of any size; read no further than needed.
+
+    Yields:
+        A window of the first, and rows of the second, sorted as they came.
+    """
+    coming = iter(others)
+    held = next(coming, None)
+    for window in wanted:
+        ids, last = window.select("row_id").unique(), window["row_id"].item(-1)
+        found = [window.clear()]
+        while held is not None and held["row_id"].item(0) <= last:
+            found.append(held.join(ids, on="row_id", how="semi"))
+            if held["row_id"].item(-1) > last:  # the next window may want the rest
+                break
+            held = next(coming, None)
+        yield window, pl.concat(found)
+
+
 def _chunks(
-    files: Sequence[Path], after: int, keep: Callable[[pl.Series], pl.Series] | None
+    files: Sequence[Path],
+    after: int,
+    keep: Callable[[pl.Series], pl.Series] | None,
+    variant: str | None,
 ) -> Iterator[pl.DataFrame]:
     for file in files:  # without pre_buffer=False, pyarrow keeps every row group until the end of the file
         with readable(file), pq.ParquetFile(file, pre_buffer=False) as parquet:
@@ -121,6 +150,7 @@ def _chunks(
                 frame = check(frame.lazy(), TEXTS, origin=str(file), columns=_COLUMNS).collect()
                 frame = frame.filter(frame["row_id"] > after)
                 frame = frame if keep is None else frame.filter(keep(frame["row_id"]))
+                frame = frame if variant is None else frame.filter(variant=pl.lit(variant, VARIANT))
                 if frame.height:
                     yield frame
 

@@ -6,28 +6,22 @@ part depends on its own rows alone, and a run that was killed ends in the same b
 """
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from engine.backends.base import OutOfMemoryError
-from engine.batching import Plan, plan_batches
-from engine.encoding import Deduplicated, EncodedTexts
+from engine.backends.base import Compute
 from engine.errors import UsageError
 from engine.manifest import Manifest, content_hash
 from engine.models import BackendName, Device, LoadedModel, load_models
 from engine.overlap import Behind, ahead
 from engine.progress import Listener, Meter, silent
 from engine.reading import count_texts, in_order, keep_apart, windows
+from engine.running import MAX_BATCH_TOKENS, Outcome, Runner, Window, prepare
 from engine.schema import FAILURES, SCORES, TEXT_KEY, TEXTS, scan
 from engine.sink import Sink
-
-MAX_BATCH_TOKENS = {"cpu": 512, "cuda": 32_768}
 
 
 @dataclass(frozen=True)
@@ -122,7 +116,7 @@ def score(
             todo = windows(in_order(texts, aside), options.part_rows, after=sink.last_row_id, limit=limit)
             n_total = n_texts if limit is None else None
             meter = Meter(listen, "score", n_total, int(sink.total("n_texts")), len(loaded))
-            with Runner(loaded, meter) as runner, Behind() as writer:
+            with Runner(loaded, rewards_of(loaded), meter) as runner, Behind() as writer:
                 for window in ahead(prepare(rows, loaded, budget) for rows in todo):
                     outcomes = runner.run(window)
                     writer.submit(_commit, sink, window, loaded, outcomes, meter.lap())
@@ -132,112 +126,9 @@ def score(
     return report
 
 
-@dataclass(frozen=True)
-class Window:
-    """Texts of whole pairs, ready to run.
-
-    Attributes:
-        rows: key, prompt, response of the texts that can be scored, n of them, sorted by key.
-        unusable: those that cannot (no text).
-        distinct: which of the n texts are the same.
-        inputs: for each model, the tokens of the distinct texts and their batches.
-    """
-
-    rows: pl.DataFrame
-    unusable: pl.DataFrame
-    distinct: Deduplicated
-    inputs: list[tuple[EncodedTexts, Plan]]
-
-    @property
-    def last_row_id(self) -> int:
-        """The highest row_id in it."""
-        ids = [frame["row_id"].max() for frame in (self.rows, self.unusable) if frame.height]
-        return max(int(i) for i in ids if isinstance(i, int))
-
-    @property
-    def n_pairs(self) -> int:
-        """Distinct row_ids in it."""
-        return pl.concat([self.rows["row_id"], self.unusable["row_id"]]).n_unique()
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """Rewards of the distinct texts of a window under one model.
-
-    Attributes:
-        rewards: float32, shape (m,); NaN where there is none.
-        too_large: positions of texts that did not fit into memory even alone.
-    """
-
-    rewards: NDArray[np.float32]
-    too_large: set[int]
-
-
-def prepare(rows: pl.DataFrame, models: Sequence[LoadedModel], budget: int) -> Window:
-    """Tokenize and batch a window: identical texts once, models of the same encoder once."""
-    usable = rows["prompt"].is_not_null() & rows["response"].is_not_null()
-    good = rows.filter(usable)
-    prompts, responses = good["prompt"].to_list(), good["response"].to_list()
-    distinct = Deduplicated.of(prompts, responses)
-    prompts, responses = [prompts[i] for i in distinct.first], [responses[i] for i in distinct.first]
-    encoded = {id(m.encoder): m.encoder for m in models}
-    inputs = {key: encoder.encode(prompts, responses) for key, encoder in encoded.items()}
-    plans = {key: plan_batches(texts.lengths, budget) for key, texts in inputs.items()}
-    return Window(
-        good, rows.filter(~usable), distinct, [(inputs[id(m.encoder)], plans[id(m.encoder)]) for m in models]
-    )
-
-
-class Runner:
-    """Runs windows through models, as many batches at once as each backend allows.
-
-    Args:
-        models: the models.
-        meter: counts what is done.
-    """
-
-    def __init__(self, models: Sequence[LoadedModel], meter: "Meter") -> None:
-        self._models = models
-        self._meter = meter
-        self._pool = ThreadPoolExecutor(max(m.backend.concurrency for m in models))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._pool.shutdown(cancel_futures=True)
-
-    def run(self, window: Window) -> list[Outcome]:
-        """The rewards of a window, one outcome a model."""
-        return [
-            self._run(model, *inputs, window.distinct.copies)
-            for model, inputs in zip(self._models, window.inputs, strict=True)
-        ]
-
-    def _run(self, model: LoadedModel, texts: EncodedTexts, plan: Plan, copies: NDArray[np.intp]) -> Outcome:
-        outcome = Outcome(np.full(len(texts.lengths), np.nan, np.float32), set())
-
-        def run_batch(rows: NDArray[np.intp]) -> None:
-            try:
-                batch = texts.batch(rows, model.pad_token_id)
-                outcome.rewards[rows] = model.backend.rewards(batch)
-                n_texts = int(copies[rows].sum())
-                self._meter.batch(n_texts, int(texts.lengths[rows].sum()), batch.width * len(rows))
-            except (OutOfMemoryError, MemoryError):
-                if len(rows) == 1:
-                    outcome.too_large.add(int(rows[0]))
-                    return
-                self._meter.halved()
-                run_batch(rows[: len(rows) // 2])
-                run_batch(rows[len(rows) // 2 :])
-
-        if model.backend.concurrency == 1:
-            for rows in plan.batches:
-                run_batch(rows)
-        else:
-            for done in [self._pool.submit(run_batch, rows) for rows in plan.batches]:
-                done.result()
-        return outcome
+def rewards_of(models: Sequence[LoadedModel]) -> list[tuple[Compute, tuple[int, ...]]]:
+    """What the runner calls of each model: its rewards, one number a text."""
+    return [(model.backend.rewards, ()) for model in models]
 
 
 def _commit(
@@ -253,7 +144,7 @@ def _commit(
         scored = window.rows.select(
             *TEXT_KEY,
             model=pl.lit(model.name),
-            reward=pl.Series(outcome.rewards[index], dtype=pl.Float32),
+            reward=pl.Series(outcome.values[index], dtype=pl.Float32),
             n_tokens=pl.Series(texts.lengths[index], dtype=pl.Int32),
             truncated=pl.Series(texts.truncated[index], dtype=pl.Boolean),
         )

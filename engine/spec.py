@@ -17,25 +17,31 @@ UNBOUNDED_DEFAULT = 4096
 
 Graph = Literal["fast", "reference"]
 Precision = Literal["fp32", "fp16", "int8"]
-PairTemplate = Literal["pair", "concat"]
+PairTemplate = Literal["pair", "concat", "text"]
+Kind = Literal["reward", "embedding"]
+WHAT: dict[Kind, str] = {"reward": "a reward model", "embedding": "an embedder"}
 
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A reward model as the engine sees it.
+    """A reward model or an embedder as the engine sees it.
 
     Attributes:
         architecture: the `model_type` of its configuration, e.g. `deberta-v2`.
         graph: which graph the folder holds.
         precision: of the weights and the arithmetic.
-        pair_template: how the tokenizer gets prompt and response: `pair`, two segments; `concat`, one text.
+        pair_template: how the tokenizer gets prompt and response: `pair`, two segments; `concat`, one text,
+            cut from the left; `text`, one text, cut from the right (embedders).
         max_tokens: the longest input its positions allow; None where there is no such limit.
         pad_token_id: what pads on the right.
-        label: the name of its one logit.
+        label: the name of its one logit; empty for an embedder.
         weights_sha256: file name -> hash of the weights that were exported.
         files: file name -> hash of every file of the exported folder but this one.
         versions: of the packages that exported it.
         parity: what was measured against torch (see `engine.export`).
+        kind: what it gives a text: one logit, or a vector.
+        usual_tokens: the longest input by the model's own settings; None where they set none.
+        head: how an embedder pools and what follows (see `engine.embedder`); empty for a reward model.
     """
 
     architecture: str
@@ -49,14 +55,17 @@ class ModelSpec:
     files: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     parity: Mapping[str, Any] = field(default_factory=dict)
+    kind: Kind = "reward"
+    usual_tokens: int | None = None
+    head: Mapping[str, Any] = field(default_factory=dict)
 
     def longest_input(self, asked: int | None = None) -> int:
-        """The limit in tokens: what the user asked for, within what the model can take.
+        """The limit in tokens: what the user asked for, else its usual length, within what it can take.
 
         A model without a limit is held to 4,096 tokens, where attention already takes gigabytes.
         """
         able = self.max_tokens or max(asked or 0, UNBOUNDED_DEFAULT)
-        return min(asked or able, able)
+        return min(asked or self.usual_tokens or able, able)
 
     def check(self) -> None:
         """Refuse values that scoring could not use.
@@ -64,12 +73,14 @@ class ModelSpec:
         Raises:
             ValueError: one of them, with its name.
         """
-        allowed = {"pair_template": get_args(PairTemplate), "precision": get_args(Precision)}
-        for name, values in allowed.items():
+        allowed = {"pair_template": PairTemplate, "precision": Precision, "kind": Kind}
+        for name, values in ((name, get_args(choice)) for name, choice in allowed.items()):
             if getattr(self, name) not in values:
                 raise ValueError(f"{name} is {getattr(self, name)!r}")
-        if self.max_tokens is not None and not (isinstance(self.max_tokens, int) and self.max_tokens > 0):
-            raise ValueError(f"max_tokens is {self.max_tokens!r}")
+        for name in ("max_tokens", "usual_tokens"):
+            value = getattr(self, name)
+            if value is not None and not (isinstance(value, int) and value > 0):
+                raise ValueError(f"{name} is {value!r}")
         if not (isinstance(self.pad_token_id, int) and self.pad_token_id >= 0):
             raise ValueError(f"pad_token_id is {self.pad_token_id!r}")
         if not (isinstance(self.files, Mapping) and {MODEL, TOKENIZER} <= self.files.keys()):
@@ -97,7 +108,8 @@ def load_spec(folder: Path) -> ModelSpec:
         raise InputError(f"{folder} holds no {SPEC}; export it first: seal export {folder} --out ONNX_FOLDER")
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        spec = ModelSpec(**{f.name: values[f.name] for f in fields(ModelSpec)})
+        known = {f.name for f in fields(ModelSpec)}  # exports of before embedders lack the last of them
+        spec = ModelSpec(**{name: value for name, value in dict(values).items() if name in known})
         spec.check()
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is not what seal export writes ({error}); export again") from None

@@ -216,3 +216,54 @@ def edit_config(folder: Path, name: str = "config.json", **changes: Any) -> None
     path = folder / name
     values = json.loads(path.read_text()) | changes
     path.write_text(json.dumps({k: v for k, v in values.items() if v is not None}))
+
+
+def make_embedder(
+    folder: Path,
+    model_type: str = "bert",
+    *,
+    pooling: str | tuple[str, ...] = "mean",
+    normalize: bool = True,
+    dense: int | None = None,
+    max_tokens: int | None = None,
+    lower_case: bool = False,
+    seed: int = 0,
+    kind: str = "bert",
+    **config: Any,
+) -> Path:
+    """Write an embedder of two small layers as sentence-transformers writes one.
+
+    Args:
+        folder: where.
+        model_type: of its transformer.
+        pooling: one way to pool, or several.
+        normalize: whether a Normalize module ends it.
+        dense: width of a Dense module behind the pooling; none by default.
+        max_tokens: its `max_seq_length`, written as before version 5.
+        lower_case: its `do_lower_case`.
+        seed, kind, config: as for `make_checkpoint`.
+    """
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.base.modules import Dense, Transformer
+    from sentence_transformers.sentence_transformer.modules import Normalize, Pooling
+
+    torch.manual_seed(seed)
+    tokenizer = fast_tokenizer(kind)
+    settings = _WIDTHS | {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id} | config
+    made = transformers.AutoConfig.for_model(model_type, **settings)
+    inner = folder.with_name(f"{folder.name}-transformer")
+    transformers.AutoModel.from_config(made, attn_implementation="eager").save_pretrained(inner)
+    tokenizer.save_pretrained(inner)
+    modules: list[Any] = [Transformer(str(inner)), Pooling(made.hidden_size, pooling)]
+    if dense:
+        modules.append(Dense(modules[1].get_embedding_dimension(), dense))
+    if normalize:
+        modules.append(Normalize())
+    SentenceTransformer(modules=modules, device="cpu").save_pretrained(str(folder), create_model_card=False)
+    if getattr(made, "type_vocab_size", 0) < 2:  # real folders of such models say so, too
+        edit_config(folder, "tokenizer_config.json", model_input_names=["input_ids", "attention_mask"])
+    if max_tokens or lower_case:
+        edit_config(
+            folder, "sentence_bert_config.json", max_seq_length=max_tokens, do_lower_case=lower_case or None
+        )
+    return folder

@@ -1,6 +1,6 @@
 """The contract between the engine and what runs a model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -33,14 +33,25 @@ class Batch:
         return int(self.input_ids.shape[1])
 
 
-class RewardBackend(Protocol):
-    """A loaded reward model.
+Compute = Callable[[Batch], NDArray[np.float32]]  # one value or one vector a text: shape (b,) or (b, d)
+
+
+class Backend(Protocol):
+    """A loaded model.
 
     Attributes:
-        concurrency: how many calls of `rewards` may run at the same time, from as many threads.
+        concurrency: how many batches may run at the same time, from as many threads.
     """
 
     concurrency: int
+
+    def facts(self) -> Mapping[str, Any]:
+        """What the manifest should say of it (device, provider), everything that can change a result."""
+        ...
+
+
+class RewardBackend(Backend, Protocol):
+    """A loaded reward model."""
 
     def rewards(self, batch: Batch) -> NDArray[np.float32]:
         """The raw logit of each text, float32, shape (b,).
@@ -52,8 +63,24 @@ class RewardBackend(Protocol):
         """
         ...
 
-    def facts(self) -> Mapping[str, Any]:
-        """What the manifest should say of it (device, provider), everything that can change a result."""
+
+class EmbeddingBackend(Backend, Protocol):
+    """A loaded embedder: pooling, and whatever follows it, are part of what runs.
+
+    Attributes:
+        n_dimensions: d, numbers in an embedding.
+    """
+
+    n_dimensions: int
+
+    def embeddings(self, batch: Batch) -> NDArray[np.float32]:
+        """The embedding of each text, float32, shape (b, d); of length 1 where the model normalises.
+
+        A text's embedding does not depend on what it is batched with (fp32: to 1e-5).
+
+        Raises:
+            OutOfMemoryError: the batch does not fit; a smaller one may.
+        """
         ...
 
 

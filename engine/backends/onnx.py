@@ -1,4 +1,4 @@
-"""Reward models as ONNX folders, run by onnxruntime on a CPU or a CUDA GPU."""
+"""Reward models and embedders as ONNX folders, run by onnxruntime on a CPU or a CUDA GPU."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -89,26 +89,40 @@ class OnnxBackend:
                 f"{folder / MODEL} wants {', '.join(strange)}; a reward model may want "
                 f"{', '.join(Batch.__dataclass_fields__)}"
             )
-        self._output = self._session.get_outputs()[0].name
+        output = self._session.get_outputs()[0]
+        self._output = output.name
+        self.n_dimensions = output.shape[-1] if len(output.shape) == 2 else 0
 
     def facts(self) -> Mapping[str, Any]:
         return {"backend": "onnx", "provider": self.provider}
 
     def rewards(self, batch: Batch) -> NDArray[np.float32]:
-        feeds = {name: getattr(batch, name) for name in self._inputs}
-        try:
-            logits = (
-                self._session.run([self._output], feeds)[0] if self._device == "cpu" else self._bound(feeds)
-            )
-        except Exception as error:  # noqa: BLE001 - as above
-            if any(sign in str(error) for sign in ("Failed to allocate", "bad allocation", "out of memory")):
-                raise OutOfMemoryError(str(error)) from None
-            raise InputError(f"onnxruntime cannot run {self._path}: {error}") from None
+        logits = self._run(batch)
         if np.size(logits) != len(batch):
             raise InputError(
                 f"{self._path} gives {np.shape(logits)} for {len(batch)} texts, not one logit each"
             )
         return np.asarray(logits, dtype=np.float32).reshape(len(batch))
+
+    def embeddings(self, batch: Batch) -> NDArray[np.float32]:
+        vectors = self._run(batch)
+        if np.shape(vectors) != (len(batch), self.n_dimensions):
+            raise InputError(
+                f"{self._path} gives {np.shape(vectors)} for {len(batch)} texts, not one embedding each"
+            )
+        return np.asarray(vectors, dtype=np.float32)
+
+    def _run(self, batch: Batch) -> NDArray[np.float32]:
+        feeds = {name: getattr(batch, name) for name in self._inputs}
+        try:
+            if self._device == "cuda":
+                return self._bound(feeds)
+            result: NDArray[np.float32] = self._session.run([self._output], feeds)[0]
+        except Exception as error:  # noqa: BLE001 - as above
+            if any(sign in str(error) for sign in ("Failed to allocate", "bad allocation", "out of memory")):
+                raise OutOfMemoryError(str(error)) from None
+            raise InputError(f"onnxruntime cannot run {self._path}: {error}") from None
+        return result
 
     def _bound(self, feeds: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float32]:
         binding = self._session.io_binding()
@@ -141,6 +155,34 @@ def optimize(source: Path, target: Path) -> None:
             "session.optimized_model_external_initializers_min_size_in_bytes", "1024"
         )
     ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+
+
+def append(source: Path, output: str, write_head: Callable[[int, Path], None]) -> None:
+    """Set a head behind a graph, in place: an output of the graph goes into it, and what it gives comes out.
+
+    Args:
+        source: an ONNX file; weights beside it stay where they are.
+        output: which of its outputs, a tensor of shape (b, s, D).
+        write_head: given the operator set and a path, writes the head as ONNX. Its inputs are called as the
+            graph's inputs and output are.
+
+    Raises:
+        InputError: the graph has no such output.
+    """
+    import onnx
+
+    model = onnx.load(source, load_external_data=False)
+    if output not in [o.name for o in model.graph.output]:
+        raise InputError(f"the graph gives {', '.join(o.name for o in model.graph.output)}, not {output}")
+    aside = source.with_name("head.onnx")
+    opset = next(s.version for s in model.opset_import if s.domain in ("", "ai.onnx"))
+    write_head(opset, aside)
+    head = onnx.compose.add_prefix(onnx.load(aside), "head/", rename_inputs=False, rename_outputs=False)
+    model.graph.node.extend(head.graph.node)
+    model.graph.initializer.extend(head.graph.initializer)
+    del model.graph.output[:]
+    model.graph.output.extend(head.graph.output)
+    onnx.save(model, source)
 
 
 def halve(source: Path, target: Path) -> None:

@@ -1,4 +1,4 @@
-"""Reward models through torch and transformers: the reference every other backend is held against."""
+"""Models through torch and transformers: the reference every other backend is held against."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -26,12 +26,17 @@ def _packages(purpose: str) -> tuple[Any, Any]:
 def load_model(checkpoint: Checkpoint) -> Any:
     """The module of a checkpoint: fp32, in evaluation mode, eager attention, on the CPU.
 
+    Of an embedder that is its transformer, without what pools; weights of a pooler, which nothing reads, may
+    be missing.
+
     Raises:
-        InputError: transformers cannot build it, or weights of its head are missing.
+        InputError: transformers cannot build it, or weights are missing.
     """
     torch, transformers = _packages("loading a model from safetensors")
+    is_embedder = checkpoint.kind == "embedding"
+    auto = transformers.AutoModel if is_embedder else transformers.AutoModelForSequenceClassification
     try:
-        model, loading = transformers.AutoModelForSequenceClassification.from_pretrained(
+        model, loading = auto.from_pretrained(
             checkpoint.folder,
             local_files_only=True,
             trust_remote_code=False,
@@ -42,9 +47,10 @@ def load_model(checkpoint: Checkpoint) -> Any:
         )
     except Exception as error:  # noqa: BLE001 - what a damaged folder makes of transformers has no common type
         raise InputError(f"transformers cannot load {checkpoint.folder}: {error}") from None
-    if loading["missing_keys"]:
+    missing = [key for key in loading["missing_keys"] if not (is_embedder and key.startswith("pooler."))]
+    if missing:
         raise InputError(
-            f"{checkpoint.folder} lacks the weights {', '.join(sorted(loading['missing_keys'])[:3])}: "
+            f"{checkpoint.folder} lacks the weights {', '.join(sorted(missing)[:3])}: "
             "transformers would fill them at random"
         )
     return model.eval()
@@ -83,8 +89,33 @@ def resolve_device(device: Literal["auto", "cpu", "cuda"]) -> Literal["cpu", "cu
     return "cuda" if device == "cuda" or (device == "auto" and has_cuda) else "cpu"
 
 
+def takes_segments(model: Any) -> bool:
+    """Whether a transformers module knows more than one segment."""
+    return (getattr(model.config, "type_vocab_size", 0) or 0) > 1
+
+
+def run_module(model: Any, batch: Batch, device: str, *, segments: bool) -> Any:
+    """What a transformers module makes of a batch, with segments or without; its own type of output.
+
+    Raises:
+        OutOfMemoryError: the batch does not fit; a smaller one may.
+        InputError: the module cannot take it.
+    """
+    torch, _ = _packages("the torch backend")
+    inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
+    if segments:
+        inputs["token_type_ids"] = batch.token_type_ids
+    try:
+        with torch.inference_mode():
+            return model(**{name: torch.from_numpy(a).to(device) for name, a in inputs.items()})
+    except (torch.OutOfMemoryError, RuntimeError, IndexError) as error:
+        if "memory" in str(error) or "allocate" in str(error):
+            raise OutOfMemoryError(str(error)) from None
+        raise InputError(f"torch cannot run the model on {batch.width} tokens: {error}") from None
+
+
 class TorchBackend:
-    """A checkpoint run by torch in fp32, one batch at a time on all threads of a CPU (or on a CUDA GPU).
+    """A reward model run by torch in fp32, one batch at a time on all threads of a CPU (or on a CUDA GPU).
 
     Args:
         checkpoint: the model.
@@ -94,27 +125,15 @@ class TorchBackend:
     concurrency = 1
 
     def __init__(self, checkpoint: Checkpoint, device: str = "cpu") -> None:
-        self._torch, _ = _packages("the torch backend")
         self._device = device
         self._model = load_model(checkpoint).to(device)
-        self._takes_segments = (getattr(self._model.config, "type_vocab_size", 0) or 0) > 1
+        self._segments = takes_segments(self._model)
 
     def facts(self) -> Mapping[str, Any]:
         return {"backend": "torch", "provider": self._device}
 
     def rewards(self, batch: Batch) -> NDArray[np.float32]:
-        torch = self._torch
-        inputs = {"input_ids": batch.input_ids, "attention_mask": batch.attention_mask}
-        if self._takes_segments:
-            inputs["token_type_ids"] = batch.token_type_ids
-        try:
-            with torch.inference_mode():
-                tensors = {name: torch.from_numpy(a).to(self._device) for name, a in inputs.items()}
-                logits = self._model(**tensors).logits
-        except (torch.OutOfMemoryError, RuntimeError, IndexError) as error:
-            if "memory" in str(error) or "allocate" in str(error):
-                raise OutOfMemoryError(str(error)) from None
-            raise InputError(f"torch cannot run the model on {batch.width} tokens: {error}") from None
+        logits = run_module(self._model, batch, self._device, segments=self._segments).logits
         return np.asarray(logits.float().cpu().numpy().reshape(len(batch)), dtype=np.float32)
 
 

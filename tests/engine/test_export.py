@@ -23,8 +23,9 @@ from engine.backends.torch import TorchBackend, load_tokenizer
 from engine.checkpoint import Checkpoint
 from engine.encoding import PairEncoder
 from engine.errors import InputError, ResumeError, UsageError
-from engine.export import ExportOptions, describe, export, measure_parity
+from engine.export import ExportOptions, export
 from engine.manifest import sha256
+from engine.parity import describe, measure_parity
 from engine.scoring import ScoreOptions, score
 from engine.spec import load_spec
 from engine.verify import verify
@@ -292,7 +293,10 @@ def test_a_graph_right_at_one_length_only_does_not_pass(checkpoints):
     checkpoint = Checkpoint.open(checkpoints["short"])
     reference = TorchBackend(checkpoint)
     tokenizer_json, pad = load_tokenizer(checkpoint)
-    parity = measure_parity(reference, _OnlyRightAt17(reference), tokenizer_json, "pair", 64, pad, 1e-4)
+    wrong = _OnlyRightAt17(reference)
+    parity = measure_parity(
+        reference.rewards, wrong.rewards, tokenizer_json, "pair", 64, pad, 1e-4, FEW_LENGTHS
+    )
     assert not parity.passed
     assert {c["case"] for c in parity.cases if c["diff"] < 1e-4} == {"17 tokens"}
 
