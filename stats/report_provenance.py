@@ -7,11 +7,10 @@ from typing import Any
 
 from stats.report_inputs import EXTRA, Folder
 from stats.report_tables import Cell, Column, TableView
-from stats.report_text import NOTHING, count, fixed, visible
+from stats.report_text import NOTHING, count, fixed, significant, visible
 from stats.results import Results
 from stats.sources import Options
 
-_COUNTS = ("n_texts", "n_tokens")  # what a stage's speed is told in, where it counts it
 _TARGET = {"import": "SOURCE", "score": "TEXTS", "label": "TEXTS", "rewrite": "TEXTS"}
 _MODELS = {"score": "--model", "label": "--labeler", "rewrite": "--rewriter", "similarity": "--embedder"}
 _NO_FLAGS = frozenset(("sources", "pre", "post"))
@@ -45,13 +44,14 @@ def throughput_table(folders: Sequence[Folder]) -> TableView:
             continue
         counters, machine = f.counters, _mapping(f.manifest.get("machine"))
         seconds = counters.get("elapsed_s")
+        n_texts = counters.get("n_texts") or (counters.get("n_rows") if f.stage == "import" else None)
         rows.append(
             (
                 Cell(visible(f.stage), "text"), Cell(visible(f.place), "name"),
                 Cell(visible(f.manifest.get("written", NOTHING)), "text"), _count(counters.get("n_rows")),
                 _count(counters.get("n_failures", sum(x.n_rows for x in f.failures))),
-                Cell(NOTHING if seconds is None else fixed(seconds, 1)),
-                *(_speed(counters.get(c), seconds) for c in _COUNTS),
+                Cell(NOTHING if seconds is None else significant(seconds)),
+                _speed(n_texts, seconds), _speed(counters.get("n_tokens"), seconds),
                 Cell(visible(machine.get("cpu", NOTHING)), "text"), _count(machine.get("cores")),
             )
         )  # fmt: skip
@@ -98,7 +98,7 @@ def models_table(folders: Sequence[Folder]) -> TableView:
 def settings_table(results: Results, folders: Sequence[Folder]) -> TableView:
     """Options of the analysis and of every stage, and the inputs of the stages."""
     rows = [
-        (Cell("analyze", "text"), Cell(visible(k), "text"), Cell(_short(v) or NOTHING, "text"))
+        (Cell("analyze", "text"), Cell(visible(k), "text"), Cell(_short(v), "text"))
         for k, v in _flat(results.options)
     ]
     for f in folders:
@@ -124,10 +124,12 @@ def versions_table(results: Results, folders: Sequence[Folder]) -> TableView:
     for stage, versions in ran.items():
         for package, version in versions.items():
             found.setdefault((str(package), str(version)), []).append(stage)
+    every = [stage for stage, versions in ran.items() if versions]
     rows = tuple(
-        (Cell(visible(p), "text"), Cell(visible(v), "text"), Cell(visible("; ".join(stages)), "text"))
+        (Cell(visible(p), "text"), Cell(visible(v), "text"),
+         Cell("all" if stages == every else visible("; ".join(stages)), "text"))
         for (p, v), stages in sorted(found.items())
-    )
+    )  # fmt: skip
     columns = tuple(map(Column, ("package", "version", "stages")))
     return TableView("provenance-versions", "Versions", "", columns, rows, len(rows))
 
@@ -216,7 +218,7 @@ def _mapping(value: object) -> Mapping[str, Any]:
 def _short(value: object) -> str:
     if isinstance(value, list):
         value = ", ".join(":".join(map(str, v)) if isinstance(v, list) else str(v) for v in value)
-    text = visible(NOTHING if value is None else value)
+    text = visible(NOTHING if value is None else value) or NOTHING
     return text if len(text) <= 300 else f"{text[:299]}…"
 
 

@@ -19,6 +19,7 @@ from stats.report_text import (
 )
 
 SHOWN_ROWS = 200
+_DRAWN = {"reward_sample": 20, "theta_histogram": 40}  # rows that nobody reads: figures draw them
 FOLDED_FROM = 31  # longer tables are folded away, so that a reader finds the next heading
 SIGNIFICANT = 0.05
 
@@ -163,6 +164,7 @@ def table_view(
         folder: of the CSV inside the results folder.
         limit: rows shown at most.
     """
+    limit = min(limit, _DRAWN.get(name, limit))
     title, note = ABOUT.get(name, (name.replace("_", " ").capitalize(), ""))
     if folder:
         title = f"{title}, the published study's own arithmetic"
