@@ -11,7 +11,18 @@ import click
 from cli.settings import load_settings
 from engine.errors import SealError
 
-COMMANDS = ("import", "export", "score", "label", "compare", "agreement", "analyze", "report", "verify", "bench")
+COMMANDS = (
+    "import",
+    "export",
+    "score",
+    "label",
+    "compare",
+    "agreement",
+    "analyze",
+    "report",
+    "verify",
+    "bench",
+)
 _MODULES = {"import": "cli.import_"}  # a keyword cannot name a module
 
 

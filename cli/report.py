@@ -33,9 +33,9 @@ def command(
 ) -> None:  # fmt: skip
     """Write what an analysis found as one HTML file.
 
-    RESULTS is the folder that `seal analyze` wrote. The file holds no script and loads nothing: figures, every
-    table, failures, the pairs that resist most, and what made it all. A folder that is not found is named in
-    the report.
+    RESULTS is the folder that `seal analyze` wrote. The file holds no script and loads nothing: a summary,
+    figures, every table, failures, the pairs that resist most, and what made it all. A folder that is not
+    found is named in the report.
     """
     from engine.manifest import content_hash
     from stats.report import ReportOptions, report

@@ -6,6 +6,7 @@ autoescaping only; `Markup` is used for the drawings of `stats.report_figures` a
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -130,7 +131,7 @@ def _environment() -> Environment:
     )  # fmt: skip
     environment.filters |= {
         "pieces": pieces, "visible": visible, "count": count, "fixed": fixed, "percent": percent, "cut": cut,
-        "parts": name_parts, "drawing": lambda figure: Markup(figure.svg),  # noqa: S704  # drawn and escaped here
+        "parts": name_parts, "drawing": lambda figure: Markup(figure.svg),  # drawn and escaped here
     }  # fmt: skip
     return environment
 
@@ -169,9 +170,7 @@ def _sections(results: Results, options: ReportOptions) -> list[Section]:
         shown = tuple(figures[f] for f in drawn if f in figures)
         sections.append(Section(key, title, _said(key, results), shown, tuple(here)))
     sections += _beside(results, options, level)
-    published = [
-        table_view(n, f, level=level, folder="as_published/") for n, f in results.published.items()
-    ]
+    published = [table_view(n, f, level=level, folder="as_published/") for n, f in results.published.items()]
     if views:
         sections.append(Section("others", "Other tables", tables=tuple(views.values())))
     if published:
@@ -208,7 +207,10 @@ def _beside(results: Results, options: ReportOptions, level: float) -> Iterator[
 def _joins(results: Results) -> list[tuple[str, list[tuple[str, str]]]]:
     """What the keyed joins counted, in words."""
     return [
-        (visible(of), [(visible(k.removeprefix("n_").replace("_", " ")), count(v)) for k, v in counts.items()])
+        (
+            visible(of),
+            [(visible(k.removeprefix("n_").replace("_", " ")), count(v)) for k, v in counts.items()],
+        )
         for of, counts in results.joins.items()
     ]
 
@@ -223,9 +225,7 @@ def _missing(results: Results, folders: Sequence[Folder]) -> list[str]:
     return said
 
 
-def _pairs(
-    results: Results, folders: Sequence[Folder], n_pairs: int
-) -> tuple[list[Pair], tuple[str, ...]]:
+def _pairs(results: Results, folders: Sequence[Folder], n_pairs: int) -> tuple[list[Pair], tuple[str, ...]]:
     """The resisting pairs, or why there are none to show."""
     paths: dict[str, list[Path]] = {}
     for f in folders:
@@ -249,8 +249,12 @@ def _write(out: Path, data: bytes) -> None:
     aside = out.with_name(f".{out.name}.tmp")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_bytes(data)
+        with aside.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(aside, out)
     except OSError as error:
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
         raise SealError(f"cannot write {out}: {error.strerror or error}") from None

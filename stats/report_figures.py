@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from stats import figures
 from stats.report_text import shortened, visible
 
-_NAME = 48  # characters of a name in a figure; tables give it in full
+_NAME = 40  # characters of a name in a figure; tables give it in full
 _SVG = "{http://www.w3.org/2000/svg}"
 _XLINK = "{http://www.w3.org/1999/xlink}"
 _KEPT = frozenset(("svg", "g", "defs", "path", "use", "text", "tspan", "clipPath", "rect", "circle", "line"))

@@ -1,12 +1,13 @@
 """The folders behind a results folder: where they are, what made them, how fast, and what failed in them.
 
-Each is found by what it holds, not by where it lies: a folder that was moved is named again and recognised, and
-one that was made anew at the old place is said to hold something else.
+Each is found by what it holds, not by where it lies: a folder that was moved is named again and recognised,
+and one that was made anew at the old place is said to hold something else.
 """
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -89,21 +90,17 @@ def find_folders(
     for source in recorded:
         same = next((p for p, (sha, _) in hashes.items() if sha == source.sha256), None)
         path = same if same is not None else results / source.path
-        used |= {same}
+        used.add(path.resolve())
         sha, problem = hashes[path] if same is not None else _identified(path, identify)
         if sha and sha != source.sha256:
             problem = "holds something else than what the analysis read"
         found.append(_opened(source.role, source.path, source.sha256, path, problem))
     for path, (sha, problem) in hashes.items():
-        if path not in used:
+        if path.resolve() not in used:
             folder = _opened(EXTRA, path.name or str(path), sha, path, problem)
             role = _ROLES.get(folder.stage, EXTRA) if not recorded else EXTRA
-            found.append(_with_role(folder, role))
+            found.append(replace(folder, role=role))
     return found
-
-
-def _with_role(folder: Folder, role: str) -> Folder:
-    return Folder(**{**folder.__dict__, "role": role})
 
 
 def _identified(path: Path, identify: Identify) -> tuple[str, str]:
@@ -162,7 +159,9 @@ def _counters(path: Path, manifest: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
-    return {k: v for k, v in values.items() if isinstance(v, int | float) and not isinstance(v, bool)}
+    """Those that can be added up."""
+    known = {k: v for k, v in values.items() if isinstance(v, int | float) and not isinstance(v, bool)}
+    return {k: v for k, v in known.items() if math.isfinite(v)}
 
 
 def _failures(path: Path) -> tuple[Failure, ...]:
@@ -175,7 +174,7 @@ def _failures(path: Path) -> tuple[Failure, ...]:
         if "error" not in have:
             return ()
         first = [pl.col(c).first().alias(c) for c in ("row_id", "detail") if c in have]
-        table = frame.group_by("error").agg(n=pl.len(), *first).collect()
+        table = frame.group_by("error").agg(pl.len().alias("n"), *first).collect()
     rows = sorted(table.to_dicts(), key=lambda r: (-r["n"], str(r["error"])))
     return tuple(
         Failure(str(r["error"]), r["n"], r.get("row_id"), "" if r.get("detail") is None else str(r["detail"]))

@@ -1,4 +1,4 @@
-"""The pairs that resist most: those in which the trained model prefers the rejected text by the widest margin."""
+"""The pairs that resist most: the trained model prefers the rejected text by the widest margin."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ def resisting_pairs(
     labeler: str | None,
     n_pairs: int,
 ) -> list[Pair]:
-    """The pairs with the most negative margin under `post`, the worst first; fewer where fewer are misaligned.
+    """The pairs with the most negative margin under `post`, the worst first; only misaligned ones.
 
     Raises:
         InputError: a folder cannot be read or is not what it should be.
@@ -62,7 +62,9 @@ def _worst(scores: Sequence[Path], pre: str, post: str, n_pairs: int) -> pl.Data
     """row_id, the four rewards and the margins, a block of pairs in memory at a time."""
     model, side, reward = pl.col("model"), pl.col("preference"), pl.col("reward").cast(pl.Float64)
     with readable(*scores):
-        frame = pl.concat([scan(p, SCORES, columns=("reward",)).select(*SCORES.key, "reward") for p in scores])
+        frame = pl.concat(
+            [scan(p, SCORES, columns=("reward",)).select(*SCORES.key, "reward") for p in scores]
+        )
         frame = frame.filter(pl.col("variant") == ORIGINAL, model.is_in([pre, post]), reward.is_finite())
         found = []
         for low, high in row_blocks([frame], PAIRS_PER_BLOCK):
@@ -105,7 +107,10 @@ def _labels(labels: Sequence[Path], ids: Sequence[int], labeler: str | None) -> 
             (rows,) = collect_all([frame])
         for row in rows.sort("row_id", "preference", "labeler").to_dicts():
             key = (row["row_id"], row["preference"])
-            found[key] = (*found.get(key, ()), *_held({k: v for k, v in row.items() if k not in LABELS.types}))
+            found[key] = (
+                *found.get(key, ()),
+                *_held({k: v for k, v in row.items() if k not in LABELS.types}),
+            )
     return found
 
 
@@ -127,6 +132,4 @@ def _pair(
         )  # fmt: skip
 
     source = texts.get((row["row_id"], CHOSEN), {}).get("source")
-    return Pair(
-        row["row_id"], source, row["margin_pre"], row["margin_post"], (side(CHOSEN), side(REJECTED))
-    )
+    return Pair(row["row_id"], source, row["margin_pre"], row["margin_post"], (side(CHOSEN), side(REJECTED)))

@@ -56,7 +56,7 @@ def throughput_table(folders: Sequence[Folder]) -> TableView:
             )
         )  # fmt: skip
     return TableView(
-        "stages-throughput", "Stages", "Seconds of all runs of the stage together, interrupted ones included.",
+        "stages-throughput", "Stages", "Seconds of all runs together, interrupted ones included.",
         columns, tuple(rows), len(rows),
     )  # fmt: skip
 
@@ -67,13 +67,13 @@ def failures_table(folders: Sequence[Folder]) -> TableView:
         (
             Cell(visible(f.stage or f.role), "text"), Cell(visible(f.place), "name"),
             Cell(visible(x.error), "text"), Cell(count(x.n_rows)),
-            Cell(NOTHING if x.row_id is None else str(x.row_id)), Cell(_short(x.detail), "text"),
+            Cell(NOTHING if x.row_id is None else visible(x.row_id)), Cell(_short(x.detail), "text"),
         )
         for f in folders for x in f.failures
     )  # fmt: skip
     columns = (
-        Column("stage"), Column("folder"), Column("reason"), Column("rows", True), Column("for instance", True),
-        Column("its detail"),
+        Column("stage"), Column("folder"), Column("reason"), Column("rows", True),
+        Column("for instance", True), Column("its detail"),
     )  # fmt: skip
     note = "All of them are in failures.parquet of the stage's folder."
     return TableView("stages-failures", "Failures by stage and reason", note, columns, rows, len(rows))
@@ -140,7 +140,7 @@ def total_seconds(folders: Sequence[Folder]) -> float:
 
 
 def commands(results: Results, folders: Sequence[Folder]) -> list[str]:
-    """Commands that make the results again, to be run in the results folder; capitals stand for what is not known."""
+    """Commands that make the results again, typed in the results folder; capitals stand for the unknown."""
     said = []
     for f in folders:
         if f.stage in _TARGET:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from stats.agreement import doubtful_features
+from stats.report_captions import ABOUT, HEADINGS, SHARES, SURE
 from stats.report_text import (
     NOTHING,
     count,
@@ -65,81 +66,6 @@ class TableView:
     folded: bool = False
 
 
-_SURE = "Bold: adjusted p at most 0.05."
-ABOUT: dict[str, tuple[str, str]] = {
-    "alignment": (
-        "Agreement with the people",
-        "Alignment is the share of pairs in which the chosen text has the higher reward, with its Wilson "
-        "interval; resistance is the rest. Rulers read no content: a model no better than one has learned "
-        "little.",
-    ),
-    "regimes": (
-        "Table 1: what training did to the pairs, and how often the labeler sides with the people",
-        "Agreement is the labeler's, among the pairs it decides.",
-    ),
-    "profile": (
-        "Whom the labeler sides with, by regime",
-        "c: it prefers the chosen text, r: the rejected one, i: neither, conflict: its targets disagree.",
-    ),
-    "imprint": (
-        "Feature imprint (Eq. 1)",
-        f"The reward a feature brings, within pairs; errors clustered by pair. {_SURE}",
-    ),
-    "imprint_chosen": (
-        "Feature imprint with a premium of the chosen side",
-        f"As Eq. 1, with one more term, `chosen`, for what the features do not explain. {_SURE}",
-    ),
-    "shift": (
-        "Reward shift (Eq. 2)",
-        "What turns the pair's reward vector (theta, degrees) and what changes its margin; robust errors. "
-        f"{_SURE}",
-    ),
-    "resistance": (
-        "Alignment resistance (Eq. 3)",
-        "A logit of misalignment: log odds, odds ratio and average marginal effect on its probability. "
-        f"{_SURE}",
-    ),
-    "robustness": (
-        "Alignment robustness (Eq. 4): aligned pairs that a rewriting turned",
-        f"A logit of becoming misaligned, for each label lost or gained in rewriting. {_SURE}",
-    ),
-    "robustness_given_aligned": (
-        "Alignment robustness, only pairs that were aligned",
-        f"As Eq. 4, among the pairs aligned before rewriting. {_SURE}",
-    ),
-    "robustness_became_aligned": (
-        "The other direction: misaligned pairs that a rewriting turned",
-        f"A logit of becoming aligned. {_SURE}",
-    ),
-    "flips": ("What rewriting changed", "Pairs in which a label was lost or gained, and what became of them."),
-    "vif": (
-        "Regressors: variance inflation, and what was left out",
-        "A VIF above the limit drops the regressor, the largest first.",
-    ),
-    "labelers": (
-        "Agreement of the labelers",
-        "Chance-corrected agreement on each feature; intervals resample pairs. alpha is Krippendorff's.",
-    ),
-    "tests": ("Tests", "Each with its p-value, unadjusted."),
-    "theta_histogram": ("Reward shift by regime and labeler preference", "What figures 2 and 4 draw."),
-    "reward_sample": ("A scatter of pairs and their rewards", "What figure 2 draws."),
-}
-
-_HEADINGS = {
-    "n_pairs": "pairs", "n_ties": "ties", "n_incomplete": "incomplete", "n_decided": "decided pairs",
-    "n_informative": "informative pairs", "n_flipped": "pairs flipped", "n": "n", "std_error": "std. error",
-    "p_value": "p", "p_adjusted": "adjusted p", "p_bonferroni": "Bonferroni p",
-    "estimate_std": "estimate, SDs of reward", "odds_ratio": "odds ratio", "ame": "average marginal effect",
-    "ame_std_error": "its std. error", "gamma": "labeler prefers", "vif": "VIF", "kappa": "kappa",
-    "ac1": "AC1", "alpha": "alpha", "flag": "caution", "labeler_a": "labeler A", "labeler_b": "labeler B",
-    "prevalence_a": "prevalence A", "prevalence_b": "prevalence B", "f1": "F1", "row_id": "pair",
-    "theta_from": "from, degrees", "theta_to": "to, degrees", "mean_margin": "mean margin",
-}  # fmt: skip
-_SHARES = frozenset(
-    ("alignment", "resistance", "prevalence", "agreement", "prevalence_a", "prevalence_b", "kappa", "ac1",
-     "alpha", "precision", "recall", "f1", "ame", "ame_std_error", "mean_margin", "estimate_std",
-     "pre_chosen", "pre_rejected", "post_chosen", "post_rejected")
-)  # fmt: skip
 _IN_ITS_UNIT = frozenset(("estimate", "std_error", "conf_low", "conf_high"))  # rounded with their error
 _NAMES = frozenset(("term", "feature", "model", "regime", "test", "labeler_a", "labeler_b", "group"))
 _LEADS = ("term", "feature", "regime", "model", "test")
@@ -170,10 +96,9 @@ def table_view(
         title = f"{title}, the published study's own arithmetic"
     shown = frame.head(limit)
     rows = shown.to_dicts()
-    blocks = [
-        *_blocks(shown, rows, level),
-        *(_alpha_block(rows, alphas) if alphas and "estimate" in shown.columns else ()),
-    ]
+    blocks = _blocks(shown.drop("flag", strict=False), rows, level)
+    if alphas and "estimate" in shown.columns and "term" in shown.columns:
+        blocks.insert(_behind_interval(blocks), _alpha_block(rows, alphas))
     columns = tuple(column for column, _ in blocks)
     cells = tuple(zip(*(values for _, values in blocks), strict=True)) if rows else ()
     return TableView(
@@ -205,9 +130,7 @@ def _blocks(frame: pl.DataFrame, rows: Sequence[Mapping[str, object]], level: fl
             blocks.append((column, cells))
         else:
             kind = "name" if name in _NAMES else "text"
-            blocks.append(
-                (Column(_heading(name)), [_text(r[name], kind) for r in rows])
-            )
+            blocks.append((Column(_heading(name)), [_text(r[name], kind) for r in rows]))
     return blocks
 
 
@@ -225,12 +148,12 @@ def _ordered(columns: Sequence[str]) -> list[str]:
 
 
 def _heading(name: str) -> str:
-    return _HEADINGS.get(name) or visible(name.removeprefix("n_").replace("_", " "))
+    return HEADINGS.get(name) or visible(name.removeprefix("n_").replace("_", " "))
 
 
 def _interval_heading(name: str, level: float) -> str:
     of = name.removesuffix("conf_low").removesuffix("_")
-    return interval_heading(level) + (f" of {_HEADINGS.get(of, of)}" if of else "")
+    return interval_heading(level) + (f" of {HEADINGS.get(of, of)}" if of else "")
 
 
 def interval_heading(level: float) -> str:
@@ -272,12 +195,14 @@ def _number(name: str, value: object, decimals: int, *, strong: bool = False) ->
         return Cell(_capped(value, decimals), strong=strong)
     if name.startswith("p_"):
         return Cell(p_value(value))
-    if name in _SHARES:
+    if name in SHARES:
         return Cell(_capped(value, 3))
     if name == "row_id":
         return Cell(str(value))
     if isinstance(value, int):
         return Cell(count(value))
+    if name.startswith("theta_"):
+        return Cell(fixed(value, 0))
     if name in ("statistic", "vif"):
         return Cell(_capped(value, 2))
     return Cell(significant(value))
@@ -289,11 +214,23 @@ def _text(value: object, kind: str) -> Cell:
     return Cell(NOTHING if value is None else visible(value), kind)
 
 
-def _alpha_block(rows: Sequence[Mapping[str, object]], alphas: Mapping[str, float]) -> list[_Block]:
-    """The labelers' agreement on the feature behind each coefficient."""
-    found = [alpha_of(str(row.get("term")), alphas) for row in rows]
-    cells = [Cell(NOTHING) if a is None else Cell(fixed(a, 2)) for a in found]
-    return [(Column("labelers' alpha", number=True), cells)]
+def _behind_interval(blocks: Sequence[_Block]) -> int:
+    """Where the labelers' agreement stands: beside the estimate and its interval."""
+    return next((i + 1 for i, (c, _) in enumerate(blocks) if c.title.endswith("interval")), len(blocks))
+
+
+def _alpha_block(rows: Sequence[Mapping[str, object]], alphas: Mapping[str, float]) -> _Block:
+    """The labelers' agreement on the feature behind each coefficient, in place of the column `flag`."""
+    cells = [alpha_cell(str(row.get("term")), alphas, row.get("flag") is not None) for row in rows]
+    return Column("labelers' alpha", number=True), cells
+
+
+def alpha_cell(term: str, alphas: Mapping[str, float], flagged: bool) -> Cell:
+    """The alpha behind a coefficient; `doubtful` where the analysis flags it."""
+    alpha = alpha_of(term, alphas)
+    if alpha is None:
+        return Cell(NOTHING)
+    return Cell(f"{fixed(alpha, 2)}, doubtful" if flagged else fixed(alpha, 2), strong=flagged)
 
 
 def lowest_alphas(labelers: pl.DataFrame | None) -> dict[str, float]:
@@ -338,12 +275,12 @@ def imprint_overview(
         cells.append(_number("p_adjusted", found[2].get("p_adjusted"), decimals))
         some = next((r["n_informative"] for r in found if r.get("n_informative") is not None), None)
         cells.append(_number("n_informative", some, decimals))
-        alpha = alpha_of(term, alphas)
-        cells += [Cell(NOTHING) if alpha is None else Cell(fixed(alpha, 2))] if alphas else []
+        flagged = any(row.get("flag") is not None for row in found)
+        cells += [alpha_cell(term, alphas, flagged)] if alphas else []
         rows.append(tuple(cells))
     note = (
         "Reward a feature brings under each model and the change between them (its own regression), the "
-        f"largest change first. A coefficient rests on its informative pairs alone. {_SURE}"
+        f"largest change first. A coefficient rests on its informative pairs alone. {SURE}"
     )
     return TableView(
         "overview-imprint", "What the models reward, before and after", note, tuple(columns), tuple(rows),
@@ -357,4 +294,5 @@ def _estimate(row: Mapping[str, object] | None) -> float:
 
 
 def _key(name: str) -> str:
-    return "".join(c if c.isascii() and c.isalnum() else "-" for c in name)
+    """A name as part of an id; no two names alike."""
+    return "".join(c if c.isascii() and (c.isalnum() or c == "_") else f"-{ord(c):x}-" for c in name)

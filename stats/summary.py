@@ -6,7 +6,17 @@ from typing import Any
 
 from stats.agreement import ALPHA_FLOOR
 from stats.report_tables import SIGNIFICANT, lowest_alphas
-from stats.report_text import count, decimals_for, fixed, listed, p_value, percent, significant, visible, words
+from stats.report_text import (
+    count,
+    decimals_for,
+    fixed,
+    listed,
+    p_value,
+    percent,
+    significant,
+    visible,
+    words,
+)
 from stats.results import Results
 
 FEW_PAIRS = 100  # fewer informative pairs than this: the estimate hangs on them
@@ -60,9 +70,9 @@ def _agreement(tables: Mapping[str, Sequence[Row]], pre: str, post: str, level: 
         return ("The alignment of the two models is not known.",)
     moved = fixed(100 * (after["alignment"] - before["alignment"]), 1, sign=True)
     sentences = [
-        f"{_name(pre)} agrees with the people in {percent(before['alignment'])} of {count(before['n_pairs'])} "
-        f"pairs ({100 * level:g}% interval {_share_interval(before)}), {_name(post)} in "
-        f"{percent(after['alignment'])} ({_share_interval(after)}): a change of {moved} percentage points."
+        f"{_name(pre)} agrees with the people in {percent(before['alignment'])} of "
+        f"{count(before['n_pairs'])} pairs ({100 * level:g}% interval {_share_interval(before)}), "
+        f"{_name(post)} in {percent(after['alignment'])} ({_share_interval(after)}): a change of {moved} percentage points."
     ]
     regimes = {r["regime"]: r for r in tables.get("regimes", ())}
     if {"became_aligned", "reversed_alignment", "stayed_misaligned"} <= regimes.keys():
