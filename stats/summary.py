@@ -72,7 +72,8 @@ def _agreement(tables: Mapping[str, Sequence[Row]], pre: str, post: str, level: 
     sentences = [
         f"{_name(pre)} agrees with the people in {percent(before['alignment'])} of "
         f"{count(before['n_pairs'])} pairs ({100 * level:g}% interval {_share_interval(before)}), "
-        f"{_name(post)} in {percent(after['alignment'])} ({_share_interval(after)}): a change of {moved} percentage points."
+        f"{_name(post)} in {percent(after['alignment'])} ({_share_interval(after)}): a change of {moved} "
+        "percentage points."
     ]
     regimes = {r["regime"]: r for r in tables.get("regimes", ())}
     if {"became_aligned", "reversed_alignment", "stayed_misaligned"} <= regimes.keys():
