@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CONSTRAINTS := constraints/seal.txt
 
-.PHONY: demo test test-slow check format setup bench-score toyworld-models clean
+.PHONY: demo test test-slow test-browser check format setup bench-score toyworld-models clean
 
 demo: $(STAMP)  ## the whole pipeline on the embedded toy world, into demo/
 	$(BIN)/python -m examples.toyworld.demo
@@ -15,6 +15,10 @@ test: $(STAMP)  ## the tests, minutes
 
 test-slow: $(STAMP)  ## what takes longer: many kills, every real pair
 	$(BIN)/python -m pytest -m slow -q
+
+test-browser: $(STAMP)  ## the report in a real browser; needs Node, npm and Chromium (CHROMIUM=its path)
+	npm install --prefix tests/browser --no-package-lock --no-audit --no-fund --silent
+	$(BIN)/python -m pytest tests/browser -q
 
 check: $(STAMP)  ## formatting, lint, types, who may import whom
 	$(BIN)/ruff format --check .

@@ -1,6 +1,7 @@
 """`seal analyze`: scores and labels into imprint, shift, resistance and robustness."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from engine.schema import Schema
-    from stats.results import Results
+    from stats.results import Results, Source
     from stats.sources import Frames, Options
 
 _PATH = click.Path(path_type=Path)
@@ -122,6 +123,7 @@ def command(
     Writes alignment, regimes, profile, imprint, shift, resistance, vif, labelers and tests as CSV, with the
     rewritten texts robustness also, and all of them in results.json. Frames are Parquet files or folders.
     """
+    from engine.manifest import versions
     from stats.analysis import analyze
     from stats.results import write
     from stats.sources import Options
@@ -129,6 +131,12 @@ def command(
     options = Options(**choices)
     frames = _frames(texts, scores, labels, rewritten, rewritten_scores, rewritten_labels, similarities)
     results = analyze(frames, options, as_published=as_published)
+    read = {
+        "texts": [texts], "scores": scores, "labels": labels, "rewritten": [rewritten],
+        "rewritten-scores": rewritten_scores, "rewritten-labels": rewritten_labels,
+        "similarities": [similarities],
+    }  # fmt: skip
+    results = replace(results, inputs=_sources(read, out), versions=versions())
     written = write(results, out)
     if figures:
         from stats.figures import save_figures
@@ -141,6 +149,15 @@ def command(
     for note in results.notes:
         say(f"note: {note}")
     say(f"{len(written)} files in {out}")
+
+
+def _sources(read: Mapping[str, Sequence[Path | None]], out: Path) -> tuple["Source", ...]:
+    """What was read, where it lies as seen from the results, and what it holds: the report finds it so."""
+    from engine.manifest import content_hash
+    from stats.results import Source, place_from
+
+    paths = [(role, path) for role, paths in read.items() for path in paths if path is not None]
+    return tuple(Source(role, place_from(path, out), content_hash(path)) for role, path in paths)
 
 
 def _frames(

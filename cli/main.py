@@ -12,7 +12,8 @@ from cli.settings import load_settings
 from engine.errors import SealError
 
 COMMANDS = (
-    "import", "export", "score", "label", "similarity", "compare", "agreement", "analyze", "verify", "bench",
+    "import", "export", "score", "label", "similarity", "compare", "agreement", "analyze", "report", "verify",
+    "bench",
 )  # fmt: skip
 _MODULES = {"import": "cli.import_"}  # a keyword cannot name a module
 

@@ -18,13 +18,14 @@ from stats.regimes import REGIMES
 BLUE, ORANGE, GREEN, VERMILION, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#7A7A7A"
 REGIME_COLOURS = dict(zip(REGIMES.values(), (GREEN, BLUE, ORANGE, VERMILION), strict=True))
 GAMMAS = {"c": "prefers chosen", "r": "prefers rejected", "i": "indifferent", "conflict": "targets disagree"}
-_STYLE: Any = {
+STYLE: Any = {
     "font.size": 9,
     "axes.titlesize": 10,
     "axes.titlelocation": "left",
     "axes.spines.top": False,
     "axes.spines.right": False,
     "svg.hashsalt": "seal",
+    "text.parse_math": False,  # a `$` in a name is a `$`
     "legend.frameon": False,
 }
 _DRAWN = 400  # arrows in the plane of rewards
@@ -38,7 +39,7 @@ def reward_vectors(sample: pl.DataFrame, histogram: pl.DataFrame, *, pre: str, p
         histogram: `theta_histogram`.
         pre, post: model names.
     """
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(10, 7.6), layout="constrained")
         grid = figure.add_gridspec(2, 1, height_ratios=[1.5, 1])
         top, bottom = (figure.add_subfigure(grid[i]) for i in range(2))
@@ -70,7 +71,7 @@ def coefficients(tables: Mapping[str, pl.DataFrame], *, pre: str, post: str) -> 
     resistance = tables["resistance"].filter(pl.col("model") == post, pl.col("preference").is_not_null())
     order = imprint.filter(pl.col("model") == post).sort("estimate")["term"].to_list()
     order = [*(t for t in shift["term"].unique(maintain_order=True) if t not in order), *order]
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(12.5, 1.9 + 0.36 * max(len(order), 3)), layout="constrained")
         axes = figure.subplots(1, 3, sharey=True)
         sides = {
@@ -94,7 +95,7 @@ def coefficients(tables: Mapping[str, pl.DataFrame], *, pre: str, post: str) -> 
 def shift_roses(histogram: pl.DataFrame) -> Figure:
     """Figure 4: roses of the shift, a row a regime, a column what the labeler prefers."""
     marks = [g for g in GAMMAS if g in histogram["gamma"].to_list()] or ["i"]
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(1.2 + 2.5 * len(marks), 10), layout="constrained")
         axes = figure.subplots(len(REGIMES), len(marks), subplot_kw={"projection": "polar"}, squeeze=False)
         for row, regime in zip(axes, REGIMES.values(), strict=True):
@@ -113,7 +114,7 @@ def robustness_scores(robustness: pl.DataFrame, *, model: str) -> Figure:
     part = robustness.filter(pl.col("model") == model, pl.col("preference").is_not_null())
     part = part.with_columns(row=pl.col("term") + " " + pl.col("flip"))
     order = part["row"].unique(maintain_order=True).to_list()[::-1]
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(8.5, 1.7 + 0.34 * max(len(order), 3)), layout="constrained")
         ax = figure.subplots()
         sides = {
@@ -152,7 +153,7 @@ def save_figures(tables: Mapping[str, pl.DataFrame], pre: str, post: str, folder
     for name, figure in sorted(figures.items()):
         for ending in ("png", "svg"):
             path = folder / f"{name}.{ending}"
-            with matplotlib.rc_context(_STYLE):
+            with matplotlib.rc_context(STYLE):
                 figure.savefig(path, dpi=150, metadata={"Date": None} if ending == "svg" else None)
             written.append(path)
     return written

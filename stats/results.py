@@ -2,12 +2,14 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+
+from engine.errors import InputError
 
 FILES = (
     "alignment", "regimes", "profile", "imprint", "imprint_chosen", "shift", "resistance", "robustness",
@@ -15,6 +17,22 @@ FILES = (
     "theta_histogram", "reward_sample",
 )  # fmt: skip
 FORMAT = 1
+JSON = "results.json"
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file or folder that an analysis read.
+
+    Attributes:
+        role: as the command calls it: `texts`, `scores`, `labels`, `rewritten`, `rewritten-scores`, ...
+        path: where it was, from the results folder where both lie under a common folder.
+        sha256: what it held (see `engine.manifest.content_hash`).
+    """
+
+    role: str
+    path: str
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -27,6 +45,8 @@ class Results:
         joins: what the keyed joins counted.
         options: how it was run.
         published: tables of the published study's own arithmetic, when asked for.
+        inputs: the files and folders it read; whoever opens them knows.
+        versions: of the packages it ran on.
     """
 
     tables: Mapping[str, pl.DataFrame]
@@ -34,12 +54,16 @@ class Results:
     joins: Mapping[str, Mapping[str, int]]
     options: Any
     published: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+    inputs: tuple[Source, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """The content of `results.json`."""
         return {
             "format": FORMAT,
-            "options": asdict(self.options),
+            "options": self.options if isinstance(self.options, dict) else asdict(self.options),
+            "inputs": [asdict(source) for source in self.inputs],
+            "versions": dict(self.versions),
             "notes": list(self.notes),
             "joins": {k: dict(v) for k, v in self.joins.items()},
             "tables": {name: frame.to_dicts() for name, frame in self.tables.items()},
@@ -65,8 +89,57 @@ def write(results: Results, out: Path) -> list[Path]:
         for name in set(FILES) - set(tables):
             (folder / f"{name}.csv").unlink(missing_ok=True)
     text = json.dumps(results.as_dict(), indent=1, allow_nan=False, ensure_ascii=False)
-    written.append(_replace(out / "results.json", text))
+    written.append(_replace(out / JSON, text))
     return written
+
+
+def place_from(path: Path, folder: Path) -> str:
+    """Where a path lies as seen from a folder; absolute where they have only the root in common."""
+    here, there = folder.resolve(), path.resolve()
+    common = os.path.commonpath([here, there])
+    return there.as_posix() if common == os.path.sep else Path(os.path.relpath(there, here)).as_posix()
+
+
+def read(folder: Path) -> Results:
+    """The results of an analysis as `write` left them; `options` is a plain dictionary.
+
+    Raises:
+        InputError: there is no `results.json`, or it is not one of this program.
+    """
+    path = folder / JSON
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["format"] != FORMAT:
+            raise InputError(f"{path} has format {content['format']!r}, this program reads {FORMAT}")
+        return Results(
+            tables={str(n): _frame(rows) for n, rows in content["tables"].items()},
+            notes=tuple(str(n) for n in content["notes"]),
+            joins={k: dict(v) for k, v in content["joins"].items()},
+            options={"pre": str(content["options"]["pre"]), "post": str(content["options"]["post"])}
+            | {k: v for k, v in content["options"].items() if k not in ("pre", "post")},
+            published={str(n): _frame(rows) for n, rows in content["as_published"].items()},
+            inputs=tuple(Source(**source) for source in content.get("inputs", ())),
+            versions=dict(content.get("versions", {})),
+        )
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be read ({error.strerror}); `seal analyze --out {folder}` writes it"
+        ) from None
+    except (ValueError, KeyError, TypeError, AttributeError, pl.exceptions.PolarsError) as error:
+        raise InputError(f"{path} is not a results file of this program: {error!r}") from None
+
+
+_TEXT = frozenset(
+    ("model", "regime", "gamma", "term", "outcome", "preference", "flip", "flag", "equation", "reason",
+     "labeler_a", "labeler_b", "feature", "test", "group")
+)  # fmt: skip
+
+
+def _frame(rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+    """Rows of JSON as a frame; a column that holds nothing gets the type its name says."""
+    frame = pl.DataFrame(list(rows), infer_schema_length=None)
+    empty = [n for n, kind in frame.schema.items() if kind == pl.Null()]
+    return frame.with_columns(pl.col(n).cast(pl.String() if n in _TEXT else pl.Float64()) for n in empty)
 
 
 def _csv(frame: pl.DataFrame, path: Path) -> Path:
