@@ -26,8 +26,8 @@ sources = ["data/train.jsonl.gz"]
 pre = "models/rm-before"
 post = "models/rm-after"
 
-# Who labels: `computed` (length, layout, hedges; no model), folders of open-weight models, URLs of servers that
-# speak OpenAI's API: ["computed", "qwen=models/qwen", "judge=http://localhost:8000/v1"]
+# Who labels: `computed` (length, layout, hedges; no model), folders of open-weight models, URLs of servers
+# that speak OpenAI's API: ["computed", "qwen=models/qwen", "judge=http://localhost:8000/v1"]
 # As a table, each with options of its own over those of [label]:
 # { computed = {}, qwen = { model = "models/qwen", protocol = "choice" } }
 labelers = ["computed"]

@@ -1,7 +1,7 @@
 """A stage and the settings -> its whole command line, and what of it changes the result."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,12 @@ from click.core import ParameterSource
 from cli.pipeline.settings import RunSettings
 from cli.pipeline.stages import Stage
 from cli.settings import command_settings
+from engine.errors import UsageError
 
 _SECRET = frozenset(("api-key",))
 # What does not change a result, and what the run itself sees to.
 _NEUTRAL = frozenset(("out", "overwrite", "json", "threads", "in-flight", "timeout", "patience", *_SECRET))
+_TRUE = ("1", "true", "t", "yes", "y", "on")
 _FROM_SETTINGS = (ParameterSource.ENVIRONMENT, ParameterSource.DEFAULT_MAP)
 
 
@@ -50,35 +52,34 @@ def make_call(stage: Stage, command: click.Command, table: Mapping[str, Any], se
         settings: of the run.
 
     Raises:
-        UsageError: an option of the stage's own is unknown.
-        click.ClickException: a value is not allowed.
+        UsageError: an option of the stage's own is unknown, or a value is not allowed.
     """
     long = {str(p.name): _long(p) for p in command.params}
-    ignored = stage.drops | (set(long.values()) - stage.honours if stage.honours is not None else frozenset())
-    given = {name: value for name, value in table.items() if long.get(name) not in ignored}
     own = command_settings(stage.own, command, settings.file, f"run: {stage.name}")
+    ignored = stage.drops | (set(long.values()) - stage.honours if stage.honours is not None else frozenset())
+    ignored -= {long[name] for name in own}
+    given = {name: value for name, value in table.items() if long.get(name) not in ignored}
     out = settings.out / stage.name
     words = (*stage.words, "--out", str(out))
-    context = command.make_context(f"seal {stage.command}", list(words), default_map={**given, **own})
-    said: list[str] = []
-    options: dict[str, Any] = {}
-    files: dict[str, Path] = {}
-    variables: dict[str, str] = {}
-    for p in command.params:
-        name, source = long[str(p.name)], context.get_parameter_source(str(p.name))
-        value = context.params.get(str(p.name))
-        if source is ParameterSource.ENVIRONMENT and name in ignored:
-            value = p.get_default(context)
-        elif source in _FROM_SETTINGS and name in _SECRET:
-            variables[str(p.envvar)] = str(value)
-        elif source in _FROM_SETTINGS:
-            said += _flags(p, name, _raw(p, context))
-        if isinstance(p.type, click.Path) and name != "out":
-            files |= dict(_files(name, value))
-        elif name not in _NEUTRAL and source is not ParameterSource.COMMANDLINE:
-            options[name] = value
-    plain = json.loads(json.dumps(options, default=str, sort_keys=True))
-    return Call(stage, (stage.command, *words, *said), plain, files, variables, out)
+    context = _parse(stage, command, words, {**given, **own})
+    taken = [p for p in command.params if long[str(p.name)] not in ignored]
+    return Call(
+        stage,
+        (stage.command, *words, *_said(taken, context)),
+        _options(taken, context),
+        dict(_files(taken, context)),
+        {str(p.envvar): str(context.params[str(p.name)]) for p in taken if _is_secret(p, context)},
+        out,
+    )
+
+
+def _parse(
+    stage: Stage, command: click.Command, words: Sequence[str], settings: Mapping[str, Any]
+) -> click.Context:
+    try:
+        return command.make_context(f"seal {stage.command}", list(words), default_map=dict(settings))
+    except click.ClickException as error:
+        raise UsageError(f"{stage.name} ([{stage.command}]): {error.format_message()}") from None
 
 
 def _long(parameter: click.Parameter) -> str:
@@ -87,15 +88,27 @@ def _long(parameter: click.Parameter) -> str:
     return next(o for o in parameter.opts if o.startswith("--")).removeprefix("--")
 
 
-def _raw(parameter: click.Parameter, context: click.Context) -> Any:
-    """A value as the user wrote it, a variable before the settings file."""
-    said = parameter.value_from_envvar(context)
-    return said if said is not None else context.lookup_default(str(parameter.name))
+def _is_set(parameter: click.Parameter, context: click.Context) -> bool:
+    """Whether the settings or a variable say it; what the run says stands on the command line already."""
+    return context.get_parameter_source(str(parameter.name)) in _FROM_SETTINGS
 
 
-def _flags(parameter: click.Parameter, name: str, value: Any) -> list[str]:
+def _is_secret(parameter: click.Parameter, context: click.Context) -> bool:
+    return _long(parameter) in _SECRET and _is_set(parameter, context)
+
+
+def _said(parameters: Sequence[click.Parameter], context: click.Context) -> Iterator[str]:
+    """What settings and variables say, as flags; a variable before the settings file."""
+    for p in parameters:
+        if _is_set(p, context) and not _is_secret(p, context):
+            said = p.value_from_envvar(context)
+            yield from _flags(p, said if said is not None else context.lookup_default(str(p.name)))
+
+
+def _flags(parameter: click.Parameter, value: Any) -> list[str]:
+    name = _long(parameter)
     if isinstance(parameter, click.Option) and parameter.is_flag:
-        on = value if isinstance(value, bool) else str(value).lower() in ("1", "true", "t", "yes", "y", "on")
+        on = value if isinstance(value, bool) else str(value).lower() in _TRUE
         return [f"--{name}"] if on else []
     values = value if isinstance(value, list | tuple) else [value]
     if isinstance(parameter.type, click.Path):
@@ -103,9 +116,24 @@ def _flags(parameter: click.Parameter, name: str, value: Any) -> list[str]:
     return [f"--{name}={v}" for v in values]
 
 
-def _files(name: str, value: Any) -> Iterator[tuple[str, Path]]:
-    if isinstance(value, list | tuple):
-        for i, path in enumerate(value, 1):
-            yield (name if len(value) == 1 else f"{name} {i}"), Path(path)
-    elif value is not None:
-        yield name, Path(value)
+def _options(parameters: Sequence[click.Parameter], context: click.Context) -> dict[str, Any]:
+    """What may change the result, as plain JSON values; paths are inputs, and the run's own words its facts."""
+    options = {
+        _long(p): context.params.get(str(p.name))
+        for p in parameters
+        if not isinstance(p.type, click.Path)
+        and _long(p) not in _NEUTRAL
+        and context.get_parameter_source(str(p.name)) is not ParameterSource.COMMANDLINE
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(options, default=str, sort_keys=True))
+    return plain
+
+
+def _files(parameters: Sequence[click.Parameter], context: click.Context) -> Iterator[tuple[str, Path]]:
+    for p in parameters:
+        name, value = _long(p), context.params.get(str(p.name))
+        if not isinstance(p.type, click.Path) or name == "out" or value is None:
+            continue
+        values = value if isinstance(value, list | tuple) else [value]
+        for i, path in enumerate(values, 1):
+            yield (name if len(values) == 1 else f"{name} {i}"), Path(path)

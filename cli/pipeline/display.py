@@ -50,6 +50,10 @@ class Board:
 
         return hear
 
+    def note(self, name: str, text: str) -> None:
+        """What the user must know of a stage under way."""
+        self._show(name, "▸", text)
+
     def end(self, name: str, last: Progress | None) -> None:
         """The stage is done."""
         took = f"{time.monotonic() - self._began_s:,.1f} s"

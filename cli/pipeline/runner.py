@@ -44,7 +44,7 @@ class Planned:
 
 
 def make_plan(calls: Sequence[Call], out: Path) -> list[Planned]:
-    """What would be done now, nothing started and nothing written.
+    """What would be done now; nothing is started, and only hashes are written down.
 
     Raises:
         InputError: a file, or the record, cannot be read.
@@ -144,6 +144,7 @@ class _Run:
         outcome = self._start(call, interpreter, listen)
         may_replace = decision.may_replace or self.overwrite or (entry is not None and entry.replaces)
         if outcome.kind == ResumeError.__name__ and may_replace and call.stage.knows_itself:
+            self.board.note(name, "what stands there was made of something else: written over")
             self._write(name, Entry("started", made, replaces=True))
             outcome = self._start(call, interpreter, listen, "--overwrite")
         self._end(call, made, outcome)
