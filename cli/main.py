@@ -8,12 +8,13 @@ from pathlib import Path
 
 import click
 
+from cli.channel import end_with_the_run, tell
 from cli.settings import load_settings
 from engine.errors import SealError
 
 COMMANDS = (
-    "import", "export", "score", "label", "similarity", "compare", "agreement", "analyze", "report", "verify",
-    "bench",
+    "init", "run", "import", "export", "score", "label", "rewrite", "similarity", "compare", "agreement",
+    "analyze", "report", "verify", "bench",
 )  # fmt: skip
 _MODULES = {"import": "cli.import_"}  # a keyword cannot name a module
 
@@ -56,13 +57,14 @@ def _name_variables(command: click.Command, prefix: str) -> None:
 def cli(ctx: click.Context, config: Path | None) -> None:
     """What a reward model really learned from human preferences.
 
-    Settings are merged in this order, the later winning: defaults, the settings file, SEAL_<COMMAND>_<OPTION>
-    variables, options.
+    `seal init` writes a settings file, `seal run` does all that it asks for. Settings are merged in this
+    order, the later winning: defaults, the settings file, SEAL_<COMMAND>_<OPTION> variables, options.
     """
+    ctx.obj = config or _default()
     commands = (
         {name: cli.get_command(ctx, name) for name in COMMANDS} if config or _default().exists() else {}
     )
-    ctx.default_map = load_settings(config or _default(), {k: c for k, c in commands.items() if c})
+    ctx.default_map = load_settings(ctx.obj, {k: c for k, c in commands.items() if c})
 
 
 def _default() -> Path:
@@ -71,16 +73,18 @@ def _default() -> Path:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 1 failed, 2 wrong usage, 3 too many failed rows."""
+    end_with_the_run()
     try:
         code = cli.main(list(argv) if argv is not None else None, "seal", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except click.ClickException as error:
         error.show()
+        tell(error=error.format_message(), kind=type(error).__name__, code=error.exit_code)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return _fail("stopped; the same command goes on from here", 130)
     except SealError as error:
-        return _fail(str(error), error.exit_code)
+        return _fail(str(error), error.exit_code, type(error).__name__)
     except BrokenPipeError:
         sys.stderr.close()
         return 1
@@ -88,11 +92,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", 1)
 
 
-def _fail(text: str, code: int) -> int:
-    print(f"seal: {' '.join(text.split())}", file=sys.stderr)
+def _fail(text: str, code: int, kind: str = "") -> int:
+    line = " ".join(text.split())
+    tell(error=line, kind=kind, code=code)
+    print(f"seal: {line}", file=sys.stderr)
     return code
 
 
 def run() -> None:
     """The console script."""
     sys.exit(main())
+
+
+if __name__ == "__main__":
+    run()

@@ -1,14 +1,19 @@
-"""Progress on stderr: one line that redraws itself on a terminal, plain lines every few seconds elsewhere."""
+"""Progress on stderr: one line that redraws itself on a terminal, plain lines every few seconds elsewhere.
+
+A stage of `seal run` draws nothing: it tells the run, which has one display for all."""
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import timedelta
 
+from cli.channel import is_stage, tell
 from cli.common import is_terminal, say
 from engine.progress import Listener, Progress
 
 _PLAIN_EVERY_S = 10.0
+_TELL_EVERY_S = 0.2
 
 
 def describe(progress: Progress) -> str:
@@ -34,7 +39,9 @@ def describe(progress: Progress) -> str:
 def display() -> Iterator[Listener]:
     """A listener for a stage; what it last heard is left on the screen as a plain line."""
     last: list[Progress] = []
-    if not is_terminal():
+    if is_stage():
+        yield _told(last)
+    elif not is_terminal():
         yield _plain(last)
     else:
         from rich.console import Console
@@ -49,7 +56,22 @@ def display() -> Iterator[Listener]:
 
             yield draw
     if last:
+        tell(progress=asdict(last[0]))
         say(describe(last[0]))
+
+
+def _told(last: list[Progress]) -> Listener:
+    """For a stage of a run, which draws for all of them."""
+    told_at = 0.0
+
+    def hear(progress: Progress) -> None:
+        nonlocal told_at
+        last[:] = [progress]
+        if time.monotonic() - told_at >= _TELL_EVERY_S:
+            told_at = time.monotonic()
+            tell(progress=asdict(progress))
+
+    return hear
 
 
 def _plain(last: list[Progress]) -> Listener:

@@ -1,4 +1,4 @@
-"""The settings file: one TOML table a command, its keys the command's long options."""
+"""The settings file: one TOML table a command, its keys the command's long options; and [run]."""
 
 import difflib
 import tomllib
@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from cli.pipeline.settings import TABLE, RunSettings, parse_run
 from engine.errors import UsageError
 
 
@@ -23,22 +24,50 @@ def load_settings(path: Path, commands: Mapping[str, click.Command]) -> dict[str
     """
     if not path.exists():
         return {}
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not a TOML file: {error}") from None
+    tables = _read(path)
     settings: dict[str, dict[str, Any]] = {}
     for table, values in tables.items():
         if not isinstance(values, dict):
             raise UsageError(f"{path}: '{table}' stands outside a table; write it under [COMMAND]")
-        _known(table, commands, f"{path}: no command takes a table [{table}]")
-        settings[table] = _one_command(values, commands[table], path, table)
+        if table == TABLE:
+            parse_run(values, path)  # read where it is used; here only its mistakes are told
+            continue
+        _known(table, [*commands, TABLE], f"{path}: no command takes a table [{table}]")
+        settings[table] = command_settings(values, commands[table], path, table)
     return settings
 
 
-def _one_command(values: Mapping[str, Any], command: click.Command, path: Path, table: str) -> dict[str, Any]:
+def load_run(path: Path) -> RunSettings:
+    """Read the table [run] of a settings file.
+
+    Raises:
+        UsageError: the file is no TOML, has no such table, or the table asks for what cannot be.
+    """
+    table = _read(path).get(TABLE)
+    if not isinstance(table, dict):
+        raise UsageError(
+            f"{path} has no table [{TABLE}], which says what to run; seal init writes an example"
+        )
+    return parse_run(table, path)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not a TOML file: {error}") from None
+
+
+def command_settings(
+    values: Mapping[str, Any], command: click.Command, path: Path, table: str
+) -> dict[str, Any]:
+    """The settings of one command: parameter name -> value, relative paths taken from the file's folder.
+
+    Raises:
+        UsageError: a key is none of its long options.
+    """
     parameters = {
-        opt.removeprefix("--"): str(p.name)
+        opt.removeprefix("--"): p
         for p in command.params
         for opt in ([str(p.name)] if isinstance(p, click.Argument) else p.opts)
         if isinstance(p, click.Argument) or opt.startswith("--")
@@ -49,12 +78,20 @@ def _one_command(values: Mapping[str, Any], command: click.Command, path: Path, 
         name = key.replace("_", "-")
         _known(name, (*parameters, *inner), f"{path}: [{table}] has no setting '{key}'")
         if name in parameters:
-            settings[parameters[name]] = value
+            settings[str(parameters[name].name)] = _placed(value, parameters[name], path.parent)
         elif isinstance(value, dict):
-            settings[name] = _one_command(value, inner[name], path, f"{table}.{name}")
+            settings[name] = command_settings(value, inner[name], path, f"{table}.{name}")
         else:
             raise UsageError(f"{path}: '{name}' of [{table}] is a command; write a table [{table}.{name}]")
     return settings
+
+
+def _placed(value: Any, parameter: click.Parameter, folder: Path) -> Any:
+    if not isinstance(parameter.type, click.Path):
+        return value
+    if isinstance(value, list):
+        return [_placed(one, parameter, folder) for one in value]
+    return str(folder / value) if isinstance(value, str) else value
 
 
 def _known(name: str, names: Iterable[str], problem: str) -> None:

@@ -1,0 +1,103 @@
+"""One display for all stages of a run: a list that redraws itself on a terminal, plain lines elsewhere."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from cli.common import is_terminal, say
+from cli.pipeline.planning import Decision
+from cli.progress import describe
+from engine.progress import Listener, Progress
+
+if TYPE_CHECKING:
+    from rich.live import Live
+    from rich.table import Table
+
+_PLAIN_EVERY_S = 10.0
+_STYLES = {"·": "dim", "✓": "green", "▸": "bold", "✗": "red"}
+
+
+class Board:
+    """What every stage is at.
+
+    Args:
+        names: the stages, in order.
+        live: redraws the list; None prints lines.
+    """
+
+    def __init__(self, names: Sequence[str], live: "Live | None" = None) -> None:
+        self._rows = dict.fromkeys(names, ("·", ""))
+        self._live = live
+        self._began_s = 0.0
+
+    def skip(self, name: str, why: str) -> None:
+        """A stage that stands already."""
+        self._show(name, "✓", f"done before: {why}")
+
+    def begin(self, name: str, decision: Decision) -> Listener:
+        """A stage starts; what is returned is to hear of its progress."""
+        self._began_s = said_at = time.monotonic()
+        word = {"run": "runs", "resume": "goes on", "again": "runs again", "replace": "is made anew"}
+        self._show(name, "▸", f"{word.get(decision.state, 'runs')}: {decision.why}")
+
+        def hear(progress: Progress) -> None:
+            nonlocal said_at
+            if self._live or time.monotonic() - said_at >= _PLAIN_EVERY_S:
+                said_at = time.monotonic()
+                self._show(name, "▸", _tail(progress))
+
+        return hear
+
+    def note(self, name: str, text: str) -> None:
+        """What the user must know of a stage under way."""
+        self._show(name, "▸", text)
+
+    def end(self, name: str, last: Progress | None) -> None:
+        """The stage is done."""
+        took = f"{time.monotonic() - self._began_s:,.1f} s"
+        self._show(name, "✓", f"{_tail(last)} · {took}" if last else took)
+
+    def fail(self, name: str) -> None:
+        """The stage failed, and the run with it."""
+        if self._live:
+            self._show(name, "✗", "failed")
+
+    def table(self) -> "Table":
+        """The list as it stands."""
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table.grid(padding=(0, 2))
+        for name, (sign, text) in self._rows.items():
+            style = _STYLES[sign]
+            table.add_row(Text(sign, style=style), Text(name, style=style), Text(text, overflow="ellipsis"))
+        return table
+
+    def _show(self, name: str, sign: str, text: str) -> None:
+        self._rows[name] = (sign, text)
+        if self._live:
+            self._live.update(self.table())
+        else:
+            say(f"{name}: {text}")
+
+
+def _tail(progress: Progress) -> str:
+    """Progress without the stage's name, which stands before it already."""
+    return describe(replace(progress, stage="")).removeprefix(": ")
+
+
+@contextmanager
+def board(names: Sequence[str]) -> Iterator[Board]:
+    """A board for some stages; on a terminal the list stays when the run ends."""
+    if not is_terminal():
+        yield Board(names)
+        return
+    from rich.console import Console
+    from rich.live import Live
+
+    with Live(console=Console(stderr=True), refresh_per_second=5) as live:
+        shown = Board(names, live)
+        live.update(shown.table())
+        yield shown

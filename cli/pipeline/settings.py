@@ -1,0 +1,219 @@
+"""The table [run] of the settings file: what is measured, with what, and where to."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from engine.errors import UsageError, nearest
+
+TABLE = "run"
+COMPUTED = "computed"
+KEYS = (
+    "sources", "texts", "out", "pre", "post", "labelers", "labels", "combine", "rewriter", "embedder",
+    "environments",
+)  # fmt: skip
+ENVIRONMENTS = ("cpu", "gpu", "export", "vllm")
+COMBINE = ("majority", "dawid-skene")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+_SPLIT = re.compile(r"(?:([A-Za-z0-9][A-Za-z0-9._+-]*)=)?(.+)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model of a run.
+
+    Attributes:
+        name: what its rows are named after.
+        where: an absolute folder, a URL, or `computed`.
+        options: of its command, over those of the command's own table.
+        named: whether the user chose the name.
+    """
+
+    name: str
+    where: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    named: bool = True
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it lies on this machine."""
+        return self.where != COMPUTED and "://" not in self.where
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """The table [run], its paths absolute.
+
+    Attributes:
+        file: the settings file.
+        out: the folder that everything is written to.
+        sources: datasets to import; none where `texts` is given.
+        texts: a TEXTS frame that is there already.
+        pre, post: the reward models before and after.
+        labelers: who labels.
+        labels: LABELS frames that are there already.
+        combine: how the labelers are made into one; None leaves them apart.
+        rewriter: who rewrites; None does without.
+        embedder: what compares rewritten texts with their originals; None does without.
+        environments: extra -> interpreter of the environment that has it.
+    """
+
+    file: Path
+    out: Path
+    sources: tuple[Path, ...]
+    texts: Path | None
+    pre: Model
+    post: Model
+    labelers: tuple[Model, ...] = ()
+    labels: tuple[Path, ...] = ()
+    combine: str | None = None
+    rewriter: Model | None = None
+    embedder: Model | None = None
+    environments: Mapping[str, Path] = field(default_factory=dict)
+
+
+def parse_run(values: Mapping[str, Any], file: Path) -> RunSettings:
+    """Read the table [run].
+
+    Args:
+        values: the table.
+        file: where it stands; relative paths start in its folder.
+
+    Raises:
+        UsageError: a key is unknown (with the nearest), missing, of the wrong type, or does not fit another.
+    """
+    read = _Reader(values, file)
+    read.known(values, KEYS, f"[{TABLE}]")
+    settings = RunSettings(
+        file=file,
+        out=read.path("out") or read.place("out"),
+        sources=read.paths("sources"),
+        texts=read.path("texts"),
+        pre=read.model("pre", needed=True),
+        post=read.model("post", needed=True),
+        labelers=read.models("labelers"),
+        labels=read.paths("labels"),
+        combine=read.text("combine"),
+        rewriter=read.model("rewriter") if "rewriter" in values else None,
+        embedder=read.model("embedder") if "embedder" in values else None,
+        environments=read.environments("environments"),
+    )
+    _check(settings)
+    return settings
+
+
+def _check(settings: RunSettings) -> None:
+    where = f"{settings.file}: [{TABLE}]"
+    if bool(settings.sources) == (settings.texts is not None):
+        raise UsageError(f"{where} needs either sources (datasets to import) or texts (imported before)")
+    models = [model.name for model in (settings.pre, settings.post, settings.embedder) if model]
+    _distinct(models, f"{where} has two models")
+    if not settings.labelers and not settings.labels:
+        raise UsageError(f"{where} needs labelers ('{COMPUTED}', a model) or labels (files), or both")
+    taken = ["combined"] if settings.combine else []
+    _distinct([x.name for x in settings.labelers] + taken, f"{where} has two labelers")
+    if settings.embedder and not settings.rewriter:
+        raise UsageError(f"{where} has an embedder but no rewriter: it compares rewritten texts")
+    _check_combine(settings, where)
+
+
+def _distinct(names: list[str], what: str) -> None:
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise UsageError(f"{what} named {twice[0]!r}; write NAME=DIR")
+
+
+def _check_combine(settings: RunSettings, where: str) -> None:
+    if settings.combine is None:
+        return
+    if settings.combine not in COMBINE:
+        raise UsageError(
+            f"{where} cannot combine by {settings.combine!r}; {nearest(settings.combine, COMBINE)}"
+        )
+    n_models = sum(labeler.where != COMPUTED for labeler in settings.labelers)
+    n_labelers = n_models if settings.rewriter else n_models + len(settings.labels)
+    if n_labelers < 2:
+        raise UsageError(
+            f"{where} combine needs two labelers or more, {COMPUTED!r} not counted"
+            + (" (labels that are files say nothing of rewritten texts)" if settings.rewriter else "")
+        )
+
+
+class _Reader:
+    """Values of the table by key, each refused with the name of its key."""
+
+    def __init__(self, values: Mapping[str, Any], file: Path) -> None:
+        self._values, self._file = values, file
+
+    def known(self, values: Mapping[str, Any], names: tuple[str, ...], table: str) -> None:
+        for key in values:
+            if key not in names:
+                raise UsageError(f"{self._file}: {table} has no setting '{key}'; {nearest(key, names)}")
+
+    def place(self, value: str) -> Path:
+        return (self._file.parent / Path(value).expanduser()).absolute()
+
+    def text(self, key: str) -> str | None:
+        value = self._values.get(key)
+        if value is not None and not (isinstance(value, str) and value):
+            raise self._wrong(key, "a text")
+        return value
+
+    def path(self, key: str) -> Path | None:
+        value = self.text(key)
+        return None if value is None else self.place(value)
+
+    def paths(self, key: str) -> tuple[Path, ...]:
+        value = self._values.get(key, [])
+        values = [value] if isinstance(value, str) else value
+        if not isinstance(values, list) or not all(isinstance(v, str) and v for v in values):
+            raise self._wrong(key, "a path or a list of paths")
+        return tuple(self.place(v) for v in values)
+
+    def model(self, key: str, *, needed: bool = False) -> Model:
+        if needed and key not in self._values:
+            raise UsageError(f"{self._file}: [{TABLE}] names no {key}: a reward model's folder")
+        return self._model(self._values[key], key, name=key)
+
+    def models(self, key: str) -> tuple[Model, ...]:
+        """A list of `[NAME=]DIR|URL`, or a table NAME -> DIR|URL or a table."""
+        value = self._values.get(key, [])
+        if isinstance(value, str | list):
+            return tuple(self._model(v, key) for v in ([value] if isinstance(value, str) else value))
+        if not isinstance(value, Mapping):
+            raise self._wrong(key, "a list, or a table of names")
+        for name in value:
+            if not _NAME.fullmatch(name):
+                raise self._wrong(key, "named by letters, digits and . _ + - only")
+        return tuple(self._model(v, key, name=name, fixed=True) for name, v in value.items())
+
+    def _model(self, value: Any, key: str, name: str | None = None, *, fixed: bool = False) -> Model:
+        options: Mapping[str, Any] = {}
+        if isinstance(value, Mapping):
+            options = {k: v for k, v in value.items() if k != "model"}
+            value = value.get("model", COMPUTED if name == COMPUTED else None)
+        found = _SPLIT.fullmatch(value) if isinstance(value, str) else None
+        if found is None:
+            raise self._wrong(key, "a folder, [NAME=]DIR, or a table with `model` and options of its command")
+        said, where = (None, value) if fixed else found.groups()
+        if where != COMPUTED and "://" not in where:
+            where = str(self.place(where))
+        if "://" in where and said is None and name is None:
+            raise UsageError(f"{self._file}: [{TABLE}] {key}: write NAME={where}, its rows need a name")
+        chosen = said or name or (where if where == COMPUTED else Path(where).name)
+        if not _NAME.fullmatch(chosen):
+            raise UsageError(
+                f"{self._file}: [{TABLE}] {key}: {chosen!r} cannot be a name; write NAME={where}"
+            )
+        return Model(chosen, where, options, named=fixed or said is not None)
+
+    def environments(self, key: str) -> dict[str, Path]:
+        value = self._values.get(key, {})
+        if not isinstance(value, Mapping) or not all(isinstance(v, str) and v for v in value.values()):
+            raise self._wrong(key, 'a table of interpreters, e.g. vllm = ".venv-vllm/bin/python"')
+        self.known(value, ENVIRONMENTS, f"[{TABLE}.{key}]")
+        return {extra: self.place(v) for extra, v in value.items()}
+
+    def _wrong(self, key: str, wanted: str) -> UsageError:
+        return UsageError(f"{self._file}: [{TABLE}] {key} must be {wanted}")

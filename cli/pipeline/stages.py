@@ -1,0 +1,238 @@
+"""The stages of a run as data: which command each is, what it reads and writes, what it needs."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cli.pipeline.settings import COMPUTED, Model, RunSettings
+
+TEXTS, REWRITTEN, SIMILARITIES, RESULTS, REPORT = (
+    "texts", "rewritten/texts", "rewritten/similarities", "results", "report.html",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Need:
+    """One environment that would do.
+
+    Attributes:
+        extras: of `seal-engine` that bring it, any of them.
+        packages: that must be importable there.
+    """
+
+    extras: tuple[str, ...]
+    packages: tuple[str, ...]
+
+
+ONNX = Need(("cpu", "gpu"), ("onnxruntime",))
+EXPORT = Need(("export",), ("torch", "transformers", "onnx", "onnxruntime"))
+TORCH = Need(("export",), ("torch", "transformers"))
+VLLM = Need(("vllm",), ("vllm",))
+_DECODERS = {"vllm": (VLLM,), "transformers": (TORCH,), "openai": (), None: (VLLM, TORCH)}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One command of a run.
+
+    Attributes:
+        name: what it writes, below the run's folder: `scores/post`.
+        command: `score`.
+        words: what the run itself says on its command line, paths absolute, the output left out.
+        reads: the stages whose outputs it reads.
+        models: name -> folder or URL of each model that is no output of a stage.
+        own: options of this stage alone, by long name, over those of the command's table.
+        honours: the options that it takes of the command's table; None takes all.
+        drops: those that it does not take.
+        facts: what `words` says that changes the result, paths left out.
+    """
+
+    name: str
+    command: str
+    words: tuple[str, ...]
+    reads: tuple[str, ...] = ()
+    models: Mapping[str, str] = field(default_factory=dict)
+    own: Mapping[str, Any] = field(default_factory=dict)
+    honours: frozenset[str] | None = None
+    drops: frozenset[str] = frozenset()
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def knows_itself(self) -> bool:
+        """Whether its folder says what made it: it is resumed then, and refuses what would not fit."""
+        return self.command not in ("analyze", "report")
+
+    def needs(self, options: Mapping[str, Any]) -> tuple[Need, ...]:
+        """The environments that would do, the best first; none where the base packages are enough."""
+        if self.command in ("score", "similarity"):
+            return (TORCH,) if options.get("backend") == "torch" else (ONNX,)
+        if self.command == "export":
+            return (EXPORT,)
+        if self.command in ("label", "rewrite") and any(_is_folder(m) for m in self.models.values()):
+            return _DECODERS[options.get("backend")]
+        return ()
+
+
+def _is_folder(where: str) -> bool:
+    return "://" not in where
+
+
+# Of [label], what stands there for models is not for `computed`; the rewritten texts are a sample already.
+_COMPUTED_HONOURS = frozenset(("sample", "seed", "limit", "part-rows", "max-failures"))
+_OF_ORIGINALS = frozenset(("sample", "seed", "limit"))
+
+
+def stages_of(
+    settings: RunSettings, *, score_backend: str | None, is_exported: Callable[[Path], bool]
+) -> tuple[Stage, ...]:
+    """The stages that the settings ask for, each behind those it reads.
+
+    Args:
+        settings: the table [run].
+        score_backend: what [score] says; `torch` scores the models as they are.
+        is_exported: whether a folder is what `seal export` writes.
+    """
+    return tuple(_Builder(settings, score_backend, is_exported).stages())
+
+
+class _Builder:
+    """Puts paths into command lines."""
+
+    def __init__(
+        self, settings: RunSettings, score_backend: str | None, is_exported: Callable[[Path], bool]
+    ) -> None:
+        self._run, self._backend, self._is_exported = settings, score_backend, is_exported
+        self._texts = str(settings.texts or settings.out / TEXTS)
+        self._reads_texts = () if settings.texts else (TEXTS,)
+        self._outs: dict[str, str] = {}  # role of a model -> the stage that exports it
+
+    def stages(self) -> Iterator[Stage]:
+        run = self._run
+        if run.sources:
+            yield Stage(TEXTS, "import", tuple(map(str, run.sources)), facts={"sources": self._named()})
+        models = [run.pre, run.post]
+        for model in [*models, *filter(None, [run.embedder])]:
+            yield from self._export(model)
+        yield from (self._score(model, rewritten=False) for model in models)
+        yield from self._labels(rewritten=False)
+        if run.rewriter:
+            yield self._rewrite(run.rewriter)
+            if run.embedder:
+                yield self._similarity(run.embedder)
+            yield from (self._score(model, rewritten=True) for model in models)
+            yield from self._labels(rewritten=True)
+        yield self._analyze()
+        yield Stage(REPORT, "report", (self._at(RESULTS),), reads=(RESULTS,))
+
+    def _named(self) -> list[str]:
+        """Sources as the settings name them: a text's `source` is made of it."""
+        root = self._run.file.parent.absolute()
+        return [str(p.relative_to(root) if p.is_relative_to(root) else p) for p in self._run.sources]
+
+    def _at(self, name: str) -> str:
+        return str(self._run.out / name)
+
+    def _export(self, model: Model) -> Iterator[Stage]:
+        backend = model.options.get("backend", self._backend if model is not self._run.embedder else None)
+        if backend != "torch" and not self._is_exported(Path(model.where)):
+            self._outs[model.name] = f"models/{model.name}"
+            yield Stage(f"models/{model.name}", "export", (model.where,))
+
+    def _score(self, model: Model, *, rewritten: bool) -> Stage:
+        exported = self._outs.get(model.name)
+        return Stage(
+            f"{'rewritten/' if rewritten else ''}scores/{model.name}",
+            "score",
+            (
+                self._source(rewritten),
+                "--model",
+                f"{model.name}={self._at(exported) if exported else model.where}",
+            ),
+            reads=(*self._source_stage(rewritten), *((exported,) if exported else ())),
+            models={} if exported else {model.name: model.where},
+            own=model.options,
+            drops=_OF_ORIGINALS if rewritten else frozenset(),
+            facts={"model": model.name},
+        )
+
+    def _labels(self, *, rewritten: bool) -> Iterator[Stage]:
+        before = "rewritten/" if rewritten else ""
+        for labeler in self._run.labelers:
+            computed = labeler.where == COMPUTED
+            yield Stage(
+                f"{before}labels/{labeler.name}",
+                "label",
+                (self._source(rewritten), "--labeler", f"{labeler.name}={labeler.where}"),
+                reads=self._source_stage(rewritten),
+                models={} if computed else {labeler.name: labeler.where},
+                own=labeler.options,
+                honours=_COMPUTED_HONOURS if computed else None,
+                drops=_OF_ORIGINALS if rewritten else frozenset(),
+                facts={"labeler": labeler.name},
+            )
+        found, files = self._combined(rewritten)
+        if self._run.combine and len(found) + len(files) > 1:
+            yield Stage(
+                f"{before}labels/combined",
+                "agreement",
+                (*map(self._at, found), *files, "--combine", self._run.combine),
+                reads=found,
+                drops=frozenset(("gold",)) if rewritten else frozenset(),
+                facts={"combine": self._run.combine},
+            )
+
+    def _combined(self, rewritten: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The stages and the files whose labels are made into one."""
+        before = "rewritten/" if rewritten else ""
+        found = tuple(f"{before}labels/{x.name}" for x in self._run.labelers if x.where != COMPUTED)
+        return found, () if rewritten else tuple(map(str, self._run.labels))
+
+    def _rewrite(self, rewriter: Model) -> Stage:
+        who = f"{rewriter.name}={rewriter.where}" if rewriter.named else rewriter.where
+        return Stage(
+            REWRITTEN, "rewrite", (self._texts, "--rewriter", who), reads=self._reads_texts,
+            models={rewriter.name: rewriter.where}, own=rewriter.options,
+        )  # fmt: skip
+
+    def _similarity(self, embedder: Model) -> Stage:
+        exported = self._outs.get(embedder.name)
+        where = self._at(exported) if exported else embedder.where
+        return Stage(
+            SIMILARITIES, "similarity",
+            (self._texts, self._at(REWRITTEN), "--embedder", f"{embedder.name}={where}"),
+            reads=(*self._reads_texts, REWRITTEN, *((exported,) if exported else ())),
+            models={} if exported else {embedder.name: embedder.where}, own=embedder.options,
+            drops=frozenset(("limit",)), facts={"embedder": embedder.name},
+        )  # fmt: skip
+
+    def _analyze(self) -> Stage:
+        run = self._run
+        words = ["--texts", self._texts, "--pre", run.pre.name, "--post", run.post.name]
+        reads = [*self._reads_texts]
+        for rewritten, option in ((False, "--"), (True, "--rewritten-")):
+            if rewritten and not run.rewriter:
+                continue
+            for name in (s for x in (run.pre, run.post) for s in (self._score(x, rewritten=rewritten).name,)):
+                words += [f"{option}scores", self._at(name)]
+                reads.append(name)
+            for stage in self._labels(rewritten=rewritten):
+                words += [f"{option}labels", self._at(stage.name)]
+                reads.append(stage.name)
+        words += [word for path in run.labels for word in ("--labels", str(path))]
+        if run.rewriter:
+            words += ["--rewritten", self._at(REWRITTEN)]
+            reads.append(REWRITTEN)
+        if run.embedder:
+            words += ["--similarities", self._at(SIMILARITIES)]
+            reads.append(SIMILARITIES)
+        chosen = run.combine.replace("-", "_") if run.combine else None
+        words += ["--labeler", chosen] if chosen else []
+        facts = {"pre": run.pre.name, "post": run.post.name, "labeler": chosen}
+        return Stage(RESULTS, "analyze", tuple(words), reads=tuple(reads), facts=facts)
+
+    def _source(self, rewritten: bool) -> str:
+        return self._at(REWRITTEN) if rewritten else self._texts
+
+    def _source_stage(self, rewritten: bool) -> tuple[str, ...]:
+        return (REWRITTEN,) if rewritten else self._reads_texts

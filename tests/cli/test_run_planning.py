@@ -1,0 +1,402 @@
+"""What `seal run` decides before it starts anything: settings, stages, calls, what is done already."""
+
+import os
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import click
+import pytest
+
+from cli.init import template
+from cli.main import cli
+from cli.pipeline.calls import make_call
+from cli.pipeline.environments import Interpreter, choose
+from cli.pipeline.identity import HashBook
+from cli.pipeline.planning import changes, decide, waits
+from cli.pipeline.record import Entry, load_record, save_record
+from cli.pipeline.settings import parse_run
+from cli.pipeline.stages import EXPORT, ONNX, TORCH, VLLM, Stage, stages_of
+from engine.errors import InputError, SealError, UsageError
+
+FILE = Path("/project/seal.toml")
+LEAST = {"sources": ["pairs.jsonl"], "pre": "pre", "post": "post", "labelers": ["computed"]}
+ALL = LEAST | {
+    "labelers": {
+        "computed": {},
+        "qwen": "models/qwen",
+        "judge": {"model": "http://localhost:8000/v1", "protocol": "choice"},
+    },
+    "labels": "truth.parquet",
+    "combine": "majority",
+    "rewriter": "models/mistral",
+    "embedder": "models/bge",
+}
+
+
+def stages(values, *, exported=(), backend=None):
+    run = parse_run(values, FILE)
+    return stages_of(run, score_backend=backend, is_exported=lambda folder: folder.name in exported)
+
+
+def words(values, name, **more):
+    return next(s for s in stages(values, **more) if s.name == name).words
+
+
+@pytest.fixture(autouse=True)
+def _no_variables(monkeypatch):
+    for name in [n for n in os.environ if n.startswith("SEAL_")]:
+        monkeypatch.delenv(name)
+
+
+# Settings
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"source": "x"}, "[run] has no setting 'source'; did you mean 'sources'?"),
+        ({"labeller": "x"}, "[run] has no setting 'labeller'; did you mean 'labelers'?"),
+        ({"environments": {"vlm": "x"}}, "[run.environments] has no setting 'vlm'; did you mean 'vllm'?"),
+        ({"texts": "texts"}, "needs either sources (datasets to import) or texts"),
+        ({"sources": []}, "needs either sources (datasets to import) or texts"),
+        ({"sources": [1]}, "sources must be a path or a list of paths"),
+        ({"labelers": []}, "needs labelers ('computed', a model) or labels (files), or both"),
+        ({"labelers": ["a=x", "a=y"]}, "two labelers named 'a'; write NAME=DIR"),
+        ({"labelers": ["http://localhost/v1"]}, "write NAME=http://localhost/v1, its rows need a name"),
+        ({"labelers": {"../up": "x"}}, "labelers must be named by letters, digits"),
+        ({"labelers": 5}, "labelers must be a list, or a table of names"),
+        ({"post": "pre=x"}, "two models named 'pre'; write NAME=DIR"),
+        ({"pre": {"max-tokens": 5}}, "pre must be a folder, [NAME=]DIR, or a table with `model`"),
+        ({"embedder": "x"}, "has an embedder but no rewriter"),
+        ({"combine": "majority"}, "combine needs two labelers or more"),
+        ({"combine": "majorities"}, "cannot combine by 'majorities'; did you mean 'majority'?"),
+        ({"out": ""}, "out must be a text"),
+    ],
+)
+def test_a_mistake_in_run_is_told(more, said):
+    with pytest.raises(UsageError) as error:
+        parse_run(LEAST | more, FILE)
+    assert said in str(error.value)
+    assert str(error.value).startswith(str(FILE))
+
+
+def test_a_model_that_is_not_named_is_missed():
+    with pytest.raises(UsageError, match="names no post: a reward model's folder"):
+        parse_run({k: v for k, v in LEAST.items() if k != "post"}, FILE)
+
+
+def test_relative_paths_start_at_the_settings_file():
+    run = parse_run(LEAST | {"environments": {"vllm": ".venv-vllm/bin/python"}}, FILE)
+    assert run.sources == (Path("/project/pairs.jsonl"),)
+    assert run.out == Path("/project/out")
+    assert run.pre.where == "/project/pre"
+    assert run.environments == {"vllm": Path("/project/.venv-vllm/bin/python")}
+
+
+# Stages
+
+
+def test_each_stage_stands_behind_those_it_reads():
+    found = stages(ALL)
+    names = [stage.name for stage in found]
+    assert len(set(names)) == len(names)
+    for i, stage in enumerate(found):
+        assert set(stage.reads) <= set(names[:i]), stage.name
+    assert names[0] == "texts"
+    assert names[-2:] == ["results", "report.html"]
+
+
+def test_rewritten_texts_are_scored_labeled_compared_and_analyzed():
+    said = words(ALL, "results")
+    pairs = {said[i + 1] for i, word in enumerate(said) if word.startswith("--rewritten")}
+    assert pairs == {
+        f"/project/out/rewritten/{name}"
+        for name in ("texts", "scores/pre", "scores/post", "labels/computed", "labels/qwen", "labels/judge",
+                     "labels/combined")
+    }  # fmt: skip
+    assert "/project/out/rewritten/similarities" in said
+    assert "/project/truth.parquet" in said
+    assert said[said.index("--labeler") + 1] == "majority"
+    assert words(ALL, "rewritten/scores/post")[0] == "/project/out/rewritten/texts"
+
+
+def test_exported_models_are_not_exported_again_nor_those_that_torch_runs():
+    exports = [s.name for s in stages(ALL, exported=("pre", "bge")) if s.command == "export"]
+    assert exports == ["models/post"]
+    assert [s.name for s in stages(ALL, backend="torch") if s.command == "export"] == ["models/embedder"]
+    own = LEAST | {"post": {"model": "post", "backend": "torch"}}
+    assert [s.name for s in stages(own) if s.command == "export"] == ["models/pre"]
+    assert "post=/project/post" in words(own, "scores/post")
+    assert "pre=/project/out/models/pre" in words(own, "scores/pre")
+
+
+def test_texts_imported_before_are_taken_as_they_are():
+    values = {k: v for k, v in LEAST.items() if k != "sources"} | {"texts": "old"}
+    assert "texts" not in [s.name for s in stages(values)]
+    assert words(values, "scores/pre")[0] == "/project/old"
+
+
+@pytest.mark.parametrize(
+    ("command", "models", "options", "needs"),
+    [
+        ("score", {}, {"backend": "onnx"}, (ONNX,)),
+        ("score", {}, {"backend": "torch"}, (TORCH,)),
+        ("export", {}, {}, (EXPORT,)),
+        ("similarity", {}, {}, (ONNX,)),
+        ("label", {}, {}, ()),
+        ("label", {"judge": "http://localhost/v1"}, {"backend": None}, ()),
+        ("label", {"qwen": "/models/qwen"}, {"backend": None}, (VLLM, TORCH)),
+        ("label", {"qwen": "/models/qwen"}, {"backend": "vllm"}, (VLLM,)),
+        ("rewrite", {"m": "/models/m"}, {"backend": "transformers"}, (TORCH,)),
+        ("analyze", {}, {}, ()),
+    ],
+)
+def test_what_a_stage_needs(command, models, options, needs):
+    assert Stage("x", command, (), models=models).needs(options) == needs
+
+
+# Command lines
+
+
+def call(stage, table=None):
+    command = cli.get_command(click.Context(cli), stage.command)
+    return make_call(stage, command, table or {}, parse_run(ALL, FILE))
+
+
+def labeling(name, **more):
+    return replace(next(s for s in stages(ALL) if s.name == name), **more)
+
+
+def test_options_of_the_table_then_of_the_stage_then_variables(monkeypatch):
+    table = {"protocol": "json", "retries": 5, "seed": 3}
+    made = call(labeling("labels/judge"), table)
+    assert made.options["protocol"] == "choice"
+    assert made.words[-3:] == ("--protocol=choice", "--retries=5", "--seed=3")
+    monkeypatch.setenv("SEAL_LABEL_PROTOCOL", "json")
+    assert call(labeling("labels/judge"), table).options["protocol"] == "json"
+
+
+def test_computed_takes_nothing_that_is_for_models(monkeypatch):
+    monkeypatch.setenv("SEAL_LABEL_RETRIES", "4")
+    made = call(labeling("labels/computed"), {"protocol": "choice", "sample": 0.5, "part_rows": 7})
+    assert made.words[-2:] == ("--sample=0.5", "--part-rows=7")
+    assert not made.options.keys() & {"protocol", "retries"}
+
+
+def test_computed_takes_what_is_said_to_it_alone():
+    made = call(labeling("labels/computed", own={"features": "n_words"}), {"features": "topics"})
+    assert made.words[-1] == "--features=n_words"
+    assert made.options["features"] == ["n_words"]
+
+
+def test_rewritten_texts_are_not_sampled_again():
+    made = call(labeling("rewritten/labels/qwen"), {"sample": 0.5, "seed": 2, "limit": 9, "retries": 1})
+    assert made.words[-1] == "--retries=1"
+    assert not made.options.keys() & {"sample", "seed", "limit"}
+
+
+def test_a_key_stands_neither_in_the_command_nor_among_the_options():
+    made = call(labeling("labels/judge"), {"api_key": "secret"})
+    assert made.variables == {"SEAL_LABEL_API_KEY": "secret"}
+    assert "secret" not in str((made.words, made.options, made.files))
+
+
+def test_what_changes_no_result_is_not_remembered():
+    scoring = next(s for s in stages(ALL) if s.name == "scores/pre")
+    made = call(scoring, {"threads": 2, "max_tokens": 9})
+    assert "--threads=2" in made.words
+    assert "threads" not in made.options
+    assert made.options["max-tokens"] == 9
+
+
+def test_files_are_inputs_wherever_they_are_named():
+    made = call(labeling("labels/judge"), {"taxonomy": "/project/mine.toml"})
+    assert made.files == {"texts": Path("/project/out/texts"), "taxonomy": Path("/project/mine.toml")}
+
+
+@pytest.mark.parametrize(
+    ("own", "said"),
+    [
+        ({"protocoll": "json"}, "did you mean 'protocol'?"),
+        ({"protocol": "xml"}, "labels/judge ([label]): Invalid value for '--protocol'"),
+    ],
+)
+def test_an_option_of_one_stage_that_is_wrong(own, said):
+    with pytest.raises(UsageError) as error:
+        call(labeling("labels/judge", own=own))
+    assert said in str(error.value)
+
+
+# Done or not
+
+MADE = {"seal": "1", "options": {"max-tokens": 512}, "inputs": {"texts": "a"}, "models": {"post": "m"}}
+
+
+def changed(kind, key, value):
+    return MADE | {kind: MADE[kind] | {key: value}}
+
+
+@pytest.mark.parametrize(
+    ("entry", "made", "output", "n_done", "state", "why"),
+    [
+        (None, MADE, None, None, "run", "not there"),
+        (Entry("done", MADE, "o"), MADE, None, None, "run", "its output is gone"),
+        (Entry("done", MADE, "o"), MADE, "o", 5, "done", "same inputs, same options"),
+        (Entry("done", MADE, "o"), MADE, "p", 5, "replace", "its files changed since they were written"),
+        (
+            Entry("done", MADE, "o"),
+            changed("options", "max-tokens", 256),
+            "o",
+            5,
+            "again",
+            "option max-tokens changed 512 -> 256",
+        ),
+        (Entry("done", MADE, "o"), changed("inputs", "texts", "b"), "o", 5, "again", "texts changed"),
+        (Entry("done", MADE, "o"), changed("models", "post", "n"), "o", 5, "again", "model post changed"),
+        (Entry("done", MADE, "o"), MADE | {"seal": "2"}, "o", 5, "again", "seal changed 1 -> 2"),
+        (Entry("started", MADE), MADE, "o", 4096, "resume", "cut at row 4,096"),
+        (Entry("started", MADE), MADE, "o", 0, "resume", "cut before its first part"),
+        (Entry("started", MADE), MADE, "o", None, "resume", "cut"),
+        (Entry("started", MADE), changed("inputs", "texts", "b"), "o", 3, "again", "texts changed"),
+        (Entry("failures", MADE), MADE, "o", 5, "resume", "more of its rows failed than allowed"),
+        (None, MADE, "o", 5, "resume", "there, but not of this run: kept if it is the same"),
+    ],
+)
+def test_what_is_to_be_done(entry, made, output, n_done, state, why):
+    decision = decide(entry, made, output, n_done)
+    assert (decision.state, decision.why) == (state, why)
+
+
+def test_only_what_is_known_to_be_of_something_else_may_be_replaced():
+    assert not decide(None, MADE, "o").may_replace
+    assert not decide(Entry("started", MADE), MADE, "o").may_replace
+    assert decide(Entry("done", MADE, "o"), MADE, "p").may_replace
+    assert decide(Entry("started", MADE), changed("inputs", "texts", "b"), "o").may_replace
+
+
+def test_a_stage_waits_for_what_it_reads():
+    done = decide(Entry("done", MADE, "o"), MADE, "o")
+    assert waits(done, []) == done
+    assert waits(done, ["texts"]).why == "run again if texts brings something else"
+    assert waits(decide(None, MADE, None), ["texts"]).state == "run"
+
+
+def test_every_difference_is_named():
+    now = {"seal": "1", "options": {"max-tokens": None, "limit": 3}, "inputs": {}, "models": {"post": "m"}}
+    assert changes(MADE, now) == [
+        "texts changed", "option limit changed unset -> 3", "option max-tokens changed 512 -> unset"
+    ]  # fmt: skip
+
+
+def test_a_record_is_read_as_it_was_written(tmp_path):
+    entries = {"texts": Entry("done", MADE, "o"), "labels/a": Entry("started", MADE, replaces=True)}
+    save_record(tmp_path, entries)
+    assert load_record(tmp_path) == entries
+    (tmp_path / "run.json").write_text('{"format": 99}')
+    with pytest.raises(InputError, match="is not a record of this program"):
+        load_record(tmp_path)
+
+
+# Identities
+
+
+def test_a_file_is_known_by_its_content_and_not_hashed_twice(tmp_path, monkeypatch):
+    from cli.pipeline import identity
+
+    file = tmp_path / "a" / "weights"
+    file.parent.mkdir()
+    file.write_bytes(b"one")
+    before_s = file.stat().st_mtime
+    book = HashBook.open(tmp_path / "hashes.json")
+    first = book.identity(file.parent)
+    os.utime(file, (before_s, before_s))
+    assert book.identity(file.parent) == first
+    file.write_bytes(b"two")
+    os.utime(file, (before_s, before_s))  # same size, same mtime
+    assert book.identity(file.parent) != first
+    assert book.identity(tmp_path / "nothing") is None
+    monkeypatch.setattr(identity, "_GRAIN_NS", -(10**15))
+    known = book.identity(file.parent)
+    book.save()
+    monkeypatch.setattr(identity, "sha256", lambda path: pytest.fail(f"{path} was read again"))
+    assert HashBook.open(tmp_path / "hashes.json").identity(file.parent) == known
+    (tmp_path / "hashes.json").write_text("torn")
+    assert HashBook.open(tmp_path / "hashes.json").seen == {}
+
+
+def test_a_copied_folder_is_the_same_and_hidden_files_are_not_looked_at(tmp_path):
+    (tmp_path / "a" / "1_Pooling").mkdir(parents=True)
+    (tmp_path / "a" / "1_Pooling" / "config.json").write_text("{}")
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    (tmp_path / "b" / ".cache").mkdir()
+    (tmp_path / "b" / ".cache" / "x").write_text("x")
+    (tmp_path / "b" / "checkpoint-500").mkdir()
+    (tmp_path / "b" / "checkpoint-500" / "optimizer.pt").write_text("x")
+    book = HashBook(tmp_path / "hashes.json")
+    assert book.identity(tmp_path / "a") == book.identity(tmp_path / "b")
+    (tmp_path / "b" / "1_Pooling" / "config.json").write_text("{ }")
+    assert book.identity(tmp_path / "a") != book.identity(tmp_path / "b")
+
+
+# Environments
+
+
+def having(**has):
+    def probe(python, named):
+        return Interpreter(python, frozenset(has.get(named or "here", ())))
+
+    return probe
+
+
+def test_a_named_environment_goes_before_this_one():
+    probe = having(here=("vllm", "torch", "transformers"), vllm=("vllm",), export=("torch", "transformers"))
+    named = {"vllm": Path("v"), "export": Path("e")}
+    assert choose((VLLM, TORCH), named, "x", probe).python == Path("v")
+    assert choose((VLLM, TORCH), {"export": Path("e")}, "x", probe).python == Path(sys.executable)
+    assert choose((TORCH,), named, "x", probe).python == Path("e")
+    assert choose((), named, "x", probe).python == Path(sys.executable)
+
+
+@pytest.mark.parametrize(
+    ("needs", "named", "said"),
+    [
+        ((VLLM,), {}, "labels/q needs the extra 'vllm': pip install 'seal-engine[vllm]' here, or name"),
+        ((VLLM, TORCH), {}, "needs the extra 'vllm' or 'export'"),
+        (
+            (VLLM,),
+            {"vllm": Path("v")},
+            "needs the package 'vllm', which v ([run.environments] vllm) does not have",
+        ),
+    ],
+)
+def test_what_is_nowhere_is_named_with_what_to_install(needs, named, said):
+    with pytest.raises(SealError) as error:
+        choose(needs, named, "labels/q", having(vllm=("torch",)))
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+# The example
+
+
+def test_the_example_with_everything_in_it_is_understood(tmp_path, monkeypatch):
+    import tomllib
+
+    from cli.settings import load_settings
+
+    names = cli.list_commands(click.Context(cli))
+    text = template(names)
+    assert tomllib.loads(text)["run"]["labelers"] == ["computed"]
+    filled = "\n".join(
+        line[1:] if line.startswith("#") and line[1:2].strip() else line for line in text.splitlines()
+    )
+    assert filled.count("\n#") == text.count("\n# ")
+    (tmp_path / "seal.toml").write_text(filled)
+    commands = {name: cli.get_command(click.Context(cli), name) for name in names}
+    tables = load_settings(tmp_path / "seal.toml", commands)
+    assert tables["label"]["taxonomy"] == str(tmp_path / "taxonomy.toml")
+    run = parse_run(tomllib.loads(filled)["run"], tmp_path / "seal.toml")
+    assert run.rewriter is not None
+    assert run.environments["vllm"] == tmp_path / ".venv-vllm/bin/python"
