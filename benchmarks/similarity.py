@@ -106,11 +106,14 @@ def measurement(
 
 def measure(args: argparse.Namespace, folder: Path, exported: Path) -> dict[str, Any]:
     """Every way on the same texts."""
+    import torch
     from sentence_transformers import SentenceTransformer
 
     rows = some_texts(args.texts, args.pairs)
     joined = (rows["prompt"] + rows["response"]).to_list()
-    embedder = load_embedders({"engine": exported}, args.device)[0]
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    embedder = load_embedders({"engine": exported}, args.device, threads=args.threads)[0]
     peer = SentenceTransformer(str(folder), device=args.device)
     ways: dict[str, Way] = {f"seal, budget {b}": partial(engine_way, rows, embedder, b) for b in args.budgets}
     for size in args.batches:
@@ -126,6 +129,7 @@ def measure(args: argparse.Namespace, folder: Path, exported: Path) -> dict[str,
         "machine": machine(),
         "versions": {**versions(), "sentence-transformers": version("sentence-transformers")},
         "device": args.device,
+        "threads": args.threads or len(os.sched_getaffinity(0)),
         "model": {k: config.get(k) for k in ("model_type", "hidden_size", "num_hidden_layers", "vocab_size")},
         "texts": {
             "n": len(lengths),
@@ -152,6 +156,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=60)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--threads", type=int, help="of both; every core by default")
     parser.add_argument("--budgets", type=int, nargs="+", default=[256, 512, 1024])
     parser.add_argument("--batches", type=int, nargs="+", default=[8, 16, 32, 64])
     parser.add_argument("--out", type=Path, required=True)

@@ -96,7 +96,7 @@ def windows(
     """
     left = sys.maxsize if limit is None else limit
     held: pl.DataFrame | None = None
-    for chunk in chain(_chunks(files, after, keep, variant), [None]):
+    for chunk in chain(chunks(files, after=after, keep=keep, variant=variant), [None]):
         held = chunk if held is None else held if chunk is None else pl.concat([held, chunk])
         if held is None:
             return
@@ -113,14 +113,17 @@ def windows(
 
 
 def beside(wanted: Iterable[pl.DataFrame], others: Iterable[pl.DataFrame]) -> Iterator[_TwoFrames]:
-    """Two streams of windows joined: each window of the first, with the rows of the second of its row_ids.
+    """Two frames read along each other: each window of the first, with all rows of the second of its row_ids.
 
     Args:
-        wanted: windows in order of row_id.
-        others: windows in order of row_id, of any size; read no further than needed.
+        wanted: windows in order of row_id (see `windows`).
+        others: rows in order of row_id, cut anywhere (see `chunks`); read no further than needed.
 
     Yields:
-        A window of the first, and rows of the second, sorted as they came.
+        A window of the first, and the rows of the second, sorted by the key.
+
+    Raises:
+        InputError: a key of the second occurs twice.
     """
     coming = iter(others)
     held = next(coming, None)
@@ -128,19 +131,26 @@ def beside(wanted: Iterable[pl.DataFrame], others: Iterable[pl.DataFrame]) -> It
         ids, last = window.select("row_id").unique(), window["row_id"].item(-1)
         found = [window.clear()]
         while held is not None and held["row_id"].item(0) <= last:
-            found.append(held.join(ids, on="row_id", how="semi"))
+            found.append(_alone(held.join(ids, on="row_id", how="semi")))
             if held["row_id"].item(-1) > last:  # the next window may want the rest
                 break
             held = next(coming, None)
-        yield window, pl.concat(found)
+        yield window, _checked(pl.concat(found))
 
 
-def _chunks(
+def _alone(rows: pl.DataFrame) -> pl.DataFrame:
+    """The same rows with texts of their own: a few rows picked from many keep the memory of all."""
+    return rows.with_columns(pl.Series(name, rows[name].to_list(), dtype=pl.String) for name in _COLUMNS)
+
+
+def chunks(
     files: Sequence[Path],
-    after: int,
-    keep: Callable[[pl.Series], pl.Series] | None,
-    variant: str | None,
+    *,
+    after: int = -1,
+    keep: Callable[[pl.Series], pl.Series] | None = None,
+    variant: str | None = None,
 ) -> Iterator[pl.DataFrame]:
+    """Read some thousand rows at a time, cut anywhere; arguments and errors as for `windows`."""
     for file in files:  # without pre_buffer=False, pyarrow keeps every row group until the end of the file
         with readable(file), pq.ParquetFile(file, pre_buffer=False) as parquet:
             groups = [g for g in range(parquet.num_row_groups) if _highest(parquet, g) > after]

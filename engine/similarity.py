@@ -19,7 +19,7 @@ from engine.manifest import Manifest, content_hash
 from engine.models import Device, LoadedEmbedder, load_embedders
 from engine.overlap import Behind, ahead
 from engine.progress import Listener, Meter, silent
-from engine.reading import beside, count_texts, in_order, keep_apart, windows
+from engine.reading import beside, chunks, count_texts, in_order, keep_apart, windows
 from engine.running import MAX_BATCH_TOKENS, Outcome, Runner, Window, prepare
 from engine.schema import (
     FAILURES,
@@ -36,7 +36,6 @@ from engine.sink import Sink
 
 STAGE = "similarity"
 _KEY = ["row_id", "preference"]
-_PAIRS_BESIDE = 2048  # originals read at once
 
 
 @dataclass(frozen=True)
@@ -144,7 +143,7 @@ def similarity(
             originals, wanted = (in_order(p, a) for p, a in zip((texts, rewritten), aside, strict=True))
             todo = beside(
                 windows(wanted, options.part_rows, after=sink.last_row_id, limit=limit, variant=REWRITTEN),
-                windows(originals, _PAIRS_BESIDE, after=sink.last_row_id, variant=ORIGINAL),
+                chunks(originals, after=sink.last_row_id, variant=ORIGINAL),
             )
             n_total = count_texts(rewritten) if limit is None else None
             meter = Meter(listen, STAGE, n_total, int(sink.total("n_texts")), 2 * len(loaded))

@@ -644,12 +644,21 @@ def test_progress_is_told_and_ends_at_the_whole(compare):
 def test_windows_beside_each_other(size, other_size):
     """However the two streams are cut, each window gets all rows of its row_ids, and no other."""
     rng = np.random.default_rng(size + other_size)
-    left, right = (pl.DataFrame({"row_id": np.sort(rng.choice(40, 25, replace=False))}) for _ in range(2))
+    left, right = (
+        random_texts(40).filter(pl.col("row_id").is_in(rng.choice(40, 25, replace=False).tolist()))
+        for _ in range(2)
+    )
 
     def cut(frame, n):
         return [frame[i : i + n] for i in range(0, frame.height, n)]
 
-    got = list(beside(cut(left, size), cut(right, other_size)))
+    got = list(beside(cut(left, 2 * size), cut(right, other_size)))
     assert pl.concat([window for window, _ in got]).equals(left)
     for window, found in got:
         assert found.equals(right.join(window, on="row_id", how="semi"))
+
+
+def test_an_original_that_occurs_twice_is_told(compare):
+    frame = random_texts(3)
+    with pytest.raises(InputError, match="occurs more than once"):
+        compare(pl.concat([frame, frame[2:3]]), rewrite(frame))
