@@ -662,3 +662,21 @@ def test_an_original_that_occurs_twice_is_told(compare):
     frame = random_texts(3)
     with pytest.raises(InputError, match="occurs more than once"):
         compare(pl.concat([frame, frame[2:3]]), rewrite(frame))
+
+
+def test_a_few_originals_among_many_do_not_keep_the_memory_of_all():
+    """Arrow shares the texts of a chunk among all frames cut from it; only those of the wanted rows may stay."""
+    many = pl.DataFrame({"row_id": range(1000)}).select(
+        "row_id",
+        preference=pl.lit("chosen"),
+        variant=pl.lit("original"),
+        prompt=pl.format("{} a prompt that is too long to be kept inside a view", "row_id"),
+        response=pl.format("{} a response that is too long to be kept inside a view", "row_id"),
+    )
+    wanted = many.filter(pl.col("row_id") % 500 == 7)
+    ((_, found),) = beside([wanted], [many])
+    assert found.height == 2
+    assert (
+        sum(b.size for b in found["prompt"].to_arrow(compat_level=pl.CompatLevel.newest()).buffers() if b)
+        < 2000
+    )
