@@ -120,7 +120,8 @@ def render(
             provenance.settings_table(results, folders), provenance.versions_table(results, folders),
         ],
         commands=provenance.commands(results, folders), results_file=JSON,
-        level=f"{100 * float(results.options.get('level', 0.95)):g}%", characters=CHARACTERS,
+        taxonomy=provenance.taxonomy(results), characters=CHARACTERS,
+        level=f"{100 * float(results.options.get('level', 0.95)):g}%",
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from stats.report_inputs import EXTRA, Folder
 from stats.report_tables import Cell, Column, TableView
-from stats.report_text import NOTHING, count, fixed, significant, visible
+from stats.report_text import NOTHING, count, fixed, listed, significant, visible
 from stats.results import Results
 from stats.sources import Options
 
@@ -132,6 +132,22 @@ def versions_table(results: Results, folders: Sequence[Folder]) -> TableView:
     )  # fmt: skip
     columns = tuple(map(Column, ("package", "version", "stages")))
     return TableView("provenance-versions", "Versions", "", columns, rows, len(rows))
+
+
+def taxonomy(results: Results) -> str:
+    """Whose features were regressed on, and which of them."""
+    vif = results.tables.get("vif")
+    rows = vif.to_dicts() if vif is not None else []
+    entered = dict.fromkeys(visible(r["term"]) for r in rows if r["kept"] and r["equation"] == "imprint")
+    out = dict.fromkeys(visible(r["term"]) for r in rows if not r["kept"] and r["equation"] == "all")
+    labeler = results.options.get("labeler")
+    targets = [visible(t) for t in results.options.get("targets", ())]
+    return (
+        f"Taxonomy: features of {f'the labeler {visible(labeler)}' if labeler else 'the only labeler'}. "
+        f"In Eq. 1: {listed(list(entered)) or 'none'}. "
+        f"Never regressed on: {listed(list(out)) or 'none'}. "
+        f"Targets of the preference profile: {', then '.join(targets) or 'none'}."
+    )
 
 
 def total_seconds(folders: Sequence[Folder]) -> float:

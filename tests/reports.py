@@ -25,6 +25,7 @@ def make_results(
     names: dict[str, str] | None = None,
     rewriting: bool = True,
     two_labelers: bool = True,
+    as_published: bool = False,
 ) -> Path:
     """Frames in `root`, analysed into `root/results`, and the record of where they lie.
 
@@ -35,6 +36,7 @@ def make_results(
         names: what `pre`, `post`, `truth`, `noisy`, ELOQUENT and the source are called instead.
         rewriting: with rewritten texts.
         two_labelers: a second labeler that doubts one feature.
+        as_published: with the published study's own arithmetic.
     """
     called = {x: x for x in ("pre", "post", "truth", "noisy", "source", ELOQUENT)} | (names or {})
     w = world(n, seed=3, shuffle=False)
@@ -56,7 +58,11 @@ def make_results(
     for name, table in tables.items():
         (root / name).mkdir(parents=True)
         _called(table, called).write_parquet(root / name / "part-00000.parquet")
-    results = analyze(_frames(root, tables), Options(called["pre"], called["post"], labeler=called["truth"]))
+    results = analyze(
+        _frames(root, tables),
+        Options(called["pre"], called["post"], labeler=called["truth"]),
+        as_published=as_published,
+    )
     write(replace(results, inputs=_sources(root, tables)), root / "results")
     return root / "results"
 

@@ -1,6 +1,6 @@
-"""The report in a real browser: nothing comes alive, nothing is requested, and axe finds nothing to object to.
+"""The report in a real browser: nothing comes alive, nothing is requested, axe objects to nothing.
 
-`make test-browser` installs what it needs beside this file (npm) and runs it; Node and Chromium must be there.
+`make test-browser` installs what it needs beside this file (npm) and runs it; it needs Node and Chromium.
 """
 
 import json
@@ -39,7 +39,7 @@ def browser() -> Path:
 
 def look(browser: Path, *pages: Look) -> list[Look]:
     done = subprocess.run(
-        ["node", HERE / "look.mjs", browser, json.dumps(pages)], capture_output=True, text=True, timeout=500
+        ["node", HERE / "look.mjs", browser, json.dumps(pages)], capture_output=True, text=True, timeout=1500
     )
     assert done.returncode == 0, done.stderr
     answers: list[Look] = json.loads(done.stdout)

@@ -242,6 +242,25 @@ def test_without_rewriting_and_with_one_labeler(tmp_path: Path) -> None:
     )
 
 
+def test_the_published_arithmetic_has_its_own_chapter(tmp_path: Path) -> None:
+    results = make_results(tmp_path / "a", as_published=True)
+    page = page_of(results)
+    dead(page)
+    shown = section(page, "published")
+    files = {p.stem for p in (results / "as_published").iterdir()}
+    assert {f"table-published-{name}" for name in files} <= {e.attributes.get("id") for e in shown.all()}
+    assert "as_published/regimes.csv" in shown.text
+    assert "the published study's own arithmetic" in shown.text
+
+
+def test_provenance_names_the_features(page: Element) -> None:
+    said = section(page, "provenance").text
+    assert "features of the labeler truth. In Eq. 1: last_response_is_harmless" in said
+    assert (
+        "Targets of the preference profile: last_response_is_harmless, then last_response_is_helpful" in said
+    )
+
+
 def test_labels_of_other_pairs(tmp_path: Path) -> None:
     root = tmp_path / "a"
     results = make_results(root, rewriting=False, two_labelers=False)
