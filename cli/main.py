@@ -61,6 +61,8 @@ def cli(ctx: click.Context, config: Path | None) -> None:
     order, the later winning: defaults, the settings file, SEAL_<COMMAND>_<OPTION> variables, options.
     """
     ctx.obj = config or _default()
+    if ctx.invoked_subcommand == "init":  # which may be about to replace a file that nobody can read
+        return
     commands = (
         {name: cli.get_command(ctx, name) for name in COMMANDS} if config or _default().exists() else {}
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from cli.pipeline.settings import TABLE, RunSettings, parse_run
+from cli.pipeline.settings import TABLE, RunSettings, check_keys, parse_run
 from engine.errors import UsageError
 
 
@@ -30,7 +30,7 @@ def load_settings(path: Path, commands: Mapping[str, click.Command]) -> dict[str
         if not isinstance(values, dict):
             raise UsageError(f"{path}: '{table}' stands outside a table; write it under [COMMAND]")
         if table == TABLE:
-            parse_run(values, path)  # read where it is used; here only its mistakes are told
+            check_keys(values, path)  # the rest is read where it is used
             continue
         _known(table, [*commands, TABLE], f"{path}: no command takes a table [{table}]")
         settings[table] = command_settings(values, commands[table], path, table)

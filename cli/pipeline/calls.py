@@ -117,7 +117,7 @@ def _flags(parameter: click.Parameter, value: Any) -> list[str]:
 
 
 def _options(parameters: Sequence[click.Parameter], context: click.Context) -> dict[str, Any]:
-    """What may change the result, as plain JSON values; paths are inputs, and the run's own words its facts."""
+    """What may change the result, as plain JSON values; paths are inputs, the run's own words its facts."""
     options = {
         _long(p): context.params.get(str(p.name))
         for p in parameters

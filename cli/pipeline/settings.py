@@ -85,7 +85,7 @@ def parse_run(values: Mapping[str, Any], file: Path) -> RunSettings:
         UsageError: a key is unknown (with the nearest), missing, of the wrong type, or does not fit another.
     """
     read = _Reader(values, file)
-    read.known(values, KEYS, f"[{TABLE}]")
+    check_keys(values, file)
     settings = RunSettings(
         file=file,
         out=read.path("out") or read.place("out"),
@@ -102,6 +102,21 @@ def parse_run(values: Mapping[str, Any], file: Path) -> RunSettings:
     )
     _check(settings)
     return settings
+
+
+def check_keys(values: Mapping[str, Any], file: Path) -> None:
+    """Refuse keys that the table [run] does not have.
+
+    Raises:
+        UsageError: one of them, with the nearest that it has.
+    """
+    _known(values, KEYS, f"{file}: [{TABLE}]")
+
+
+def _known(values: Mapping[str, Any], names: tuple[str, ...], where: str) -> None:
+    for key in values:
+        if key not in names:
+            raise UsageError(f"{where} has no setting '{key}'; {nearest(key, names)}")
 
 
 def _check(settings: RunSettings) -> None:
@@ -145,11 +160,6 @@ class _Reader:
 
     def __init__(self, values: Mapping[str, Any], file: Path) -> None:
         self._values, self._file = values, file
-
-    def known(self, values: Mapping[str, Any], names: tuple[str, ...], table: str) -> None:
-        for key in values:
-            if key not in names:
-                raise UsageError(f"{self._file}: {table} has no setting '{key}'; {nearest(key, names)}")
 
     def place(self, value: str) -> Path:
         return (self._file.parent / Path(value).expanduser()).absolute()
@@ -212,7 +222,7 @@ class _Reader:
         value = self._values.get(key, {})
         if not isinstance(value, Mapping) or not all(isinstance(v, str) and v for v in value.values()):
             raise self._wrong(key, 'a table of interpreters, e.g. vllm = ".venv-vllm/bin/python"')
-        self.known(value, ENVIRONMENTS, f"[{TABLE}.{key}]")
+        _known(value, ENVIRONMENTS, f"{self._file}: [{TABLE}.{key}]")
         return {extra: self.place(v) for extra, v in value.items()}
 
     def _wrong(self, key: str, wanted: str) -> UsageError:
