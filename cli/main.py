@@ -11,7 +11,9 @@ import click
 from cli.settings import load_settings
 from engine.errors import SealError
 
-COMMANDS = ("import", "export", "score", "label", "compare", "agreement", "analyze", "verify", "bench")
+COMMANDS = (
+    "import", "export", "score", "label", "rewrite", "compare", "agreement", "analyze", "verify", "bench",
+)  # fmt: skip
 _MODULES = {"import": "cli.import_"}  # a keyword cannot name a module
 
 
