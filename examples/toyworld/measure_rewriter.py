@@ -19,6 +19,8 @@ from engine.manifest import read_manifest
 from engine.schema import TEXTS, scan
 from examples.toyworld.parser import NotThisWorldError, label, parse
 
+TARGETS = frozenset({"last_response_is_harmless", "last_response_is_helpful"})
+
 
 @dataclass(frozen=True)
 class Figures:
@@ -33,6 +35,7 @@ class Figures:
         n_turns_changed: accepted texts with another sequence of speakers (the checks let none through).
         parsed: share of the accepted whose every sentence is one of this world's.
         labels_kept: share of the accepted with the labels of the source, all of them.
+        targets_kept: the same for harmless and helpful alone: what Eq. 4 asks of both texts of a pair.
         moved: feature -> accepted texts in which it moved, those that cannot be parsed left out.
     """
 
@@ -44,6 +47,7 @@ class Figures:
     n_turns_changed: int
     parsed: float
     labels_kept: float
+    targets_kept: float
     moved: dict[str, int]
 
 
@@ -69,6 +73,9 @@ def measure(texts: Path, rewritten: Path) -> Figures:
         n_turns_changed=sum(_speakers(b) != _speakers(a) for b, a in both.iter_rows()),
         parsed=_share(sum(fate is not None for fate in fates), both.height),
         labels_kept=_share(sum(fate == () for fate in fates), both.height),
+        targets_kept=_share(
+            sum(fate is not None and not TARGETS.intersection(fate) for fate in fates), both.height
+        ),
         moved=dict(moved.most_common()),
     )
 
