@@ -9,7 +9,9 @@ for again with another seed. Where one text of a pair stays refused, the other b
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from hashlib import blake2b, sha256
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +65,10 @@ class Wording:
     def __post_init__(self) -> None:
         if not self.instruction.strip():
             raise UsageError("the instruction is empty; it says how a dialogue is to be rewritten")
-        if not (self.temperature >= 0 and self.retries >= 0 and self.seed >= 0):
+        if not (0 <= self.temperature < inf and self.retries >= 0 and self.seed >= 0):
             raise UsageError(
-                f"temperature {self.temperature}, retries {self.retries}, seed {self.seed}: none below 0"
+                f"temperature {self.temperature}, retries {self.retries}, seed {self.seed}: each is a number "
+                "from 0"
             )
 
     @property
@@ -109,7 +112,7 @@ class Rewriter:
             requests = [self._request(s, *key) for s, key in zip(sources, keys, strict=True)]
             spent = Spent()
             asker: Asker[tuple[str, str]] = Asker(self._generator, self._retries, spent)
-            outcomes += asker.ask(requests, lambda i, answer, of=sources: self._accepted(of[i], answer))  # type: ignore[misc]
+            outcomes += asker.ask(requests, partial(self._accepted, sources))
             n_tokens = spent.n_prompt_tokens + spent.n_generated_tokens
             meter.count(**asdict(spent))
             meter.batch(some.height, n_tokens, n_tokens)
@@ -128,11 +131,11 @@ class Rewriter:
             seed=text_seed(self.wording.seed, row_id, preference),
         )
 
-    def _accepted(self, source: Source, answer: Answer) -> tuple[str, str]:
-        refused = refusal(source, answer.text, self.wording.bounds)
+    def _accepted(self, sources: Sequence[Source], index: int, answer: Answer) -> tuple[str, str]:
+        refused = refusal(sources[index], answer.text, self.wording.bounds)
         if refused is not None:
             raise InvalidAnswerError(refused.reason, refused.code)
-        return source.cut(answer.text)
+        return sources[index].cut(answer.text)
 
 
 def text_seed(seed: int, row_id: int, preference: str) -> int:

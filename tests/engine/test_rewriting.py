@@ -189,7 +189,14 @@ def test_room_for_an_answer() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"instruction": " \n"}, {"temperature": -0.1}, {"retries": -1}, {"seed": -1}]
+    "wrong",
+    [
+        {"instruction": " \n"},
+        {"temperature": -0.1},
+        {"temperature": float("inf")},
+        {"retries": -1},
+        {"seed": -1},
+    ],
 )
 def test_wording_that_cannot_be(wrong: dict[str, object]) -> None:
     with pytest.raises(UsageError):
