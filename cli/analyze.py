@@ -121,7 +121,8 @@ def command(
     """Estimate what the reward models learned, from their scores and a labeler's features.
 
     Writes alignment, regimes, profile, imprint, shift, resistance, vif, labelers and tests as CSV, with the
-    rewritten texts robustness also, and all of them in results.json. Frames are Parquet files or folders.
+    rewritten texts robustness, rewriting and flips also, and all of them in results.json. Frames are Parquet
+    files or folders.
     """
     from engine.manifest import versions
     from stats.analysis import analyze
@@ -215,6 +216,8 @@ def _show(results: "Results", options: "Options") -> None:
             frame = tables[name].filter(tables[name]["term"] != "intercept")
             frame = frame.filter(frame["outcome"] == "theta") if "outcome" in frame.columns else frame
             print_table(out, title, frame, [*lead, *coefficients, *extra])
+    if "rewriting" in tables:
+        print_table(out, "Alignment of the rewritten pairs", tables["rewriting"], tables["rewriting"].columns)
     dropped = tables["vif"].filter(~tables["vif"]["kept"])
     if dropped.height:
         print_table(out, "Left out", dropped, ["equation", "term", "preference", "flip", "vif", "reason"])

@@ -13,29 +13,21 @@ from typing import Any, Protocol
 
 import polars as pl
 
-from engine.errors import InputError, UsageError
+from engine.errors import UsageError
 from engine.manifest import Manifest, content_hash
-from engine.overlap import Behind, ahead
+from engine.overlap import Behind
 from engine.progress import Listener, Meter, silent
-from engine.reading import count_texts, in_order, keep_apart, windows
-from engine.sampling import Sample
-from engine.schema import FAILURES, LABELS, TEXT_KEY
+from engine.reading import count_texts, keep_apart
+from engine.schema import LABELS, TEXT_KEY
 from engine.sink import Sink
+from engine.stage import FAILED, Selection, commit, counted, parts, refuse_empty_sample, usable
 
 STAGE = "label"
-_MODEL_COUNTS = (
-    "n_requests", "n_retries", "n_prompt_tokens", "n_cached_tokens", "n_generated_tokens", "n_truncated",
-)  # fmt: skip
-_FAILED: dict[str, pl.DataType] = {
-    **{name: LABELS.types[name] for name in TEXT_KEY},
-    "error": pl.String(),
-    "detail": pl.String(),
-}
 
 
 def failure_types() -> dict[str, pl.DataType]:
     """The columns of a labeler's failures: the key, `error`, `detail`."""
-    return dict(_FAILED)
+    return dict(FAILED)
 
 
 @dataclass(frozen=True)
@@ -48,7 +40,7 @@ class Labeled:
     """
 
     rows: pl.DataFrame
-    failures: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=_FAILED))
+    failures: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=FAILED))
 
 
 class Labeler(Protocol):
@@ -75,25 +67,8 @@ class Labeler(Protocol):
         """
 
 
-@dataclass(frozen=True)
-class LabelOptions:
-    """How to label, whoever labels.
-
-    Attributes:
-        sample: which pairs.
-        limit: only the first of these.
-        part_rows: pairs in a part, the unit of resuming.
-    """
-
-    sample: Sample = field(default_factory=Sample)
-    limit: int | None = None
-    part_rows: int = 8192
-
-    def __post_init__(self) -> None:
-        for name in ("limit", "part_rows"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UsageError(f"{name} must be at least 1, not {value}")
+class LabelOptions(Selection):
+    """Which texts to label, and in what parts."""
 
 
 @dataclass(frozen=True)
@@ -156,26 +131,14 @@ def label(
     n_texts = count_texts(texts)
     with Sink(out, _manifest(texts, labelers, options), overwrite=overwrite) as sink:
         if not sink.finished:
-            aside = out / ".sorted.tmp"
-            whole = options.limit is None and options.sample.share == 1
-            meter = Meter(
-                listen, STAGE, n_texts if whole else None, int(sink.total("n_texts")), len(labelers)
-            )
-            limit = None if options.limit is None else options.limit - int(sink.total("n_pairs"))
-            keep = None if options.sample.share == 1 else options.sample.keeps
-            files = in_order(texts, aside)
-            todo = windows(files, options.part_rows, after=sink.last_row_id, limit=limit, keep=keep)
+            total = n_texts if options.takes_all else None
+            meter = Meter(listen, STAGE, total, int(sink.total("n_texts")), len(labelers))
             with Behind() as writer:
-                for window in ahead(todo):
-                    outcomes = _run(window, labelers, types, meter)
-                    writer.submit(_commit, sink, window, outcomes, meter.lap())
-            aside.unlink(missing_ok=True)
-        report = _report(sink)
-        if n_texts and not report.n_texts:
-            raise InputError(
-                f"the sample keeps none of the pairs of {texts}; raise --sample or change --seed, and add "
-                "--overwrite"
-            )
+                for window in parts(texts, sink, options):
+                    rows, failures = _run(window, labelers, types, meter)
+                    writer.submit(commit, sink, window, rows, failures, meter.lap())
+        report = LabelReport(**counted(sink))
+        refuse_empty_sample(n_texts, report.n_texts, texts)
         sink.finish(**asdict(report))
     return report
 
@@ -197,13 +160,10 @@ def _common_types(labelers: Sequence[Labeler]) -> dict[str, pl.DataType]:
 
 def _run(
     window: pl.DataFrame, labelers: Sequence[Labeler], types: Mapping[str, pl.DataType], meter: Meter
-) -> list[tuple[pl.DataFrame, pl.DataFrame]]:
-    """The LABELS and FAILURES of one window, one pair of frames a labeler."""
-    usable = window["prompt"].is_not_null() & window["response"].is_not_null()
-    good, missing = window.filter(usable), window.filter(~usable)
-    reason = {"error": pl.lit("missing_text"), "detail": pl.lit("prompt or response is null")}
-    unusable = missing.select(*TEXT_KEY, **reason)
-    outcomes = []
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The LABELS and FAILURES of one window."""
+    good, missing = usable(window)
+    rows, failures = [], []
     for labeler in labelers:
         labeled = labeler.label(good, meter)
         if labeled.rows.height + labeled.failures.height != good.height:
@@ -212,50 +172,20 @@ def _run(
             pl.col(name) if name in labeled.rows.columns else pl.lit(None, dtype).alias(name)
             for name, dtype in types.items()
         ]
-        rows = labeled.rows.select(*TEXT_KEY, pl.lit(labeler.name).alias("labeler"), *columns)
+        rows.append(labeled.rows.select(*TEXT_KEY, pl.lit(labeler.name).alias("labeler"), *columns))
         detail = pl.format("labeler {}: {}", pl.lit(labeler.name), "detail")
-        failures = pl.concat([labeled.failures, unusable]).select(
-            *TEXT_KEY, pl.lit(STAGE).alias("stage"), "error", detail.alias("detail")
+        failures.append(
+            pl.concat([labeled.failures, missing]).select(
+                *TEXT_KEY, pl.lit(STAGE).alias("stage"), "error", detail.alias("detail")
+            )
         )
-        outcomes.append((rows, failures))
-    return outcomes
-
-
-def _commit(
-    sink: Sink,
-    window: pl.DataFrame,
-    outcomes: Sequence[tuple[pl.DataFrame, pl.DataFrame]],
-    counters: Mapping[str, float],
-) -> None:
-    rows, failures = (pl.concat(frames) for frames in zip(*outcomes, strict=True))
-    sink.commit(
-        rows.sort(LABELS.key),
-        failures.sort(*TEXT_KEY, "detail").select(*FAILURES.types),
-        last_row_id=window["row_id"].item(-1),
-        counters={**counters, "n_pairs": window["row_id"].n_unique(), "n_texts": window.height},
-    )
+    return pl.concat(rows).sort(LABELS.key), pl.concat(failures)
 
 
 def _manifest(texts: Path, labelers: Sequence[Labeler], options: LabelOptions) -> Manifest:
-    sampled = options.sample.share < 1
     return Manifest(
         stage=STAGE,
-        options={
-            "part_rows": options.part_rows,
-            "limit": options.limit,
-            "sample": options.sample.share,
-            "seed": options.sample.seed if sampled else None,
-        },
+        options=options.identity,
         inputs={"texts": content_hash(texts)},
         models={labeler.name: labeler.identity for labeler in labelers},
-    )
-
-
-def _report(sink: Sink) -> LabelReport:
-    return LabelReport(
-        n_texts=int(sink.total("n_texts")),
-        n_rows=sink.n_rows,
-        n_failures=sink.n_failures,
-        elapsed_s=sink.total("elapsed_s"),
-        **{name: int(sink.total(name)) for name in _MODEL_COUNTS},
     )

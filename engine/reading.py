@@ -12,7 +12,8 @@ from engine.errors import InputError, UsageError
 from engine.schema import TEXT_KEY, TEXTS, VARIANT, check, parquet_files, readable, scan
 
 _ROWS_AT_ONCE = 8192
-_COLUMNS = ("prompt", "response")
+TEXT_COLUMNS = ("prompt", "response")
+"""What most stages read of a text beyond its key."""
 _TwoFrames = tuple[pl.DataFrame, pl.DataFrame]
 
 
@@ -36,18 +37,19 @@ def count_texts(path: Path) -> int:
     return n_texts
 
 
-def in_order(path: Path, aside: Path) -> list[Path]:
+def in_order(path: Path, aside: Path, columns: Sequence[str] = TEXT_COLUMNS) -> list[Path]:
     """The files of a TEXTS frame with row_id never falling; sorted into one file aside if it is not so.
 
     Args:
         path: a Parquet file or folder.
         aside: where a sorted copy may be written.
+        columns: what will be read beyond the key.
 
     Raises:
         InputError: a column is missing or of the wrong type, a part of a key is null, or a row_id negative.
     """
     files = parquet_files(path)
-    rows = scan(path, TEXTS, columns=_COLUMNS)
+    rows = scan(path, TEXTS, columns=columns)
     ids = rows.select(
         *(pl.col(name).is_null().any().alias(name) for name in TEXT_KEY),
         negative=(pl.col("row_id") < 0).any(),
@@ -77,6 +79,7 @@ def windows(
     limit: int | None = None,
     keep: Callable[[pl.Series], pl.Series] | None = None,
     variant: str | None = None,
+    columns: Sequence[str] = TEXT_COLUMNS,
 ) -> Iterator[pl.DataFrame]:
     """Read whole pairs, so many at a time.
 
@@ -87,16 +90,17 @@ def windows(
         limit: end after so many distinct row_ids, not counting those left out by `after`, `keep`, `variant`.
         keep: row_ids -> booleans, which of them are wanted; all by default.
         variant: only texts of this variant; both by default.
+        columns: what to read beyond the key.
 
     Yields:
-        Frames with the key, prompt and response, sorted by the key.
+        Frames with the key and the columns, sorted by the key.
 
     Raises:
         InputError: a key occurs twice, a preference or variant is unknown.
     """
     left = sys.maxsize if limit is None else limit
     held: pl.DataFrame | None = None
-    for chunk in chain(chunks(files, after=after, keep=keep, variant=variant), [None]):
+    for chunk in chain(chunks(files, after=after, keep=keep, variant=variant, columns=columns), [None]):
         held = chunk if held is None else held if chunk is None else pl.concat([held, chunk])
         if held is None:
             return
@@ -140,7 +144,7 @@ def beside(wanted: Iterable[pl.DataFrame], others: Iterable[pl.DataFrame]) -> It
 
 def _alone(rows: pl.DataFrame) -> pl.DataFrame:
     """The same rows with texts of their own: a few rows picked from many keep the memory of all."""
-    return rows.with_columns(pl.Series(name, rows[name].to_list(), dtype=pl.String) for name in _COLUMNS)
+    return rows.with_columns(pl.Series(name, rows[name].to_list(), dtype=pl.String) for name in TEXT_COLUMNS)
 
 
 def chunks(
@@ -149,15 +153,16 @@ def chunks(
     after: int = -1,
     keep: Callable[[pl.Series], pl.Series] | None = None,
     variant: str | None = None,
+    columns: Sequence[str] = TEXT_COLUMNS,
 ) -> Iterator[pl.DataFrame]:
     """Read some thousand rows at a time, cut anywhere; arguments and errors as for `windows`."""
     for file in files:  # without pre_buffer=False, pyarrow keeps every row group until the end of the file
         with readable(file), pq.ParquetFile(file, pre_buffer=False) as parquet:
             groups = [g for g in range(parquet.num_row_groups) if _highest(parquet, g) > after]
-            columns = [*TEXT_KEY, *_COLUMNS]
-            for batch in parquet.iter_batches(_ROWS_AT_ONCE, row_groups=groups, columns=columns):
+            wanted = [*TEXT_KEY, *columns]
+            for batch in parquet.iter_batches(_ROWS_AT_ONCE, row_groups=groups, columns=wanted):
                 frame = pl.DataFrame(pl.from_arrow(batch))
-                frame = check(frame.lazy(), TEXTS, origin=str(file), columns=_COLUMNS).collect()
+                frame = check(frame.lazy(), TEXTS, origin=str(file), columns=columns).collect()
                 frame = frame.filter(frame["row_id"] > after)
                 frame = frame if keep is None else frame.filter(keep(frame["row_id"]))
                 frame = frame if variant is None else frame.filter(variant=pl.lit(variant, VARIANT))

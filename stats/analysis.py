@@ -13,6 +13,7 @@ from stats.alignment import Rulers, alignment, ruler_notes
 from stats.cells import Cells
 from stats.design import Inputs, Joined, Pairs, collect_all
 from stats.features import Features, Regressor
+from stats.flips import FLIPS
 from stats.imprint import Differences, Imprint, estimate_imprint
 from stats.imprint_designs import imprint_by_pyfixest
 from stats.published import PublishedTally, published_robustness
@@ -20,7 +21,7 @@ from stats.regimes import RegimeTally, agreement_tests, gamma, profile_table, re
 from stats.resistance import Resistance, estimate_resistance
 from stats.resistance import outcomes as resistance_outcomes
 from stats.results import Results
-from stats.robustness import FLIPS, Flip, Robustness, alignment_robustness
+from stats.robustness import Flip, Robustness, alignment_robustness
 from stats.shift import Shift, estimate_shift
 from stats.shift import outcomes as shift_outcomes
 from stats.sides import Column, Patterns
@@ -238,6 +239,8 @@ def _robustness_tables(robustness: Robustness) -> dict[str, pl.DataFrame]:
         "robustness": robustness.tables["became_misaligned"],
         "robustness_given_aligned": robustness.tables["became_misaligned_given_aligned"],
         "robustness_became_aligned": robustness.tables["became_aligned"],
+        "rewriting": robustness.alignment,
+        "rewriting_targets": robustness.targets,
         "flips": robustness.flips,
     }
 

@@ -21,10 +21,11 @@ import polars as pl
 from engine.errors import UsageError
 from stats.cells import Cells, unpack
 from stats.design import SIDES, Inputs
+from stats.flips import FLIPS
 from stats.inference import Floats, inverse, pivot_rank, t_p_value
 from stats.regimes import RegimeTally, gamma, profile_table, regimes
 from stats.rewards import margin
-from stats.robustness import FLIPS, Flip
+from stats.robustness import Flip
 from stats.sides import INTERCEPT, Patterns
 
 SCHEMA: dict[str, pl.DataType] = {

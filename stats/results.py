@@ -13,8 +13,8 @@ from engine.errors import InputError
 
 FILES = (
     "alignment", "regimes", "profile", "imprint", "imprint_chosen", "shift", "resistance", "robustness",
-    "robustness_given_aligned", "robustness_became_aligned", "flips", "vif", "labelers", "tests",
-    "theta_histogram", "reward_sample",
+    "robustness_given_aligned", "robustness_became_aligned", "rewriting", "rewriting_targets", "flips",
+    "vif", "labelers", "tests", "theta_histogram", "reward_sample",
 )  # fmt: skip
 FORMAT = 1
 JSON = "results.json"

@@ -12,15 +12,22 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from engine.errors import InputError
-from engine.schema import SIMILARITIES, check
 from stats import vif
 from stats.alignment import Ties
 from stats.cells import Cells, cluster_ids, grouped, unpack
-from stats.design import SIDES, Inputs, Joined, Pairs, collect_all
+from stats.design import SIDES, Inputs, Joined, Pairs
 from stats.features import Regressor
+from stats.flips import (
+    FLIPS,
+    alignment_drop,
+    drop_tests,
+    flip_table,
+    moved_targets,
+    pair_cosines,
+    same_targets,
+)
 from stats.imprint import INFERENCE
-from stats.inference import Adjust, adjust_families, mcnemar_exact
+from stats.inference import Adjust, adjust_families
 from stats.linear import centred, cross_products
 from stats.resistance import EFFECTS, logit_rows
 from stats.rewards import margin
@@ -28,7 +35,6 @@ from stats.sides import INTERCEPT
 
 Outcome = Literal["became_misaligned", "became_misaligned_given_aligned", "became_aligned"]
 OUTCOMES: tuple[Outcome, ...] = ("became_misaligned", "became_misaligned_given_aligned", "became_aligned")
-FLIPS = {-2: "gained_2", -1: "gained", 1: "lost", 2: "lost_2"}
 
 SCHEMA: dict[str, pl.DataType] = (
     dict.fromkeys(("model", "preference", "term", "flip"), pl.String())
@@ -60,7 +66,7 @@ class Robustness:
         tables: outcome -> columns of `SCHEMA`; estimates are log odds ratios. `became_misaligned` is Eq. 4 as
             written, over all eligible pairs; `became_misaligned_given_aligned` over those aligned before;
             `became_aligned` the other direction, over all.
-        flips: `term`, `preference`, `size`, `n_pairs`, and per model how many became misaligned and aligned.
+        alignment, targets, flips: what rewriting did, in counts (see `stats.flips`).
         verdicts: every flip's verdict.
         tests: McNemar's exact test of the two directions, per model.
         joined: counts of the original's and the rewriting's joins.
@@ -69,6 +75,8 @@ class Robustness:
     """
 
     tables: dict[Outcome, pl.DataFrame]
+    alignment: pl.DataFrame
+    targets: pl.DataFrame
     flips: pl.DataFrame
     verdicts: tuple[tuple[Flip, vif.Verdict], ...]
     tests: tuple[dict[str, object], ...]
@@ -104,16 +112,17 @@ def alignment_robustness(
     pairs = (Pairs(original), Pairs(rewritten))
     frame = _matched(pairs, original, ties, cluster)
     features = _coded(original)
-    eligible = frame.filter(pl.all_horizontal([pl.lit(True), *_same_targets(original)]))
-    flips = _flips(eligible, len(features) + len(_curves(original)), len(original.words))[:, : len(features)]
+    n_fields = len(features) + len(_curves(original))
+    moved = _flips(frame, n_fields, len(original.words))[:, : len(features)]
+    same = frame.select(same_targets(original.targets)).to_series()
+    eligible = frame.filter(same)
+    drops = alignment_drop(frame, same, _models(original))
+    targets = moved_targets(frame, original.targets, [t.term for t in _targets(original)])
+    counts = flip_table(frame, same, moved, features, pair_cosines(frame, similarities))
     others = [i for i, r in enumerate(features) if r.feature not in {t.feature for t in _targets(original)}]
-    cells, design = _cells(eligible, flips, features, others, cluster)
-    counts = _flip_counts(cells, design, _cosines(eligible, similarities))
+    cells, design = _cells(eligible, moved[same.to_numpy()], features, others, cluster)
     cells = grouped(cells)
-    notes = [
-        f"robustness: {frame.height} pairs were rewritten, scored and labeled; a target label changed in "
-        f"{frame.height - eligible.height} of them, which are left out"
-    ]
+    notes = [_left_out(frame.height, frame.height - eligible.height)]
     verdicts = vif.select(
         centred(cross_products(cells, "all", range(len(design)), intercept=True)),
         [d.name for d in design],
@@ -124,9 +133,19 @@ def alignment_robustness(
     for outcome in OUTCOMES:
         tables[outcome], said = _estimate(cells, outcome, design, kept, original, adjust, level)
         notes += said
-    tests = tuple(_directions(eligible, model, name) for model, name in _models(original))
     fates, counted = tuple(zip(design, verdicts, strict=True)), (pairs[0].joined, pairs[1].joined)
-    return Robustness(tables, counts, fates, tests, counted, cells, tuple(design), tuple(notes))
+    return Robustness(
+        tables, drops, targets, counts, fates, tuple(drop_tests(drops)), counted, cells, tuple(design),
+        tuple(notes),
+    )  # fmt: skip
+
+
+def _left_out(n_pairs: int, n_moved: int) -> str:
+    share = f" ({n_moved / n_pairs:.1%})" if n_pairs else ""
+    return (
+        f"robustness: {n_pairs} pairs were rewritten, scored and labeled; a target label changed in "
+        f"{n_moved} of them, which are left out{share}"
+    )
 
 
 def _models(inputs: Inputs) -> tuple[tuple[str, str], ...]:
@@ -170,10 +189,6 @@ def _matched(pairs: Sequence[Pairs], inputs: Inputs, ties: Ties, cluster: str | 
     return frame
 
 
-def _same_targets(inputs: Inputs) -> list[pl.Expr]:
-    return [pl.col(f"{t}_{s}") == pl.col(f"{t}_{s}_hat") for t in inputs.targets for s in SIDES]
-
-
 def _flips(
     frame: pl.DataFrame, n_fields: int, n_words: int
 ) -> np.ndarray[tuple[int, int, int], np.dtype[np.int8]]:
@@ -215,44 +230,6 @@ def _cells(
     return Cells(codes, np.empty((frame.height, 0)), counts, sums, sums, cluster_ids(frame, cluster)), design
 
 
-def _cosines(frame: pl.DataFrame, similarities: pl.LazyFrame | None) -> pl.Series | None:
-    """Mean cosine of each pair's two texts, aligned with the frame; null where one is missing."""
-    if similarities is None:
-        return None
-    checked = check(similarities, SIMILARITIES, origin="similarities")
-    (found,) = collect_all([checked.join(frame.lazy().select("row_id"), on="row_id", how="semi")])
-    if found["embedder"].n_unique() > 1:
-        raise InputError(
-            f"similarities of several embedders: {', '.join(sorted(found['embedder'].unique()))}; give one"
-        )
-    if found.select("row_id", "preference").is_duplicated().any():
-        raise InputError(
-            "similarities: a text stands there twice; every (row_id, preference) must stand once"
-        )
-    cosine = pl.col("cosine").cast(pl.Float64)
-    means = found.group_by("row_id").agg(cosine=pl.when(cosine.count() == 2).then(cosine.mean()))
-    return frame.join(means, on="row_id", how="left", maintain_order="left")["cosine"]
-
-
-def _flip_counts(cells: Cells, design: Sequence[Flip], cosines: pl.Series | None) -> pl.DataFrame:
-    rows = []
-    for j, flip in enumerate(design):
-        here = cells.codes[:, j] == 1
-        row: dict[str, object] = {"term": flip.regressor.term, "preference": flip.preference}
-        row |= {"flip": FLIPS[flip.size], "n_pairs": int(here.sum())}
-        for outcome in ("became_misaligned", "became_aligned"):
-            for model in ("pre", "post"):
-                row[f"n_{outcome}_{model}"] = int(cells.sums[f"{outcome}/{model}"][here].sum())
-        if cosines is not None:
-            part = cosines.filter(pl.Series(here))
-            row |= {"cosine_mean": part.mean(), "cosine_sd": part.std()}
-        rows.append(row)
-    kinds = {"term": pl.String, "preference": pl.String, "flip": pl.String}
-    floats = {"cosine_mean": pl.Float64, "cosine_sd": pl.Float64}
-    names = list(rows[0]) if rows else ["term", "preference", "flip", "n_pairs"]
-    return pl.DataFrame(rows, schema={n: kinds.get(n) or floats.get(n, pl.Int64) for n in names})
-
-
 def _estimate(
     cells: Cells,
     outcome: Outcome,
@@ -285,18 +262,3 @@ def _estimate(
             )
     table = pl.DataFrame(rows, schema=SCHEMA)
     return adjust_families(table, ["model"], method, outside=(INTERCEPT,)), notes
-
-
-def _directions(frame: pl.DataFrame, model: str, name: str) -> dict[str, object]:
-    before, after = pl.col(f"aligned_{model}"), pl.col(f"aligned_{model}_hat")
-    counts = frame.select(lost=(before & ~after).sum(), gained=(~before & after).sum(), n=after.count())
-    lost, gained, n = counts.row(0)
-    statistic, p_value = mcnemar_exact(int(lost), int(gained))
-    group = f"{name}: original against rewritten, {lost} became misaligned, {gained} aligned"
-    return {
-        "test": "mcnemar_exact",
-        "group": group,
-        "statistic": float(statistic),
-        "p_value": p_value,
-        "n": int(n),
-    }
