@@ -21,7 +21,7 @@ _PATH = click.Path(path_type=Path)
 )  # fmt: skip
 @click.option("--truth", type=_PATH, help="CSV of planted coefficients: model, term, planted[, low, high].")
 @click.option("--beside", type=_PATH, help="RESULTS of another analysis of the same models, set beside.")
-@click.option("--beside-name", help="What to call it.  [default: the other analysis]")
+@click.option("--beside-name", help="What to call it; `the other analysis` by default.")
 @click.option("--title", help="Of the page.")
 @click.option(
     "--pairs", type=click.IntRange(min=0), default=10, show_default=True,
