@@ -259,12 +259,17 @@ def _profiles(
 def _profile(data: Data, best: Floats, top: float, std_error: float, j: int, level: float | None) -> Profile:
     """Test and interval of coefficient j by the profile penalised likelihood (Heinze and Schemper 2002)."""
 
-    near = best.copy()  # the last solution: the next one is not far from it
+    near = best.copy()  # the last solution: the next one is mostly not far from it
 
     def deviance(at: float) -> float:
-        near[j] = at
-        near[:], _ = newton(data, firth=True, start=near, fixed=j, tolerance=1e-7)
-        return max(2 * (top - derivatives(data, near, firth=True)[0]), 0.0)
+        found = []
+        for start in (near, best):  # from far out alone, the way back can end in another, lower maximum
+            there = start.copy()
+            there[j] = at
+            there, _ = newton(data, firth=True, start=there, fixed=j, tolerance=1e-7)
+            found.append((derivatives(data, there, firth=True)[0], there))
+        highest, near[:] = max(found, key=lambda pair: pair[0])
+        return max(2 * (top - highest), 0.0)
 
     p_value = float(chi2.sf(deviance(0.0), 1))
     if level is None:

@@ -76,8 +76,19 @@ class Recipe:
 RECIPES = (
     Recipe(),
     Recipe(seed=22, steps=2400, peak=1.5e-3, n_json=10, n_rewrite=2, reading=0.01, short=False),
+    Recipe(
+        seed=23,
+        steps=1300,
+        peak=1.2e-3,
+        n_json=4,
+        n_choice=10,
+        n_questions=6,
+        n_rewrite=6,
+        reading=0.01,
+        short=False,
+    ),
 )
-"""Two stages, each from a fresh learning rate; the second sees dialogues of every length from its start."""
+"""Stages, each from a fresh learning rate: the `json` protocol is learned first, the others follow from it."""
 
 
 def config(n_tokens: int, end_id: int) -> LlamaConfig:
