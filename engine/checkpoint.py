@@ -6,7 +6,7 @@ Only JSON is read here; no weight is loaded and no code of the folder is ever ru
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from engine.errors import InputError
 from engine.manifest import sha256
@@ -29,6 +29,10 @@ class Checkpoint:
 
     folder: Path
     config: dict[str, Any]
+
+    instead_of_pickles: ClassVar[str] = (
+        "add --convert to read them with weights_only and export from safetensors"
+    )
 
     @classmethod
     def open(cls, folder: Path, *, weights: bool = True) -> Self:
@@ -57,7 +61,7 @@ class Checkpoint:
             pickles = sorted(p.name for pattern in _PICKLES for p in folder.glob(pattern))
             hint = (
                 f"holds pickled weights only ({', '.join(pickles[:3])}), which can run code when loaded; "
-                "add --convert to read them with weights_only and export from safetensors"
+                f"{cls.instead_of_pickles}"
                 if pickles
                 else "holds no *.safetensors weights"
             )
