@@ -8,6 +8,7 @@ refused for becomes its answer.
 import random
 import re
 import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -107,6 +108,7 @@ class OpenAIGenerator:
             limits=httpx.Limits(max_connections=self._options.in_flight),
             trust_env=False,  # no proxy of the environment stands between a loopback server and us
         )
+        weakref.finalize(self, self._client.close)
         self._answered_s = -inf  # when the server last answered a request, on the monotonic clock
 
     @cached_property
