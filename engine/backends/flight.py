@@ -5,6 +5,9 @@ from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from typing import TypeVar
 
+_LOOK_UP_S = 0.1
+"""An interrupt is seen only so often: polars' signal handler does not wake a thread that waits for a lock."""
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -43,7 +46,10 @@ def fly(call: Callable[[Item, Event], Result], items: Sequence[Item], most: int)
     results: dict[int, Result] = {}
     try:
         while len(results) < len(items):
-            index, result, error = done.get()
+            try:
+                index, result, error = done.get(timeout=_LOOK_UP_S)
+            except Empty:
+                continue
             if error is not None:
                 raise error
             results[index] = result  # type: ignore[assignment]  # None only beside an error, or as a result

@@ -24,6 +24,7 @@ from engine.errors import InputError, SealError, UsageError
 
 _TRY_AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 _FIRST_PATIENCE_S = 20.0  # a server that was never there is more likely a wrong URL than a failure
+_LONGEST_PAUSE_S = 20.0
 _TOP = 20  # the most alternatives that servers give for a token
 _STOPS: Mapping[Any, Stop] = {"stop": "done", "length": "cut"}
 _TOO_LONG = re.compile(
@@ -31,6 +32,7 @@ _TOO_LONG = re.compile(
 )
 # A server turns what spells a control token into one; a joiner inside leaves the words and breaks the spell.
 _CONTROL = re.compile(r"<[|｜]|[|｜]>|<(?=/?[A-Za-z_][\w.-]{0,40}>)|\[(?=/?[A-Z_]{2,40}\])|<(?=</?SYS>>)")
+_URL = re.compile(r"https?://(?:[^\s/:@\[\]?#]+|\[[0-9a-fA-F:.]+\])(?::(\d{1,5}))?(?=[/#]|$)")
 _JOINER = "\u2060"
 
 Given = TypeVar("Given")
@@ -115,7 +117,7 @@ class OpenAIGenerator:
     def model(self) -> str:
         """The name of the model that is asked."""
         at_most_s = min(self._options.patience_s, _FIRST_PATIENCE_S)
-        served = self._patiently(self._get_models, at_most_s, Event())
+        served = fly(lambda _, given_up: self._patiently(self._get_models, at_most_s, given_up), [None], 1)[0]
         if self._wanted:
             if self._wanted not in served:
                 raise UsageError(f"{self._url} serves no model {self._wanted!r}; it has: {', '.join(served)}")
@@ -161,7 +163,7 @@ class OpenAIGenerator:
             except (_PassingError, httpx.TransportError, httpx.DecodingError) as error:
                 wait_s = getattr(error, "pause_s", None) or pause_s * random.uniform(0.75, 1.25)
                 reason = str(error) or type(error).__name__
-            pause_s = min(2 * pause_s, 20.0)
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
             if time.monotonic() + wait_s > deadline or given_up.wait(wait_s):
                 raise ServerError(
                     f"{self._url} failed for {patience_s:g} s, last with: {reason}; when it is "
@@ -274,10 +276,7 @@ def check_url(url: str) -> str:
     Raises:
         InputError: it is not.
     """
-    try:
-        parsed = httpx.URL(url)
-    except httpx.InvalidURL:
-        parsed = httpx.URL("")
-    if parsed.scheme not in ("http", "https") or not parsed.host:
+    found = _URL.match(url)
+    if found is None or not 0 < int(found.group(1) or 1) < 1 << 16:
         raise InputError(f"{url} is no URL of a server; e.g. http://127.0.0.1:8000/v1")
     return url
