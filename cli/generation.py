@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _SERVER = ("in_flight", "timeout", "patience", "api_key")
-_NAMED_URL = re.compile(r"(?:([A-Za-z0-9][A-Za-z0-9._+-]*)=)?([a-z]+://.*)")
+_NAMED_URL = re.compile(r"(?:([A-Za-z0-9][A-Za-z0-9._+-]*)=)?([A-Za-z]+://.*)")
 
 _OPTIONS = (
     click.option(
@@ -23,8 +23,8 @@ _OPTIONS = (
         "transformers.",
     ),
     click.option(
-        "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
-        help="Of the transformers backend.",
+        "--device", type=click.Choice(["auto", "cpu", "cuda"]),
+        help="Of the transformers backend. Default: auto, which takes CUDA where there is one.",
     ),
     click.option(
         "--context", type=click.IntRange(min=1),
@@ -43,7 +43,8 @@ _OPTIONS = (
     ),
     click.option(
         "--patience", type=click.FloatRange(min=0), metavar="SECONDS",
-        help="How long to go on asking a server that fails. Default: 600.",
+        help="How long to go on asking a server that fails; at most 20 s before its first answer. "
+        "Default: 600.",
     ),
     click.option("--api-key", help="Sent to a server as a bearer token; written nowhere."),
 )  # fmt: skip
@@ -64,9 +65,14 @@ def make_generator_options(given: dict[str, Any]) -> "GeneratorOptions":
     names = {"timeout": "timeout_s", "patience": "patience_s"}
     said = {names.get(name, name): given[name] for name in _SERVER if given[name] is not None}
     return GeneratorOptions(
-        backend=given["backend"], device=given["device"], context=given["context"],
+        backend=given["backend"], device=given["device"] or "auto", context=given["context"],
         gpu_memory=given["gpu_memory"], server=ServerOptions(**said) if said else None,
     )  # fmt: skip
+
+
+def is_url(value: str) -> bool:
+    """Whether `[NAME=]DIR|URL` names a server."""
+    return _NAMED_URL.fullmatch(value) is not None
 
 
 def named_model(value: str) -> tuple[str | None, str]:

@@ -12,12 +12,13 @@ from cli.common import (
     limit_option,
     max_failures_option,
     name_list,
+    named_path,
     out_option,
     overwrite_option,
     print_json,
     refuse_too_many,
 )
-from cli.generation import generator_options, make_generator_options, named_model, served_name
+from cli.generation import generator_options, is_url, make_generator_options, named_model, served_name
 from cli.progress import display
 from engine.errors import UsageError, nearest
 
@@ -126,32 +127,53 @@ def _labelers(
         UsageError: a feature is nobody's, a computed one bears a name of the taxonomy, or an option is not
             honoured.
     """
-    from engine.computed import FEATURES, ComputedLabeler
     from engine.taxonomy import load_taxonomy
 
     asked = load_taxonomy(taxonomy)
-    computed = [feature.name for feature in FEATURES]
-    if clash := [name for name in computed if name in asked.names]:
-        raise UsageError(f"{asked.origin}: feature '{clash[0]}' has the name of a computed one; rename it")
     values = [(value.rpartition("=")[2] == COMPUTED, value) for value in wanted]
-    known = [
-        *(computed if any(c for c, _ in values) else []),
-        *(asked.names if not all(c for c, _ in values) else []),
-    ]
     only = choices_made["features"]
+    _refuse_unknown_features(only, values, asked)
+    _refuse_model_options(values, choices_made)
+    options = make_generator_options(dict(choices_made))
+    mixed = len({is_url(value) for computed, value in values if not computed}) > 1
+    return [
+        _computed_labeler(value, only, asked)
+        if computed
+        else _model_labeler(value, _chosen(asked, only), _shared(options, value, mixed), choices_made)
+        for computed, value in values
+    ]
+
+
+def _refuse_unknown_features(
+    only: Sequence[str] | None, values: Sequence[tuple[bool, str]], asked: "Taxonomy"
+) -> None:
+    from engine.computed import FEATURES
+
+    known = [feature.name for feature in FEATURES] if any(computed for computed, _ in values) else []
+    known += asked.names if not all(computed for computed, _ in values) else ()
     for name in only or ():
         if name not in known:
             raise UsageError(f"no labeler here knows a feature {name!r}; {nearest(name, known)}")
-    _refuse_model_options(values, choices_made)
-    options = make_generator_options(dict(choices_made))
-    found: list[Labeler] = []
-    for is_computed, value in values:
-        if is_computed:
-            name = value.partition("=")[0] if "=" in value else COMPUTED
-            found.append(ComputedLabeler(name, None if only is None else [n for n in only if n in computed]))
-        else:
-            found.append(_model_labeler(value, _chosen(asked, only), options, choices_made))
-    return found
+
+
+def _computed_labeler(value: str, only: Sequence[str] | None, asked: "Taxonomy") -> "Labeler":
+    from engine.computed import FEATURES, ComputedLabeler
+
+    names = [feature.name for feature in FEATURES]
+    chosen = None if only is None else [name for name in only if name in names]
+    labeler = ComputedLabeler(named_path(value)[0], chosen)
+    if clash := [column for column in labeler.types if column in asked.names]:
+        raise UsageError(f"{asked.origin}: feature '{clash[0]}' has the name of a computed one; rename it")
+    return labeler
+
+
+def _shared(options: "GeneratorOptions", value: str, mixed: bool) -> "GeneratorOptions":
+    """Beside folders a server gets what servers take, and the folders the rest; alone each gets all."""
+    if not mixed:
+        return options
+    if is_url(value):
+        return replace(options, backend=None, device="auto", context=None, gpu_memory=None)
+    return replace(options, server=None)
 
 
 def _chosen(asked: "Taxonomy", only: Sequence[str] | None) -> "tuple[Feature, ...]":
@@ -162,8 +184,8 @@ def _refuse_model_options(values: Sequence[tuple[bool, str]], choices_made: Mapp
     """Refuse what only a model would honour where none is asked."""
     if not all(computed for computed, _ in values):
         return
-    for option in ("backend", "protocol", "max_tokens", "retries", "context", "gpu_memory", "in_flight",
-                   "timeout", "patience", "api_key"):  # fmt: skip
+    for option in ("backend", "device", "protocol", "max_tokens", "retries", "context", "gpu_memory",
+                   "in_flight", "timeout", "patience", "api_key"):  # fmt: skip
         if choices_made[option] is not None:
             raise UsageError(f"--{option.replace('_', '-')} is for models; --labeler {COMPUTED} asks none")
 
@@ -171,14 +193,12 @@ def _refuse_model_options(values: Sequence[tuple[bool, str]], choices_made: Mapp
 def _model_labeler(
     value: str, features: "tuple[Feature, ...]", options: "GeneratorOptions", choices_made: Mapping[str, Any]
 ) -> "Labeler":
-    from engine.generators import is_url, open_generator
+    from engine.generators import open_generator
     from engine.model_labeler import RETRIES, ModelLabeler
 
     name, where = named_model(value)
     if not features:
         raise UsageError(f"--features names none of the features that {value} is asked about")
-    if not is_url(where) and options.backend == "openai":
-        options = replace(options, backend=None)
     generator = open_generator(where, options)
     retries = choices_made["retries"]
     return ModelLabeler(

@@ -10,6 +10,13 @@ from typing import Any
 from engine.taxonomy import Feature
 
 
+class _Object:
+    """An object of an answer as its pairs, so that their order and repeats can be seen."""
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        self.pairs = pairs
+
+
 class InvalidAnswerError(ValueError):
     """An answer that is not what was asked for; the text says in what.
 
@@ -48,16 +55,19 @@ def read_json(answer: str, features: Sequence[Feature]) -> dict[str, Any]:
         InvalidAnswerError: it is no JSON, or not as the schema says (keys and their order included).
     """
     try:
-        value = json.loads(answer, object_pairs_hook=list)
+        value = json.loads(answer, object_pairs_hook=_Object)
     except (ValueError, RecursionError) as error:
         raise InvalidAnswerError(f"no JSON: {error}") from None
-    if not (isinstance(value, list) and all(isinstance(pair, tuple) for pair in value)):
+    if not isinstance(value, _Object):
         raise InvalidAnswerError("no JSON object")
-    names = [name for name, _ in value]
+    names = [name for name, _ in value.pairs]
     wanted = [feature.name for feature in features]
     if names != wanted:
         raise InvalidAnswerError(_wrong_keys(names, wanted))
-    return {feature.name: _value(feature, given) for feature, (_, given) in zip(features, value, strict=True)}
+    return {
+        feature.name: _value(feature, given)
+        for feature, (_, given) in zip(features, value.pairs, strict=True)
+    }
 
 
 def _property(feature: Feature) -> dict[str, Any]:
@@ -74,8 +84,8 @@ def _property(feature: Feature) -> dict[str, Any]:
 def _longest(feature: Feature) -> Any:
     if feature.kind == "boolean":
         return False
-    longest = sorted(feature.values, key=lambda value: -len(value))
-    return longest[0] if feature.kind == "enum" else longest[: feature.max_items]
+    longest = max(feature.values, key=lambda value: len(value.encode()))
+    return longest if feature.kind == "enum" else [longest] * feature.max_items  # the schema allows repeats
 
 
 def _wrong_keys(names: list[str], wanted: list[str]) -> str:

@@ -88,7 +88,8 @@ class Asker(Generic[Value]):
 
 
 def _outcome(index: int, answer: Answer, read: Callable[[int, Answer], Value]) -> Value | Failed:
-    raw = f"; the answer: {answer.text}" if answer.text else ""
+    text = answer.text.encode(errors="backslashreplace").decode()  # lone surrogates fit into no table
+    raw = f"; the answer: {text}" if text else ""
     if answer.stop == "cut":
         return Failed("cut", f"cut after {answer.n_generated} tokens{raw}")
     if answer.stop != "done":

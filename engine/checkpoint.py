@@ -5,7 +5,7 @@ Only JSON is read here; no weight is loaded and no code of the folder is ever ru
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from engine.embedder import Embedder, read_embedder, read_json
 from engine.errors import InputError
@@ -32,6 +32,10 @@ class Checkpoint:
     folder: Path
     config: dict[str, Any]
     embedder: Embedder | None = None
+
+    instead_of_pickles: ClassVar[str] = (
+        "add --convert to read them with weights_only and export from safetensors"
+    )
 
     @classmethod
     def open(cls, folder: Path, *, weights: bool = True) -> Self:
@@ -61,7 +65,7 @@ class Checkpoint:
                 "model folder is run. Use a model whose architecture transformers itself has"
             )
         for part in inner if weights else []:
-            _check_weights(part)
+            _check_weights(part, cls.instead_of_pickles)
         checkpoint = cls(folder, config, embedder)
         checkpoint._check_head()
         return checkpoint
@@ -134,13 +138,13 @@ def read_config(folder: Path) -> dict[str, Any]:
     return read_json(folder / "config.json")
 
 
-def _check_weights(folder: Path) -> None:
+def _check_weights(folder: Path, instead_of_pickles: str) -> None:
     if list(folder.glob("*.safetensors")):
         return
     pickles = sorted(p.name for pattern in _PICKLES for p in folder.glob(pattern))
     hint = (
         f"holds pickled weights only ({', '.join(pickles[:3])}), which can run code when loaded; "
-        "add --convert to read them with weights_only and export from safetensors"
+        f"{instead_of_pickles}"
         if pickles
         else "holds no *.safetensors weights"
     )

@@ -6,15 +6,17 @@ Only JSON is read here; no weight is loaded and no code of the folder is ever ru
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 from engine.checkpoint import Checkpoint
 from engine.errors import InputError
 from engine.manifest import sha256
 
 _DECODERS = ("ForCausalLM", "ForConditionalGeneration")
-_DESCRIBING = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json",
-               "chat_template.jinja", "tokenizer.model")  # fmt: skip
+_DESCRIBING = (
+    "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja",
+    "special_tokens_map.json", "added_tokens.json", "tokenizer.model", "vocab.json", "merges.txt",
+)  # fmt: skip
 _CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
 _UNKNOWN_CONTEXT = 2048
 
@@ -23,12 +25,14 @@ _UNKNOWN_CONTEXT = 2048
 class Decoder(Checkpoint):
     """A local decoder that may be loaded; made by `Decoder.open`, which refuses what must not be."""
 
+    instead_of_pickles: ClassVar[str] = "bring the same model over as safetensors"
+
     @property
     def context(self) -> int:
         """Tokens that prompt and answer may have together, as its configuration says."""
         text = self.config.get("text_config") or {}
-        found = [source[key] for key in _CONTEXT_KEYS for source in (self.config, text) if key in source]
-        return int(found[0]) if found else _UNKNOWN_CONTEXT
+        found = [source.get(key) for key in _CONTEXT_KEYS for source in (self.config, text)]
+        return next((n for n in found if isinstance(n, int) and n > 0), _UNKNOWN_CONTEXT)
 
     @cached_property
     def hashes(self) -> Mapping[str, str]:

@@ -27,8 +27,9 @@ class ModelLabeler:
         generator: the decoder.
         features: what to ask about.
         protocol: how.
-        max_tokens: the longest message; the beginning of a longer dialogue is left out, and counted. None
-            leaves nothing out: what does not fit is a failure.
+        max_tokens: the longest message; the beginning of a longer dialogue is left out, and counted. Where
+            the last response alone is too long, the text fails. None leaves nothing out: what does not fit
+            into the model is a failure.
         retries: how often an answer that is cut or invalid is asked for again.
 
     Raises:
@@ -73,9 +74,11 @@ class ModelLabeler:
         return Labeled(pl.concat([p.rows for p in parts]), pl.concat([p.failures for p in parts]))
 
     def _some(self, texts: pl.DataFrame, meter: Meter) -> Labeled:
-        dialogues = [self._fitted(Dialogue(p, r)) for p, r in texts.select("prompt", "response").iter_rows()]
+        fitted = [self._fitted(Dialogue(p, r)) for p, r in texts.select("prompt", "response").iter_rows()]
+        dialogues = [d for d in fitted if isinstance(d, Dialogue)]
         spent = Spent()
-        outcomes = self.protocol.ask(dialogues, self._generator, self._retries, spent)
+        asked = iter(self.protocol.ask(dialogues, self._generator, self._retries, spent))
+        outcomes = [next(asked) if isinstance(d, Dialogue) else d for d in fitted]
         rows, failures = [], []
         for key, outcome in zip(texts.select(TEXT_KEY).iter_rows(named=True), outcomes, strict=True):
             if isinstance(outcome, Labels):
@@ -92,7 +95,7 @@ class ModelLabeler:
     def _row_types(self) -> dict[str, pl.DataType]:
         return {name: dtype for name, dtype in failure_types().items() if name in TEXT_KEY} | dict(self.types)
 
-    def _fitted(self, dialogue: Dialogue) -> Dialogue:
+    def _fitted(self, dialogue: Dialogue) -> Dialogue | Failed:
         """The dialogue without as much of its beginning as makes its longest message fit."""
         if self._max_tokens is None:
             return dialogue
@@ -100,6 +103,9 @@ class ModelLabeler:
             message = self.protocol.longest_message(dialogue)
             excess = (self._generator.count_tokens(message) or 0) - self._max_tokens
             left = len(dialogue.prompt) - dialogue.n_cut
-            if excess <= 0 or left == 0:
+            if excess <= 0:
                 return dialogue
+            if left == 0:
+                over = f"{excess} tokens over --max-tokens {self._max_tokens}"
+                return Failed("too_long", f"the last response and the questions alone are {over}")
             dialogue = replace(dialogue, n_cut=dialogue.n_cut + min(left, max(excess, 8)))

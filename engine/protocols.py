@@ -24,7 +24,7 @@ from engine.taxonomy import PROBABILITY, Feature
 
 ProtocolName = Literal["json", "choice"]
 CHARS_PER_TOKEN = 2
-"""Fewer than any tokenizer's average on JSON: the longest answer's characters over it bound its tokens."""
+"""Fewer than a tokenizer's average on English JSON; signs beyond ASCII are counted as a token a byte."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,9 @@ class JsonProtocol:
     @property
     def max_tokens(self) -> int:
         """The most tokens an answer may have; the longest valid one has fewer."""
-        return -(-len(longest_answer(self.features)) // CHARS_PER_TOKEN)
+        longest = longest_answer(self.features)
+        n_ascii = sum(sign.isascii() for sign in longest)
+        return -(-n_ascii // CHARS_PER_TOKEN) + len(longest.encode()) - n_ascii
 
     def longest_message(self, dialogue: Dialogue) -> str:
         """The one message there is."""
@@ -130,6 +132,11 @@ class ChoiceProtocol:
                     f"feature '{feature.name}' has {len(feature.values)} values; the protocol 'choice' can "
                     f"offer {most}, use --protocol json"
                 )
+            if feature.kind == "list" and NONE in feature.values:
+                raise UsageError(
+                    f"feature '{feature.name}' has the value {NONE!r}, which ends a list in the protocol "
+                    "'choice'; rename it, or use --protocol json"
+                )
 
     @property
     def types(self) -> Mapping[str, pl.DataType]:
@@ -138,8 +145,8 @@ class ChoiceProtocol:
         return labels | {PROBABILITY + feature.name: pl.Float32() for feature in self.features}
 
     def longest_message(self, dialogue: Dialogue) -> str:
-        """The message with the longest question."""
-        return choice_opening(dialogue) + max(map(choice_question, self.features), key=len)
+        """The message with the longest question, those about what is left of a list included."""
+        return choice_opening(dialogue) + max(map(_longest_question, self.features), key=len)
 
     def ask(
         self, dialogues: Sequence[Dialogue], generator: TextGenerator, retries: int, spent: Spent
@@ -180,10 +187,11 @@ class ChoiceProtocol:
             named = found[i][feature.name]
             value, probability = outcome
             named.probability *= probability
-            if value != NONE:
-                named.values.append(value)
-                if feature.kind == "list" and len(named.values) < feature.max_items:
-                    going_on.append((i, feature))
+            if feature.kind == "list" and value == NONE:
+                continue
+            named.values.append(value)
+            if len(named.values) < feature.max_items:
+                going_on.append((i, feature))
         return [(i, feature) for i, feature in going_on if i not in failed]
 
     def _labels(self, found: Mapping[str, _Named]) -> Labels:
@@ -203,6 +211,11 @@ def _chosen(offer: Sequence[tuple[str, str]], answer: Answer) -> tuple[str, floa
         if choice == answer.text:
             return value, probability
     raise InvalidAnswerError(f"none of {', '.join(choice for choice, _ in offer)}")
+
+
+def _longest_question(feature: Feature) -> str:
+    named = feature.values[:1] if feature.max_items > 1 else ()
+    return max(choice_question(feature), choice_question(feature, named), key=len)
 
 
 def make_protocol(name: ProtocolName, features: Sequence[Feature]) -> LabelingProtocol:

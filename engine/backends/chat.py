@@ -5,7 +5,10 @@ transformers 5 rebuilds some tokenizers in its own way. What a message says is n
 token: where it spells one, it is encoded as plain text.
 """
 
+import json
+import re
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
@@ -18,7 +21,12 @@ from engine.errors import InputError, UsageError
 PLAIN_TAIL = "\n\nAnswer:\n"
 """What follows the message of a base model, which has no chat template; the answer begins on a fresh line."""
 
-_HOLE = "\ue000message\ue001"
+JOINER = "\u2060"
+"""Put inside what spells a control token, it leaves the words and breaks the spell."""
+
+_HOLE = '\ue000a "message"\n<of> {two} lines\ue001'  # a template that would change it does not show it
+_TAG = re.compile(r"<[^<>\s]{1,60}>|\[/?[A-Z_]{2,60}\]")
+_A_DAY = datetime(2024, 7, 26, tzinfo=UTC)  # templates that name the day name this one, on every day
 
 
 class ChatEncoder:
@@ -32,25 +40,40 @@ class ChatEncoder:
     """
 
     def __init__(self, decoder: Decoder) -> None:
-        self.folder = decoder.folder
+        self.folder, self._config = decoder.folder, decoder.config
         try:
             self.tokenizer: Any = transformers.AutoTokenizer.from_pretrained(
                 str(decoder.folder), local_files_only=True, trust_remote_code=False
             )
-        except (OSError, ValueError, KeyError) as error:
+            path = decoder.folder / "tokenizer.json"
+            self._fast = (
+                Tokenizer.from_file(str(path)) if path.is_file() else self.tokenizer.backend_tokenizer
+            )
+        except Exception as error:  # noqa: BLE001  # a broken file surfaces as a bare Exception from Rust
             raise InputError(f"{decoder.folder}: its tokenizer cannot be loaded: {error}") from None
-        path = decoder.folder / "tokenizer.json"
-        self._fast = Tokenizer.from_file(str(path)) if path.is_file() else self.tokenizer.backend_tokenizer
         self._fast.no_truncation()
         self._fast.no_padding()
-        self._plain = Tokenizer.from_str(self._fast.to_str())
-        self._plain.encode_special_tokens = True
+        self._plain = self._without_control_tokens()
         self._head, self._tail = self._template()
+        self._n_control_around = self._n_control(self._around(self._head) + self._around(self._tail))
+
+    def _without_control_tokens(self) -> Tokenizer:
+        """The same tokenizer, for text in which no control token is to be found."""
+        described = json.loads(self._fast.to_str())
+        control = set(self._control.values()) - self._unknown
+        described["added_tokens"] = [t for t in described["added_tokens"] if t["content"] not in control]
+        described["post_processor"] = None
+        return Tokenizer.from_str(json.dumps(described))
 
     @cached_property
     def has_template(self) -> bool:
         """Whether the folder has a chat template; a base model has none."""
         return bool(getattr(self.tokenizer, "chat_template", None))
+
+    @property
+    def tokenizer_json(self) -> str:
+        """The tokenizer that makes the ids, as `tokenizer.json` holds it."""
+        return str(self._fast.to_str())
 
     @property
     def facts(self) -> dict[str, str]:
@@ -60,9 +83,29 @@ class ChatEncoder:
     def encode(self, message: str) -> list[int]:
         """Token ids of a message in its template, up to where the answer begins."""
         if not self._spells_control_token(message):
-            return list(self._fast.encode(self._head + message + self._tail, add_special_tokens=False).ids)
-        head, tail = (self._fast.encode(x, add_special_tokens=False).ids for x in (self._head, self._tail))
-        return [*head, *self._plain.encode(message, add_special_tokens=False).ids, *tail]
+            ids = list(self._fast.encode(self._head + message + self._tail, add_special_tokens=False).ids)
+            if self._n_control(ids) == self._n_control_around:
+                return ids
+        return [*self._around(self._head), *self._as_text(message), *self._around(self._tail)]
+
+    def _around(self, text: str) -> list[int]:
+        return list(self._fast.encode(text, add_special_tokens=False).ids)
+
+    def _as_text(self, message: str) -> list[int]:
+        """The message without a control token, whatever it spells.
+
+        A vocabulary that holds its control tokens as words of its own would find them in plain text again;
+        there a joiner inside breaks them up, as it does for a server.
+        """
+        ids = list(self._plain.encode(message, add_special_tokens=False).ids)
+        if self._n_control(ids):
+            for token in self._control_tokens:
+                message = message.replace(token, token[0] + JOINER + token[1:])
+            ids = [
+                i for i in self._plain.encode(message, add_special_tokens=False).ids
+                if i not in self._control_ids
+            ]  # fmt: skip
+        return ids
 
     def choice_ids(self, choices: Sequence[str]) -> list[int]:
         """The token that each choice begins with when it opens the answer.
@@ -97,18 +140,37 @@ class ChatEncoder:
         try:
             settings = transformers.GenerationConfig.from_pretrained(str(self.folder), local_files_only=True)
             configured = settings.eos_token_id
-        except OSError:
+        except (OSError, ValueError):
             configured = None
-        listed = configured if isinstance(configured, list) else [configured]
-        return frozenset(i for i in (*listed, self.tokenizer.eos_token_id) if i is not None)
+        named = (configured, self._config.get("eos_token_id"), self.tokenizer.eos_token_id)
+        listed = [i for ids in named for i in (ids if isinstance(ids, list) else [ids])]
+        return frozenset(i for i in listed if isinstance(i, int))
 
     def _spells_control_token(self, message: str) -> bool:
         return any(token in message for token in self._control_tokens)
 
+    def _n_control(self, ids: Sequence[int]) -> int:
+        return sum(i in self._control_ids for i in ids)
+
+    @cached_property
+    def _control(self) -> dict[int, str]:
+        """Control tokens by id: the special ones, and others that are written like one (`<think>`)."""
+        added = self._fast.get_added_tokens_decoder().items()
+        return {i: t.content for i, t in added if t.special or _TAG.fullmatch(t.content)}
+
     @cached_property
     def _control_tokens(self) -> tuple[str, ...]:
-        added = self._fast.get_added_tokens_decoder().values()
-        return tuple(token.content for token in added if token.special)
+        return tuple(sorted(self._control.values(), key=len, reverse=True))
+
+    @cached_property
+    def _control_ids(self) -> frozenset[int]:
+        return frozenset(i for i, content in self._control.items() if content not in self._unknown)
+
+    @cached_property
+    def _unknown(self) -> set[str]:
+        """What stands for whatever the vocabulary does not know: any message may hold that."""
+        model = json.loads(self._fast.to_str())["model"]
+        return {str(model.get("unk_token")), str(self.tokenizer.unk_token)}
 
     def _template(self) -> tuple[str, str]:
         """What stands before and after a message; thinking is off where a template knows the word."""
@@ -120,6 +182,7 @@ class ChatEncoder:
             text = self.tokenizer.apply_chat_template(
                 [{"role": "user", "content": _HOLE}],
                 tokenize=False, add_generation_prompt=True, enable_thinking=False,
+                strftime_now=_A_DAY.strftime,
             )  # fmt: skip
         except Exception as error:  # noqa: BLE001  # a template is a program of the folder's; it may raise anything
             raise InputError(f"{self.folder}: its chat template failed: {error}") from None

@@ -8,29 +8,31 @@ refused for becomes its answer.
 import random
 import re
 import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from math import exp
+from math import exp, inf, isfinite
 from threading import Event
 from typing import Any, TypeVar
 
 import httpx
 
 from engine.backends.base import Answer, Request, Stop
+from engine.backends.flight import fly
 from engine.errors import InputError, SealError, UsageError
 
 _TRY_AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
+_FIRST_PATIENCE_S = 20.0  # a server that was never there is more likely a wrong URL than a failure
+_LONGEST_PAUSE_S = 20.0
 _TOP = 20  # the most alternatives that servers give for a token
 _STOPS: Mapping[Any, Stop] = {"stop": "done", "length": "cut"}
 _TOO_LONG = re.compile(
     r"context (length|size|window)|maximum.{0,20}(token|length)|too (long|many tokens)", re.I
 )
 # A server turns what spells a control token into one; a joiner inside leaves the words and breaks the spell.
-_CONTROL = re.compile(
-    r"<[|｜]|[|｜]>|<(?=/?s>)|\[(?=/?INST\])|<(?=</?SYS>>)|<(?=(?:start|end)_of_turn>)|<(?=/?think>)"
-)
+_CONTROL = re.compile(r"<[|｜]|[|｜]>|<(?=/?[A-Za-z_][\w.-]{0,40}>)|\[(?=/?[A-Z_]{2,40}\])|<(?=</?SYS>>)")
+_URL = re.compile(r"https?://(?:[^\s/:@\[\]?#]+|\[[0-9a-fA-F:.]+\])(?::(\d{1,5}))?(?=[/#]|$)")
 _JOINER = "\u2060"
 
 Given = TypeVar("Given")
@@ -53,6 +55,8 @@ class ServerOptions:
     api_key: str | None = None
 
     def __post_init__(self) -> None:
+        if self.api_key is not None and not (self.api_key.isascii() and self.api_key.isprintable()):
+            raise UsageError("--api-key holds signs that no header can carry; was it copied whole?")
         if self.in_flight < 1 or self.timeout_s <= 0 or self.patience_s < 0:
             raise UsageError(
                 f"in_flight {self.in_flight}, timeout {self.timeout_s} s, patience {self.patience_s} s: at "
@@ -61,7 +65,16 @@ class ServerOptions:
 
 
 class ServerError(SealError):
-    """The server cannot be used, or has failed for too long."""
+    """The server cannot be used, or has failed for too long.
+
+    Args:
+        reason: in what.
+        may_pass: whether it was something that asking again may mend.
+    """
+
+    def __init__(self, reason: str, *, may_pass: bool = False) -> None:
+        super().__init__(reason)
+        self.may_pass = may_pass
 
 
 class _PassingError(Exception):
@@ -97,13 +110,14 @@ class OpenAIGenerator:
             limits=httpx.Limits(max_connections=self._options.in_flight),
             trust_env=False,  # no proxy of the environment stands between a loopback server and us
         )
-        self._pool = ThreadPoolExecutor(self._options.in_flight, thread_name_prefix="server")
-        self._given_up = Event()
+        weakref.finalize(self, self._client.close)
+        self._answered_s = -inf  # when the server last answered a request, on the monotonic clock
 
     @cached_property
     def model(self) -> str:
         """The name of the model that is asked."""
-        served = self._patiently(self._get_models)
+        at_most_s = min(self._options.patience_s, _FIRST_PATIENCE_S)
+        served = fly(lambda _, given_up: self._patiently(self._get_models, at_most_s, given_up), [None], 1)[0]
         if self._wanted:
             if self._wanted not in served:
                 raise UsageError(f"{self._url} serves no model {self._wanted!r}; it has: {', '.join(served)}")
@@ -125,16 +139,23 @@ class OpenAIGenerator:
 
     def answer(self, requests: Sequence[Request]) -> list[Answer]:
         """Answer each request, in their order."""
-        bodies = [self._body(request) for request in requests]
-        self._given_up.clear()
-        return list(self._pool.map(self._answer_one, requests, bodies))
+        return fly(self._answer_one, requests, self._options.in_flight)
 
-    def _answer_one(self, request: Request, body: Mapping[str, Any]) -> Answer:
-        return self._patiently(lambda: self._post(request, body))
+    def _answer_one(self, request: Request, given_up: Event) -> Answer:
+        body, began_s = self._body(request), time.monotonic()
+        try:
+            answer = self._patiently(lambda: self._post(request, body), self._options.patience_s, given_up)
+        except ServerError as error:
+            if self._answered_s <= began_s or given_up.is_set() or not error.may_pass:
+                raise
+            # The server answers others: it is this request that it cannot bear.
+            return Answer("", "refused", str(error))
+        self._answered_s = time.monotonic()
+        return answer
 
-    def _patiently(self, ask: Callable[[], Given]) -> Given:
-        """Ask until it works or the patience is over; one that gives up lets the others give up too."""
-        deadline = time.monotonic() + self._options.patience_s
+    def _patiently(self, ask: Callable[[], Given], patience_s: float, given_up: Event) -> Given:
+        """Ask until it works or the patience is over, or others gave up."""
+        deadline = time.monotonic() + patience_s
         pause_s = 0.25
         while True:
             try:
@@ -142,15 +163,12 @@ class OpenAIGenerator:
             except (_PassingError, httpx.TransportError, httpx.DecodingError) as error:
                 wait_s = getattr(error, "pause_s", None) or pause_s * random.uniform(0.75, 1.25)
                 reason = str(error) or type(error).__name__
-            except SealError:
-                self._given_up.set()
-                raise
-            pause_s = min(2 * pause_s, 20.0)
-            if time.monotonic() + wait_s > deadline or self._given_up.wait(wait_s):
-                self._given_up.set()
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+            if time.monotonic() + wait_s > deadline or given_up.wait(wait_s):
                 raise ServerError(
-                    f"{self._url} failed for {self._options.patience_s:g} s, last with: {reason}; when it is "
-                    "back, the same command goes on from here"
+                    f"{self._url} failed for {patience_s:g} s, last with: {reason}; when it is "
+                    "back, the same command goes on from here",
+                    may_pass=True,
                 ) from None
 
     def _get_models(self) -> list[str]:
@@ -170,7 +188,7 @@ class OpenAIGenerator:
         document = self._read(response)
         try:
             return _choice(request, document) if request.choices else _text(document)
-        except (KeyError, IndexError, TypeError, AttributeError) as error:
+        except (KeyError, IndexError, TypeError, AttributeError, ValueError, OverflowError) as error:
             raise _PassingError(f"an answer without what it must have ({error!r})") from None
 
     def _read(self, response: httpx.Response) -> Any:
@@ -181,10 +199,11 @@ class OpenAIGenerator:
             )
         if response.status_code != 200:
             said = " ".join(response.text.split())[:300]
-            raise ServerError(f"{self._url} answers with status {response.status_code}: {said}")
+            hint = "; the URL of an API mostly ends in /v1" if response.status_code == 404 else ""
+            raise ServerError(f"{self._url} answers with status {response.status_code}: {said}{hint}")
         try:
             return response.json()
-        except ValueError:
+        except (ValueError, RecursionError):
             raise _PassingError("a body that is no JSON") from None
 
     def _body(self, request: Request) -> dict[str, Any]:
@@ -194,6 +213,8 @@ class OpenAIGenerator:
             "max_tokens": 1 if request.choices else request.max_tokens,
             "temperature": request.temperature,
             "seed": request.seed,
+            "top_p": 1.0,  # a server may have other defaults for these two
+            "repetition_penalty": 1.0,
             "chat_template_kwargs": {"enable_thinking": False},
         }
         if request.choices:
@@ -220,7 +241,20 @@ def _text(document: Mapping[str, Any]) -> Answer:
     reason = choice.get("finish_reason")
     stop = _STOPS.get(reason, "refused")
     detail = f"the server ended it: {reason}" if stop == "refused" else ""
-    return Answer(choice["message"]["content"] or "", stop, detail, (), *_usage(document))
+    return Answer(_content(choice), stop, detail, (), *_usage(document))
+
+
+def _content(choice: Mapping[str, Any]) -> str:
+    content = choice["message"]["content"]
+    if not isinstance(content, str | None):
+        raise TypeError(f"the content is {type(content).__name__}")
+    return content or ""
+
+
+def _begins_only(token: str, choice: str, choices: Sequence[str]) -> bool:
+    """Whether a token is how this choice begins, and no other."""
+    opening = token.strip().casefold()
+    return bool(opening) and [c for c in choices if c.casefold().startswith(opening)] == [choice]
 
 
 def _choice(request: Request, document: Mapping[str, Any]) -> Answer:
@@ -228,15 +262,18 @@ def _choice(request: Request, document: Mapping[str, Any]) -> Answer:
     choice = document["choices"][0]
     if choice.get("finish_reason") == "content_filter":
         return Answer("", "refused", "the server ended it: content_filter")
-    found = dict.fromkeys(request.choices, 0.0)
-    for alternative in choice["logprobs"]["content"][0]["top_logprobs"]:
-        opening = alternative["token"].strip().casefold()
-        meant = [name for name in request.choices if opening and name.casefold().startswith(opening)]
-        if len(meant) == 1:
-            found[meant[0]] += exp(alternative["logprob"])
+    listed = choice["logprobs"]["content"][0]["top_logprobs"]
+    said = [(str(alternative["token"]), exp(alternative["logprob"])) for alternative in listed]
+    found = {name: sum(p for token, p in said if token == name) for name in request.choices}
+    if not any(found.values()):  # a tokenizer whose words begin with a space, or a model that writes Yes
+        found = {n: sum(p for t, p in said if t.strip().casefold() == n.casefold()) for n in request.choices}
+    if not any(found.values()):  # a tokenizer that has no whole token for a choice
+        found = {n: sum(p for t, p in said if _begins_only(t, n, request.choices)) for n in request.choices}
     total = sum(found.values())
+    if not isfinite(total):
+        raise ValueError(f"a probability of {total}")
     if not total:
-        return Answer(choice["message"]["content"] or "", "done", "", (), *_usage(document))
+        return Answer(_content(choice), "done", "", (), *_usage(document))
     shares = tuple(share / total for share in found.values())
     return Answer(max(found, key=lambda name: found[name]), "done", "", shares, *_usage(document))
 
@@ -247,7 +284,7 @@ def check_url(url: str) -> str:
     Raises:
         InputError: it is not.
     """
-    parsed = httpx.URL(url)
-    if parsed.scheme not in ("http", "https") or not parsed.host:
+    found = _URL.match(url)
+    if found is None or not 0 < int(found.group(1) or 1) < 1 << 16:
         raise InputError(f"{url} is no URL of a server; e.g. http://127.0.0.1:8000/v1")
     return url

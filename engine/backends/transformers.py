@@ -12,12 +12,12 @@ from itertools import takewhile
 from typing import Any
 
 import llguidance
-import llguidance.hf
 import llguidance.numpy
 import numpy as np
 import torch
 import transformers
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 
 from engine.backends.base import Answer, Request
 from engine.backends.chat import ChatEncoder
@@ -56,15 +56,23 @@ class TransformersGenerator:
         if device == "cuda" and not torch.cuda.is_available():
             raise UsageError("--device cuda: torch sees no CUDA device here")
         self._dtype = torch.float32 if device == "cpu" else "auto"
-        try:
-            model = transformers.AutoModelForCausalLM.from_pretrained(
-                str(decoder.folder), dtype=self._dtype, local_files_only=True,
-                trust_remote_code=False, use_safetensors=True,
-            )  # fmt: skip
-        except (OSError, ValueError, RuntimeError, KeyError) as error:
-            raise InputError(f"{decoder.folder} cannot be loaded: {str(error).splitlines()[0]}") from None
-        self._model = model.to(device).eval()
+        self._model = self._load(decoder).to(device).eval()
         self.context = min(context or decoder.context, decoder.context)
+
+    def _load(self, decoder: Decoder) -> Any:
+        try:
+            model, found = transformers.AutoModelForCausalLM.from_pretrained(
+                str(decoder.folder), dtype=self._dtype, local_files_only=True,
+                trust_remote_code=False, use_safetensors=True, output_loading_info=True,
+            )  # fmt: skip
+        except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+            reason = str(error).strip() or type(error).__name__
+            raise InputError(f"{decoder.folder} cannot be loaded: {reason.splitlines()[0]}") from None
+        if missing := sorted(found["missing_keys"]):  # transformers would go on with random numbers
+            raise InputError(
+                f"{decoder.folder}: its weights lack {', '.join(missing[:3])}; bring it over again"
+            )
+        return model
 
     @property
     def identity(self) -> Mapping[str, Any]:
@@ -137,7 +145,7 @@ class TransformersGenerator:
     def _vocabulary(self) -> Any:
         size = self._model.get_output_embeddings().weight.shape[0]
         ends = sorted(self._encoder.end_ids)
-        return llguidance.hf.from_tokenizer(self._encoder.tokenizer, n_vocab=size, eos_token=ends)
+        return llguidance.LLTokenizer(self._encoder.tokenizer_json, n_vocab=size, eos_token=ends or None)
 
     @lru_cache(maxsize=256)  # noqa: B019  # a generator lives as long as its run
     def _choice_ids(self, choices: tuple[str, ...]) -> list[int]:
