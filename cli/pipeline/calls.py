@@ -62,7 +62,8 @@ def make_call(stage: Stage, command: click.Command, table: Mapping[str, Any], se
     out = settings.out / stage.name
     words = (*stage.words, "--out", str(out))
     context = _parse(stage, command, words, {**given, **own})
-    taken = [p for p in command.params if long[str(p.name)] not in ignored]
+    # What the run itself says, its inputs first of all, is never among what is left out.
+    taken = [p for p in command.params if long[str(p.name)] not in ignored or _is_given(p, context)]
     return Call(
         stage,
         (stage.command, *words, *_said(taken, context)),
@@ -86,6 +87,10 @@ def _long(parameter: click.Parameter) -> str:
     if isinstance(parameter, click.Argument):
         return str(parameter.name)
     return next(o for o in parameter.opts if o.startswith("--")).removeprefix("--")
+
+
+def _is_given(parameter: click.Parameter, context: click.Context) -> bool:
+    return context.get_parameter_source(str(parameter.name)) is ParameterSource.COMMANDLINE
 
 
 def _is_set(parameter: click.Parameter, context: click.Context) -> bool:
@@ -121,9 +126,7 @@ def _options(parameters: Sequence[click.Parameter], context: click.Context) -> d
     options = {
         _long(p): context.params.get(str(p.name))
         for p in parameters
-        if not isinstance(p.type, click.Path)
-        and _long(p) not in _NEUTRAL
-        and context.get_parameter_source(str(p.name)) is not ParameterSource.COMMANDLINE
+        if not isinstance(p.type, click.Path) and _long(p) not in _NEUTRAL and not _is_given(p, context)
     }
     plain: dict[str, Any] = json.loads(json.dumps(options, default=str, sort_keys=True))
     return plain

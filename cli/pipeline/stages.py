@@ -41,7 +41,7 @@ class Stage:
         command: `score`.
         words: what the run itself says on its command line, paths absolute, the output left out.
         reads: the stages whose outputs it reads.
-        models: name -> folder or URL of each model that is no output of a stage.
+        models: name -> folder or URL of each model that it runs, exported ones included.
         own: options of this stage alone, by long name, over those of the command's table.
         honours: the options that it takes of the command's table; None takes all.
         drops: those that it does not take.
@@ -140,21 +140,22 @@ class _Builder:
             yield Stage(f"models/{model.name}", "export", (model.where,))
 
     def _score(self, model: Model, *, rewritten: bool) -> Stage:
-        exported = self._outs.get(model.name)
+        folder, reads = self._runnable(model)
         return Stage(
             f"{'rewritten/' if rewritten else ''}scores/{model.name}",
             "score",
-            (
-                self._source(rewritten),
-                "--model",
-                f"{model.name}={self._at(exported) if exported else model.where}",
-            ),
-            reads=(*self._source_stage(rewritten), *((exported,) if exported else ())),
-            models={} if exported else {model.name: model.where},
+            (self._source(rewritten), "--model", f"{model.name}={folder}"),
+            reads=(*self._source_stage(rewritten), *reads),
+            models={model.name: folder},
             own=model.options,
             drops=_OF_ORIGINALS if rewritten else frozenset(),
             facts={"model": model.name},
         )
+
+    def _runnable(self, model: Model) -> tuple[str, tuple[str, ...]]:
+        """The folder that is run, exported or as it is, and the stage that writes it."""
+        exported = self._outs.get(model.name)
+        return (self._at(exported), (exported,)) if exported else (model.where, ())
 
     def _labels(self, *, rewritten: bool) -> Iterator[Stage]:
         before = "rewritten/" if rewritten else ""
@@ -196,14 +197,12 @@ class _Builder:
         )  # fmt: skip
 
     def _similarity(self, embedder: Model) -> Stage:
-        exported = self._outs.get(embedder.name)
-        where = self._at(exported) if exported else embedder.where
+        folder, reads = self._runnable(embedder)
         return Stage(
             SIMILARITIES, "similarity",
-            (self._texts, self._at(REWRITTEN), "--embedder", f"{embedder.name}={where}"),
-            reads=(*self._reads_texts, REWRITTEN, *((exported,) if exported else ())),
-            models={} if exported else {embedder.name: embedder.where}, own=embedder.options,
-            drops=frozenset(("limit",)), facts={"embedder": embedder.name},
+            (self._texts, self._at(REWRITTEN), "--embedder", f"{embedder.name}={folder}"),
+            reads=(*self._reads_texts, REWRITTEN, *reads), models={embedder.name: folder},
+            own=embedder.options, drops=frozenset(("limit",)), facts={"embedder": embedder.name},
         )  # fmt: skip
 
     def _analyze(self) -> Stage:

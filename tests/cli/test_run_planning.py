@@ -197,6 +197,20 @@ def test_rewritten_texts_are_not_sampled_again():
     assert not made.options.keys() & {"sample", "seed", "limit"}
 
 
+def test_every_stage_remembers_every_file_and_folder_that_it_reads():
+    """A path of its command line that is no input of the record would go stale unseen."""
+    for stage in stages(ALL):
+        if cli.get_command(click.Context(cli), stage.command):
+            made = call(stage, {"protocol": "json"}) if stage.command != "import" else None
+            if made is None:
+                continue
+            models = {Path(where) for where in stage.models.values()}
+            said = {Path(w.partition("=")[2] or w) for w in stage.words if w.startswith("/") or "=/" in w}
+            remembered = set(made.files.values()) | models
+            assert said <= remembered, stage.name
+            assert {Path("/project/out") / name for name in stage.reads} <= remembered, stage.name
+
+
 def test_a_key_stands_neither_in_the_command_nor_among_the_options():
     made = call(labeling("labels/judge"), {"api_key": "secret"})
     assert made.variables == {"SEAL_LABEL_API_KEY": "secret"}
