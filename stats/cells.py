@@ -77,7 +77,8 @@ def collapse(
             *(v.sum().alias(f"s_{y}") for y, v in values),
             *((v * v).sum().alias(f"q_{y}") for y, v in values),
         )
-        .collect(engine="streaming")
+        .sort(*keys)
+        .collect()
     )
 
 
@@ -86,9 +87,11 @@ def merge(
 ) -> pl.DataFrame:
     """Add up cells of several blocks."""
     together = pl.concat(frames, rechunk=False)
-    if covariates or len(frames) == 1:
+    if covariates:
         return together
-    return together.lazy().group_by(*keys).agg(pl.exclude(*keys).sum()).collect(engine="streaming")
+    if len(frames) == 1:
+        return together.sort(*keys)
+    return together.lazy().group_by(*keys).agg(pl.exclude(*keys).sum()).sort(*keys).collect()
 
 
 @dataclass(frozen=True)
