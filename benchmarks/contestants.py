@@ -126,7 +126,9 @@ def _cross_encoder(folder: Path, backend: Any) -> Score:
     from sentence_transformers import CrossEncoder
 
     kwargs = {"provider": "CPUExecutionProvider"} if backend == "onnx" else None
-    encoder = CrossEncoder(str(folder), backend=backend, local_files_only=True, device="cpu", model_kwargs=kwargs)
+    encoder = CrossEncoder(
+        str(folder), backend=backend, local_files_only=True, device="cpu", model_kwargs=kwargs
+    )
     counter = _Counter(encoder[0].auto_model)
 
     def score(pairs: Sequence[Pair], batch_size: int) -> Scored:

@@ -2,9 +2,9 @@
 
     python -m benchmarks.peers --work WORK --out benchmarks/results/peers_cpu.json
 
-Every contestant (`contestants.py`) runs in a process of its own, and all of them score the same texts in every
-turn. Those with a batch size of their own are first tried with several, and the best is kept. WORK keeps the
-models, whose making takes longer than the measurement.
+Every contestant (`contestants.py`) runs in a process of its own, and all of them score the same texts in
+every turn. Those with a batch size of their own are first tried with several, and the best is kept. WORK
+keeps the models, whose making takes minutes.
 """
 
 import argparse
@@ -15,7 +15,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -141,20 +143,30 @@ def prepare(shape: str, lines: Sequence[str], work: Path) -> dict[str, Path]:
             "model_kwargs={'export': True, 'provider': 'CPUExecutionProvider'}).save_pretrained(sys.argv[2])"
         )
         subprocess.run(
-            [sys.executable, "-c", script, str(checkpoint), str(folders["onnx"])], check=True, capture_output=True
+            [sys.executable, "-c", script, str(checkpoint), str(folders["onnx"])],
+            check=True,
+            capture_output=True,
         )
     return folders
 
 
 def start_up_s(model: Path, pair: pl.DataFrame, aside: Path) -> list[float]:
-    """Seconds of the whole of `seal score` over one short pair: an upper bound of the time to a first batch."""
+    """Seconds of the whole of `seal score` over one pair: no less than it takes to a first batch."""
     pair.write_parquet(aside / "pair.parquet")
     seconds = []
     for i in range(3):
-        command = [sys.executable, "-c", "from cli.main import run; run()", "score", str(aside / "pair.parquet")]
+        command = [
+            sys.executable,
+            "-c",
+            "from cli.main import run; run()",
+            "score",
+            str(aside / "pair.parquet"),
+        ]
         start = time.perf_counter()
         subprocess.run(
-            [*command, "--model", f"m={model}", "--out", str(aside / f"scores-{i}")], check=True, capture_output=True
+            [*command, "--model", f"m={model}", "--out", str(aside / f"scores-{i}")],
+            check=True,
+            capture_output=True,
         )
         seconds.append(time.perf_counter() - start)
     return seconds
@@ -213,11 +225,15 @@ def best_by_library(peaks: dict[str, float]) -> dict[str, float]:
 def measure(shape: str, texts: pl.DataFrame, args: argparse.Namespace, work: Path) -> dict[str, Any]:
     """Everything about one shape."""
     say(f"{shape}: making and exporting")
-    folders = prepare(shape, (texts["prompt"] + texts["response"]).to_list(), work)
+    with ProcessPoolExecutor(1, get_context("spawn")) as aside_process:  # its memory goes when it ends
+        lines = (texts["prompt"] + texts["response"]).to_list()
+        folders = aside_process.submit(prepare, shape, lines, work).result()
     config = Checkpoint.open(folders["checkpoint"], weights=False).config
     limit = None if config.get("relative_attention") else int(config["max_position_embeddings"])
     tokenizer = (folders["reference"] / TOKENIZER).read_text(encoding="utf-8")
-    rows, lengths = spread(texts, PairEncoder(tokenizer, "pair", 1 << 20), (args.n or TEXTS[shape]) // 2, limit)
+    rows, lengths = spread(
+        texts, PairEncoder(tokenizer, "pair", 1 << 20), (args.n or TEXTS[shape]) // 2, limit
+    )
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as name:
         aside = Path(name)
@@ -282,7 +298,11 @@ def main() -> None:
             args.out.write_text(json.dumps(document, indent=2) + "\n")
             columns = ("name", "batch_size", "tokens_per_s", "padding", "times_the_loop", "peak_memory_mib")
             for line in document["shapes"][-1]["results"]:
-                say("  ".join(f"{line[c]:.3g}" if isinstance(line[c], float) else str(line[c]) for c in columns))
+                say(
+                    "  ".join(
+                        f"{line[c]:.3g}" if isinstance(line[c], float) else str(line[c]) for c in columns
+                    )
+                )
 
 
 def package_versions(names: Sequence[str]) -> dict[str, str]:

@@ -148,12 +148,12 @@ def bench_score(
     Raises:
         InputError: there are too few texts.
     """
-    rows = _sample(texts, options.n_pairs)
+    rows = sample_pairs(texts, options.n_pairs)
     began = time.perf_counter()
     engine = load_models({"engine": model}, options.device, "onnx", threads=options.threads)[0]
     start_up_s = time.perf_counter() - began
     budgets = options.budgets or (MAX_BATCH_TOKENS[engine.device],)
-    ways: dict[str, Way] = {f"seal, budget {b}": partial(_with_engine, rows, engine, b) for b in budgets}
+    ways: dict[str, Way] = {f"seal, budget {b}": partial(run_engine, rows, engine, b) for b in budgets}
     if reference is not None:
         loop = load_models({"torch": reference}, options.device, "torch")[0]
         ways["torch, one text at a time"] = partial(_one_by_one, rows, loop)
@@ -200,7 +200,7 @@ def _take_turns(
     return seconds, results, peaks
 
 
-def _sample(texts: Path, n_pairs: int) -> pl.DataFrame:
+def sample_pairs(texts: Path, n_pairs: int) -> pl.DataFrame:
     """Pairs spread evenly over the first of the texts."""
     with tempfile.TemporaryDirectory() as aside:
         first = next(windows(in_order(texts, Path(aside) / "sorted.parquet"), 16_384), None)
@@ -210,7 +210,7 @@ def _sample(texts: Path, n_pairs: int) -> pl.DataFrame:
     return first.filter(pl.col("row_id").is_in(ids[:: len(ids) // n_pairs][:n_pairs].implode()))
 
 
-def _with_engine(rows: pl.DataFrame, model: LoadedModel, budget: int) -> tuple[Rewards, float]:
+def run_engine(rows: pl.DataFrame, model: LoadedModel, budget: int) -> tuple[Rewards, float]:
     window = prepare(rows, [model], budget)
     with Runner([model], Meter(silent, "bench", None, 0, 1)) as runner:
         rewards = runner.run(window)[0].rewards

@@ -4,6 +4,7 @@
 
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -230,6 +231,22 @@ def test_bench(capfd, texts, exported, checkpoints, monkeypatch):
     code, out, err = run(capfd, "bench", "score", texts, "--model", exported["pre"], "--pairs", 7)
     assert (code, out) == (1, "")
     assert "holds 6 pairs, fewer than the 7 to measure with" in err
+
+
+def test_a_tuned_model_is_scored_as_tuned(capfd, texts, exported, tmp_path):
+    model = shutil.copytree(exported["pre"], tmp_path / "model")
+    tune = ["bench", "score", texts, "--model", model, "--pairs", 3, "--repeats", 1, "--tune"]
+    code, out, _ = run(capfd, *tune, "--max-batch-tokens", 64)
+    assert code == 0
+    assert "times the default -> " in out
+    code, out, _ = run(capfd, *tune, "--json")
+    setting = json.loads(out)["setting"]
+    code, _, err = run(capfd, "score", texts, "--model", model, "--out", "o")
+    assert code == 0
+    assert f"{setting['max_batch_tokens']} tokens a batch, as tuned on this machine" in err
+    options = json.loads(Path("o/manifest.json").read_text())["identity"]["options"]
+    assert options["max_batch_tokens"] == setting["max_batch_tokens"]
+    assert run(capfd, *tune, "--reference", model)[0] == 2
 
 
 def test_a_reader_that_goes_away(texts, exported, tmp_path):

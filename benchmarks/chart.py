@@ -1,0 +1,83 @@
+"""results/peers_cpu.json -> docs/peers.png: tokens a second of every contestant, shape by shape.
+
+python -m benchmarks.chart [--results benchmarks/results/peers_cpu.json] [--out docs/peers.png]
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+_OURS, _PEERS, _LIMIT = "#1b6ca8", "#b8bec6", "#c0392b"
+
+
+def draw(document: dict[str, Any], out: Path) -> None:
+    """One panel a shape: bars of tokens a second, times the loop beside them, and the peak as a line."""
+    shapes = document["shapes"]
+    heights = [len(shape["results"]) for shape in shapes]
+    figure = Figure(figsize=(8, 1.1 * len(shapes) + 0.3 * sum(heights)), layout="constrained")
+    panels = figure.subplots(len(shapes), 1, squeeze=False, height_ratios=heights)
+    for panel, shape in zip(panels[:, 0], shapes, strict=True):
+        _panel(panel, shape)
+    panels[-1, 0].set_xlabel("real tokens a second (median)")
+    about = document["machine"]
+    figure.suptitle(f"{about['cpu']}, {about['cores']} cores, fp32, real hh-rlhf dialogues", fontsize=11)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(out, dpi=130)
+
+
+def _panel(panel: Axes, shape: dict[str, Any]) -> None:
+    results = sorted(shape["results"], key=lambda line: line["tokens_per_s"])
+    rates = [line["tokens_per_s"] for line in results]
+    bars = panel.barh(
+        [_label(line) for line in results], rates,
+        color=[_OURS if line["name"].startswith("seal") else _PEERS for line in results],
+    )  # fmt: skip
+    panel.bar_label(
+        bars,
+        [f" {rate:,.0f}   {line['times_the_loop']:.2f}x" for rate, line in zip(rates, results, strict=True)],
+        fontsize=8,
+    )
+    per_token = shape["nominal_gflop"] / shape["texts"]["tokens"]
+    peak = max(shape["gemm_peak_gflops"].values())
+    library = max(shape["gemm_peak_gflops"], key=shape["gemm_peak_gflops"].get).split(",")[0]
+    panel.axvline(peak / per_token, color=_LIMIT, lw=1, ls="--")
+    panel.text(
+        peak / per_token,
+        -0.4,
+        f"{library}'s best\nmatrix product ",
+        color=_LIMIT,
+        fontsize=8,
+        ha="right",
+        va="bottom",
+    )
+    panel.set_xlim(0, 1.08 * max(peak / per_token, 1.15 * max(rates)))
+    panel.set_title(
+        f"{shape['shape']}: {shape['texts']['n']} texts, {shape['texts']['mean']:.0f} tokens on average",
+        fontsize=10, loc="left",
+    )  # fmt: skip
+    panel.spines[["top", "right"]].set_visible(False)
+
+
+def _label(line: dict[str, Any]) -> str:
+    size = line["batch_size"]
+    return line["name"] if not isinstance(size, int) or (size == 1 and "one by one" in line["name"]) else (
+        f"{line['name']} ({size} a batch)"
+    )  # fmt: skip
+
+
+def main() -> None:
+    """Draw."""
+    here = Path(__file__).parent
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--results", type=Path, default=here / "results/peers_cpu.json")
+    parser.add_argument("--out", type=Path, default=here.parent / "docs/peers.png")
+    args = parser.parse_args()
+    draw(json.loads(args.results.read_text(encoding="utf-8")), args.out)
+
+
+if __name__ == "__main__":
+    main()
