@@ -31,8 +31,8 @@ def command() -> None:
     "--repeats", type=click.IntRange(min=1), default=3, show_default=True, help="Turns; medians are given."
 )
 @click.option(
-    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
-    help="auto takes a GPU where onnxruntime offers one.",
+    "--device", type=click.Choice(["auto", "cpu", "cuda", "tensorrt"]), default="auto", show_default=True,
+    help="auto takes a GPU where onnxruntime offers one; TensorRT has to be asked for.",
 )  # fmt: skip
 @click.option(
     "--max-batch-tokens", type=click.IntRange(min=1), multiple=True,

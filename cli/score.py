@@ -28,8 +28,8 @@ from engine.errors import UsageError
 )  # fmt: skip
 @out_option
 @click.option(
-    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
-    help="auto takes a GPU where onnxruntime offers one.",
+    "--device", type=click.Choice(["auto", "cpu", "cuda", "tensorrt"]), default="auto", show_default=True,
+    help="auto takes a GPU where onnxruntime offers one; TensorRT has to be asked for.",
 )  # fmt: skip
 @click.option(
     "--backend", type=click.Choice(["onnx", "torch"]), default="onnx", show_default=True,

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from engine.backends.base import RewardBackend
+from engine.batching import bucket_edges
 from engine.checkpoint import Checkpoint
 from engine.encoding import PairEncoder
 from engine.errors import InputError, UsageError
 from engine.spec import TOKENIZER, UNBOUNDED_DEFAULT, PairTemplate, load_spec, verify_files
 
-Device = Literal["auto", "cpu", "cuda"]
+Device = Literal["auto", "cpu", "cuda", "tensorrt"]
 BackendName = Literal["onnx", "torch"]
 
 
@@ -27,25 +28,28 @@ class LoadedModel:
         encoder: what turns texts into its tokens; one object for all models whose encoding is the same.
         pad_token_id: what pads.
         identity: hashes and facts that decide its rewards, for the manifest.
+        edges: the widths its batches are padded to, where it runs fast on few shapes only.
     """
 
     name: str
-    device: Literal["cpu", "cuda"]
+    device: Literal["cpu", "cuda", "tensorrt"]
     backend: RewardBackend
     encoder: PairEncoder
     pad_token_id: int
     identity: Mapping[str, Any]
+    edges: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class _Source:
     backend: RewardBackend
-    device: Literal["cpu", "cuda"]
+    device: Literal["cpu", "cuda", "tensorrt"]
     tokenizer_json: str
     template: PairTemplate
     pad_token_id: int
     longest: int
     hashes: Mapping[str, Any]
+    edges: tuple[int, ...] = ()
 
 
 def load_models(
@@ -54,6 +58,7 @@ def load_models(
     backend: BackendName = "onnx",
     max_tokens: int | None = None,
     threads: int | None = None,
+    max_batch_tokens: int = 32_768,
 ) -> list[LoadedModel]:
     """Load each folder and let models of the same tokenizer, template and length share one encoder.
 
@@ -63,6 +68,7 @@ def load_models(
         backend: which backend.
         max_tokens: longest input asked for.
         threads: batches at once on a CPU.
+        max_batch_tokens: the largest batch that TensorRT's engines are built for.
 
     Raises:
         UsageError: no model, or a device that is not there.
@@ -74,33 +80,46 @@ def load_models(
     models = []
     for name, folder in folders.items():
         if backend == "onnx":
-            source = _from_export(folder, device, max_tokens, threads)
+            source = _from_export(folder, device, max_tokens, threads, max_batch_tokens)
         else:
             source = _from_checkpoint(folder, device, max_tokens)
         key = (source.tokenizer_json, source.template, source.longest)
         encoder = encoders.setdefault(key, PairEncoder(*key))
         identity = {**source.hashes, **source.backend.facts(), "max_tokens": source.longest}
         models.append(
-            LoadedModel(name, source.device, source.backend, encoder, source.pad_token_id, identity)
+            LoadedModel(
+                name, source.device, source.backend, encoder, source.pad_token_id, identity, source.edges
+            )
         )
     return models
 
 
-def _from_export(folder: Path, device: Device, max_tokens: int | None, threads: int | None) -> _Source:
+def _from_export(
+    folder: Path, device: Device, max_tokens: int | None, threads: int | None, max_batch_tokens: int
+) -> _Source:
     from engine.backends.onnx import OnnxBackend, choose_device
+    from engine.backends.tensorrt import TensorRTBackend
 
     spec = load_spec(folder)
     if changed := verify_files(folder, spec):
         raise InputError(f"{folder}: {', '.join(changed)} changed since the export; export again")
     resolved = choose_device(device)
+    edges: tuple[int, ...] = ()
+    backend: RewardBackend
+    if resolved == "tensorrt":
+        edges = bucket_edges(spec.longest_input(max_tokens))
+        backend = TensorRTBackend(folder, edges, max_batch_tokens, fp16=spec.precision == "fp16")
+    else:
+        backend = OnnxBackend(folder, resolved, threads)
     return _Source(
-        OnnxBackend(folder, resolved, threads),
+        backend,
         resolved,
         (folder / TOKENIZER).read_text(encoding="utf-8"),
         spec.pair_template,
         spec.pad_token_id,
         spec.longest_input(max_tokens),
         {"files": dict(spec.files), "pair_template": spec.pair_template},
+        edges,
     )
 
 

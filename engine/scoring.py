@@ -16,7 +16,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from engine.backends.base import OutOfMemoryError
-from engine.batching import Plan, plan_batches
+from engine.batching import Plan, plan_batches, plan_buckets
 from engine.encoding import Deduplicated, EncodedTexts
 from engine.errors import UsageError
 from engine.manifest import Manifest, content_hash
@@ -27,7 +27,7 @@ from engine.reading import count_texts, in_order, keep_apart, windows
 from engine.schema import FAILURES, SCORES, TEXT_KEY, TEXTS, scan
 from engine.sink import Sink
 
-MAX_BATCH_TOKENS = {"cpu": 512, "cuda": 32_768}
+MAX_BATCH_TOKENS = {"cpu": 512, "cuda": 32_768, "tensorrt": 32_768}
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,10 @@ def score(
     keep_apart(texts, out)
     scan(texts, TEXTS, columns=("prompt", "response"))  # before a folder is made for what cannot be scored
     n_texts = count_texts(texts)
-    loaded = load_models(models, options.device, options.backend, options.max_tokens, options.threads)
+    largest = options.max_batch_tokens or MAX_BATCH_TOKENS["tensorrt"]
+    loaded = load_models(
+        models, options.device, options.backend, options.max_tokens, options.threads, largest
+    )
     budget = options.max_batch_tokens or MAX_BATCH_TOKENS[loaded[0].device]
     with Sink(out, _manifest(texts, loaded, options, budget), overwrite=overwrite) as sink:
         if not sink.finished:
@@ -182,7 +185,13 @@ def prepare(rows: pl.DataFrame, models: Sequence[LoadedModel], budget: int) -> W
     prompts, responses = [prompts[i] for i in distinct.first], [responses[i] for i in distinct.first]
     encoded = {id(m.encoder): m.encoder for m in models}
     inputs = {key: encoder.encode(prompts, responses) for key, encoder in encoded.items()}
-    plans = {key: plan_batches(texts.lengths, budget) for key, texts in inputs.items()}
+    edges = {id(m.encoder): m.edges for m in models}
+    plans = {
+        key: plan_buckets(texts.lengths, budget, edges[key])
+        if edges[key]
+        else plan_batches(texts.lengths, budget)
+        for key, texts in inputs.items()
+    }
     return Window(
         good, rows.filter(~usable), distinct, [(inputs[id(m.encoder)], plans[id(m.encoder)]) for m in models]
     )

@@ -16,7 +16,7 @@ import numpy as np
 
 from engine.backends.onnx import choose_device
 from engine.bench import BenchOptions, run_engine, sample_pairs
-from engine.errors import InputError
+from engine.errors import InputError, UsageError
 from engine.manifest import machine, read_manifest, versions
 from engine.models import LoadedModel, load_models
 from engine.scoring import MAX_BATCH_TOKENS, ScoreOptions
@@ -94,6 +94,8 @@ def search(
     Returns:
         What was found, and the machine it was found on.
     """
+    if options.device == "tensorrt":
+        raise UsageError("--tune: TensorRT builds its engines for one budget; tune --device cuda")
     rows = sample_pairs(texts, options.n_pairs)
     engine = load_models({"engine": model}, options.device, "onnx", threads=options.threads)[0]
     default = Setting(MAX_BATCH_TOKENS[engine.device], engine.backend.concurrency)

@@ -14,7 +14,7 @@ from engine.backends.base import Batch, OutOfMemoryError
 from engine.errors import InputError, MissingExtraError, UsageError
 from engine.spec import MODEL
 
-Device = Literal["auto", "cpu", "cuda"]
+Device = Literal["auto", "cpu", "cuda", "tensorrt"]
 _EXTERNAL = "model.onnx_data"
 _INT8 = "seal.int8"  # a graph's own note of the range its weights were quantised to
 
@@ -33,8 +33,8 @@ def require(purpose: str) -> Any:
     return onnxruntime
 
 
-def choose_device(device: Device) -> Literal["cpu", "cuda"]:
-    """Resolve `auto`, and refuse a device that is not there.
+def choose_device(device: Device) -> Literal["cpu", "cuda", "tensorrt"]:
+    """Resolve `auto`, and refuse a device that is not there. TensorRT has to be asked for.
 
     Raises:
         UsageError: CUDA was asked for, but this onnxruntime does not offer it.
@@ -42,6 +42,8 @@ def choose_device(device: Device) -> Literal["cpu", "cuda"]:
     """
     providers = require("scoring an exported model").get_available_providers()
     has_cuda = "CUDAExecutionProvider" in providers
+    if device == "tensorrt":
+        return "tensorrt"  # its backend knows what it needs
     if device == "cuda" and not has_cuda:
         raise UsageError(
             f"--device cuda: onnxruntime offers {', '.join(providers)} here; a GPU needs the extra 'gpu' "
