@@ -11,7 +11,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-_OURS, _PEERS, _LIMIT = "#1b6ca8", "#b8bec6", "#c0392b"
+_OURS, _INT8, _PEERS, _LIMIT = "#1b6ca8", "#8fc1e3", "#b8bec6", "#c0392b"
 
 
 def draw(document: dict[str, Any], out: Path) -> None:
@@ -24,7 +24,10 @@ def draw(document: dict[str, Any], out: Path) -> None:
         _panel(panel, shape)
     panels[-1, 0].set_xlabel("real tokens a second (median)")
     about = document["machine"]
-    figure.suptitle(f"{about['cpu']}, {about['cores']} cores, fp32, real hh-rlhf dialogues", fontsize=11)
+    figure.suptitle(
+        f"{about['cpu']}, {about['cores']} cores, fp32 where nothing else is said, real hh-rlhf dialogues",
+        fontsize=11,
+    )
     out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, dpi=130)
 
@@ -34,7 +37,7 @@ def _panel(panel: Axes, shape: dict[str, Any]) -> None:
     rates = [line["tokens_per_s"] for line in results]
     bars = panel.barh(
         [_label(line) for line in results], rates,
-        color=[_OURS if line["name"].startswith("seal") else _PEERS for line in results],
+        color=[_colour(line["name"]) for line in results],
     )  # fmt: skip
     panel.bar_label(
         bars,
@@ -62,11 +65,13 @@ def _panel(panel: Axes, shape: dict[str, Any]) -> None:
     panel.spines[["top", "right"]].set_visible(False)
 
 
+def _colour(name: str) -> str:
+    return _INT8 if "int8" in name else _OURS if name.startswith("seal") else _PEERS
+
+
 def _label(line: dict[str, Any]) -> str:
-    size = line["batch_size"]
-    return line["name"] if not isinstance(size, int) or (size == 1 and "one by one" in line["name"]) else (
-        f"{line['name']} ({size} a batch)"
-    )  # fmt: skip
+    one_by_one = line["batch_size"] == 1 and "one by one" in line["name"]
+    return line["name"] if one_by_one else f"{line['name']} ({line['batch_size']} {line['unit']} a batch)"
 
 
 def main() -> None:

@@ -55,13 +55,13 @@ def engine(folder: Path) -> Score:
 
     from engine.models import load_models
     from engine.progress import Meter, silent
-    from engine.scoring import MAX_BATCH_TOKENS, Runner, prepare
+    from engine.scoring import Runner, prepare
 
     model = load_models({"engine": folder}, "cpu")[0]
 
     def score(pairs: Sequence[Pair], batch_size: int) -> Scored:
         rows = pl.DataFrame(pairs, schema=["prompt", "response"], orient="row")
-        window = prepare(rows, [model], batch_size or MAX_BATCH_TOKENS["cpu"])
+        window = prepare(rows, [model], batch_size)
         with Runner([model], Meter(silent, "bench", None, 0, 1)) as runner:
             rewards = runner.run(window)[0].rewards[window.distinct.index]
         plan = window.inputs[0][1]

@@ -35,6 +35,7 @@ from engine.manifest import machine, versions
 from engine.spec import TOKENIZER
 
 BATCH_SIZES = (1, 4, 8, 16, 32)
+BUDGETS = (256, 512, 1024)
 TEXTS = {"deberta-v3-base": 32, "deberta-v3-large": 12, "electra-large": 12, "deberta-tiny": 8}
 _PACKAGES = ("sentence-transformers", "optimum")
 
@@ -46,21 +47,22 @@ class Case:
     Attributes:
         name: in the results.
         loader: in `contestants.LOADERS`.
-        model: which folder it gets: `checkpoint`, `fast`, `reference` or `onnx`.
-        batch_sizes: one is its default; of several the best is kept. 0 is the engine's default budget.
-        needs_fast: only where the shape has a fast graph.
+        model: which folder it gets: `checkpoint`, `fast`, `reference`, `int8` or `onnx`.
+        batch_sizes: one is its default; of several the best is kept.
+        unit: what a batch size counts, texts or (for the engine) tokens.
     """
 
     name: str
     loader: str
     model: str = "checkpoint"
     batch_sizes: tuple[int, ...] = BATCH_SIZES
-    needs_fast: bool = False
+    unit: str = "texts"
 
 
 CASES = (
-    Case("seal, fast graph", "engine", "fast", (0,), needs_fast=True),
-    Case("seal, reference graph", "engine", "reference", (0,)),
+    Case("seal, fast graph", "engine", "fast", BUDGETS, "tokens"),
+    Case("seal, reference graph", "engine", "reference", BUDGETS, "tokens"),
+    Case("seal, int8", "engine", "int8", BUDGETS, "tokens"),
     Case("CrossEncoder, onnx", "cross_encoder_onnx", "onnx"),
     Case("CrossEncoder, torch", "cross_encoder_torch"),
     Case("transformers pipeline", "pipeline", batch_sizes=(1,)),
@@ -114,7 +116,7 @@ class Entry:
         if len(self.case.batch_sizes) == 1:
             return
         slower = 0
-        for size in [s for s in self.case.batch_sizes if s <= n_texts]:
+        for size in [s for s in self.case.batch_sizes if s <= n_texts or self.case.unit == "tokens"]:
             self.tried[size] = self.ask(size)["seconds"]
             slower = 0 if self.tried[size] == min(self.tried.values()) else slower + 1
             if slower == 2:
@@ -135,6 +137,8 @@ def prepare(shape: str, lines: Sequence[str], work: Path) -> dict[str, Path]:
     graphs = ("fast", "reference") if SHAPES[shape]["model_type"] == "deberta-v2" else ("reference",)
     for graph in graphs:
         folders[graph] = export(checkpoint, work / f"{shape}-{graph}", ExportOptions(graph=graph)).folder  # type: ignore[arg-type]
+    anything = ExportOptions(precision="int8", tolerance=100)  # how far off it is stands in the result
+    folders["int8"] = export(checkpoint, work / f"{shape}-int8", anything).folder
     folders["onnx"] = work / f"{shape}-cross-encoder"
     if not folders["onnx"].exists():
         script = (
@@ -198,7 +202,8 @@ def summary(entries: Sequence[Entry], work: float, peaks: dict[str, float]) -> l
         found.append(
             {
                 "name": entry.case.name,
-                "batch_size": entry.batch_size or "default budget",
+                "batch_size": entry.batch_size,
+                "unit": entry.case.unit,
                 "tried_s": entry.tried,
                 "seconds": seconds,
                 "cpu_seconds": [a["cpu_seconds"] for a in entry.answers],
@@ -239,7 +244,7 @@ def measure(shape: str, texts: pl.DataFrame, args: argparse.Namespace, work: Pat
         aside = Path(name)
         pairs = aside / "texts.json"
         pairs.write_text(json.dumps(rows.select("prompt", "response").rows()), encoding="utf-8")
-        cases = [c for c in CASES if not c.needs_fast or "fast" in folders]
+        cases = [c for c in CASES if c.model in folders]
         start_up = start_up_s(folders["fast" if "fast" in folders else "reference"], rows.head(2), aside)
         entries = [Entry.start(case, folders[case.model], pairs) for case in cases]
         for entry in entries:

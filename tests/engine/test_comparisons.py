@@ -42,9 +42,9 @@ def test_all_peers_give_the_rewards_of_the_loop(tmp_path):
     real_texts()  # skips where the dialogues are not
     run("benchmarks.peers", "--quick", "--out", tmp_path / "peers.json")
     shape = json.loads((tmp_path / "peers.json").read_text())["shapes"][0]
-    assert len(shape["results"]) == 7
+    assert len(shape["results"]) == 8
     for line in shape["results"]:
-        assert line["max_abs_diff_from_loop"] < 1e-5, line["name"]
+        assert line["max_abs_diff_from_loop"] < (0.1 if "int8" in line["name"] else 1e-5), line["name"]
         assert line["tokens_per_s"] > 0
         assert 0 <= line["padding"] < 1
     by_name = {line["name"]: line for line in shape["results"]}
