@@ -1,4 +1,4 @@
-"""results/peers_cpu.json -> docs/peers.png: tokens a second of every contestant, shape by shape.
+"""results/peers_cpu.json -> docs/peers.png, tokens a second of every contestant; and the tables of README.md.
 
 python -m benchmarks.chart [--results benchmarks/results/peers_cpu.json] [--out docs/peers.png]
 """
@@ -74,14 +74,42 @@ def _label(line: dict[str, Any]) -> str:
     return line["name"] if one_by_one else f"{line['name']} ({line['batch_size']} {line['unit']} a batch)"
 
 
+def table(shape: dict[str, Any]) -> str:
+    """The Markdown table of a shape, the fastest first."""
+    libraries = list(shape["results"][0]["of_peak"])
+    head = ["engine", "a batch", "tokens/s", "pairs/s", "padding", "times the loop",
+            *(f"of {library}'s product" for library in libraries), "peak MiB", "off"]  # fmt: skip
+    lines = [head, ["---"] * len(head)]
+    for line in sorted(shape["results"], key=lambda line: -line["tokens_per_s"]):
+        lines.append(
+            [
+                line["name"],
+                f"{line['batch_size']} {line['unit']}",
+                f"{line['tokens_per_s']:,.0f}",
+                f"{line['pairs_per_s']:.2f}",
+                f"{line['padding']:.1%}",
+                f"{line['times_the_loop']:.2f}",
+                *(f"{line['of_peak'][library]:.0%}" for library in libraries),
+                f"{line['peak_memory_mib']:,.0f}",
+                f"{line['max_abs_diff_from_loop']:.0e}",
+            ]
+        )
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
 def main() -> None:
-    """Draw."""
+    """Draw, and print the tables."""
     here = Path(__file__).parent
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=Path, default=here / "results/peers_cpu.json")
     parser.add_argument("--out", type=Path, default=here.parent / "docs/peers.png")
     args = parser.parse_args()
-    draw(json.loads(args.results.read_text(encoding="utf-8")), args.out)
+    document = json.loads(args.results.read_text(encoding="utf-8"))
+    draw(document, args.out)
+    for shape in document["shapes"]:
+        about, loads = shape["texts"], ", ".join(f"{load:.1f}" for load in shape["load_before_each_turn"])
+        print(f"{shape['shape']}: {about['n']} texts, {about['mean']:.0f} tokens on average; load {loads}\n")
+        print(f"{table(shape)}\n")
 
 
 if __name__ == "__main__":
