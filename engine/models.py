@@ -104,6 +104,8 @@ def _from_export(
     if changed := verify_files(folder, spec):
         raise InputError(f"{folder}: {', '.join(changed)} changed since the export; export again")
     resolved = choose_device(device)
+    if spec.precision == "int8" and resolved != "cpu":
+        raise UsageError(f"{folder} is int8, which is for CPUs: --device cpu, or export it in fp16")
     edges: tuple[int, ...] = ()
     backend: RewardBackend
     if resolved == "tensorrt":

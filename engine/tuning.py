@@ -210,12 +210,15 @@ def settle(
     found = [load(folder, where) for folder in models]
     settings, notes = [s for s in found if s], _elsewhere(models, found)
     budget, threads = options.max_batch_tokens, options.threads
-    begun = None if overwrite or budget else _begun(out)
-    if budget is None and begun is not None:
-        budget = begun
-    elif budget is None and settings:
-        budget = min(s.max_batch_tokens for s in settings)
-        notes.append(f"{budget} tokens a batch, as tuned on this machine")
+    if budget is None:
+        tuned = min((s.max_batch_tokens for s in settings), default=None)
+        begun = None if overwrite else _begun(out)
+        if begun not in (None, tuned or MAX_BATCH_TOKENS[where["device"]]):
+            budget = begun
+            notes.append(f"{budget} tokens a batch, as this run was begun with")
+        elif tuned:
+            budget = tuned
+            notes.append(f"{budget} tokens a batch, as tuned on this machine")
     if threads is None and settings and where["device"] == "cpu":
         threads = min(s.threads for s in settings)
         notes.append(f"{threads} batches at once, as tuned on this machine")

@@ -88,7 +88,7 @@ class OnnxBackend:
             raise InputError(f"onnxruntime refuses {folder / MODEL}: {error}") from None
         if self.provider not in self._session.get_providers():
             raise UsageError(f"onnxruntime could not start {self.provider}: are CUDA's libraries installed?")
-        self._refuse_wrong_integers()
+        self._refuse_saturation()
         self._inputs = [i.name for i in self._session.get_inputs()]
         if strange := [name for name in self._inputs if name not in Batch.__dataclass_fields__]:
             raise InputError(
@@ -97,10 +97,8 @@ class OnnxBackend:
             )
         self._output = self._session.get_outputs()[0].name
 
-    def _refuse_wrong_integers(self) -> None:
+    def _refuse_saturation(self) -> None:
         bits = self._session.get_modelmeta().custom_metadata_map.get(_INT8)
-        if bits and self._device != "cpu":
-            raise UsageError(f"{self._path} is int8, which is for CPUs: --device cpu, or export it in fp16")
         if bits == "8 bits" and not has_vnni():
             raise InputError(
                 f"{self._path} was quantised for a CPU with VNNI, which this one lacks: its sums would "

@@ -23,9 +23,10 @@ from engine.backends.onnx import OnnxBackend
 from engine.backends.torch import TorchBackend, load_tokenizer
 from engine.checkpoint import Checkpoint
 from engine.encoding import PairEncoder
-from engine.errors import InputError, ResumeError
+from engine.errors import InputError, ResumeError, UsageError
 from engine.export import ExportOptions, describe, export, measure_parity
 from engine.manifest import sha256
+from engine.models import load_models
 from engine.scoring import ScoreOptions, score
 from engine.spec import load_spec
 from engine.verify import verify
@@ -367,6 +368,15 @@ def test_int8_made_for_vnni_is_refused_where_sums_would_saturate(int8, monkeypat
         onnx_backend.OnnxBackend(int8.folder, "cpu")
     monkeypatch.setattr(onnx_backend, "has_vnni", lambda: True)
     onnx_backend.OnnxBackend(int8.folder, "cpu")
+
+
+@pytest.mark.parametrize("device", ["cuda", "tensorrt"])
+def test_int8_on_a_gpu_is_refused_by_name(int8, monkeypatch, device):
+    monkeypatch.setattr(onnx_backend, "choose_device", lambda _: device)
+    with pytest.raises(
+        UsageError, match="int8 is int8, which is for CPUs: --device cpu, or export it in fp16"
+    ):
+        load_models({"m": int8.folder}, device)
 
 
 def test_a_graph_without_weights_to_quantise_is_refused_by_name(tmp_path):

@@ -110,8 +110,9 @@ def test_a_run_is_gone_on_with_the_budget_it_began_with(model, texts, tmp_path):
     score(texts, {"m": model}, out, ScoreOptions(device="cpu", part_rows=3))
     stamps = {p.name: p.read_bytes() for p in out.glob("part-*")}
     tuning.store(model, FOUND, HERE)
-    options, _ = settle(ScoreOptions(device="cpu", part_rows=3), [model], out)
+    options, notes = settle(ScoreOptions(device="cpu", part_rows=3), [model], out)
     assert options.max_batch_tokens == 512
+    assert notes[0] == "512 tokens a batch, as this run was begun with"
     score(texts, {"m": model}, out, options)
     assert {p.name: p.read_bytes() for p in out.glob("part-*")} == stamps
     options, _ = settle(ScoreOptions(device="cpu", part_rows=3), [model], out, overwrite=True)
