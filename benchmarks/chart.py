@@ -43,6 +43,7 @@ def _panel(panel: Axes, shape: dict[str, Any]) -> None:
         bars,
         [f" {rate:,.0f}   {line['times_the_loop']:.2f}x" for rate, line in zip(rates, results, strict=True)],
         fontsize=8,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.9},
     )
     per_token = shape["nominal_gflop"] / shape["texts"]["tokens"]
     peak = max(shape["gemm_peak_gflops"].values())
@@ -71,7 +72,11 @@ def _colour(name: str) -> str:
 
 def _label(line: dict[str, Any]) -> str:
     one_by_one = line["batch_size"] == 1 and "one by one" in line["name"]
-    return line["name"] if one_by_one else f"{line['name']} ({line['batch_size']} {line['unit']} a batch)"
+    return line["name"] if one_by_one else f"{line['name']} ({_size(line)} a batch)"
+
+
+def _size(line: dict[str, Any]) -> str:
+    return "1 text" if line["batch_size"] == 1 else f"{line['batch_size']} {line['unit']}"
 
 
 def table(shape: dict[str, Any]) -> str:
@@ -84,7 +89,7 @@ def table(shape: dict[str, Any]) -> str:
         lines.append(
             [
                 line["name"],
-                f"{line['batch_size']} {line['unit']}",
+                _size(line),
                 f"{line['tokens_per_s']:,.0f}",
                 f"{line['pairs_per_s']:.2f}",
                 f"{line['padding']:.1%}",

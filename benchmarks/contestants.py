@@ -9,9 +9,13 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
 from typing import Any, NamedTuple
+
+BATCH_SIZES = (1, 4, 8, 16, 32)
+BUDGETS = (256, 512, 1024)
 
 Pair = tuple[str, str]
 
@@ -171,6 +175,37 @@ LOADERS: dict[str, Callable[[Path], Score]] = {
     f.__name__: f
     for f in (engine, one_by_one, pipeline, cross_encoder_torch, cross_encoder_onnx, reward_bench)
 }
+
+
+@dataclass(frozen=True)
+class Case:
+    """A contestant and how it is set up.
+
+    Attributes:
+        name: in the results.
+        loader: in `LOADERS`.
+        model: which folder it gets: `checkpoint`, `fast`, `reference`, `int8` or `onnx`.
+        batch_sizes: one is its default; of several the best is kept.
+        unit: what a batch size counts, texts or (for the engine) tokens.
+    """
+
+    name: str
+    loader: str
+    model: str = "checkpoint"
+    batch_sizes: tuple[int, ...] = BATCH_SIZES
+    unit: str = "texts"
+
+
+CASES = (
+    Case("seal, fast graph", "engine", "fast", BUDGETS, "tokens"),
+    Case("seal, reference graph", "engine", "reference", BUDGETS, "tokens"),
+    Case("seal, int8", "engine", "int8", BUDGETS, "tokens"),
+    Case("CrossEncoder, onnx", "cross_encoder_onnx", "onnx"),
+    Case("CrossEncoder, torch", "cross_encoder_torch"),
+    Case("transformers pipeline", "pipeline", batch_sizes=(1,)),
+    Case("torch, one by one", "one_by_one", batch_sizes=(1,)),
+    Case("reward-bench's batching", "reward_bench", batch_sizes=(8,)),
+)
 
 
 def peak_memory_mib() -> float:

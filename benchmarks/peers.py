@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from benchmarks.contestants import CASES, Case
 from benchmarks.dialogues import DIALOGUES, load_dialogues, spread
 from benchmarks.shapes import SHAPES, make
 from engine.bench import gemm_peak
@@ -34,41 +35,10 @@ from engine.flops import flops
 from engine.manifest import machine, versions
 from engine.spec import TOKENIZER
 
-BATCH_SIZES = (1, 4, 8, 16, 32)
-BUDGETS = (256, 512, 1024)
 TEXTS = {"deberta-v3-base": 32, "deberta-v3-large": 12, "electra-large": 12, "deberta-tiny": 8}
 _PACKAGES = ("sentence-transformers", "optimum")
 
 
-@dataclass(frozen=True)
-class Case:
-    """A contestant and how it is set up.
-
-    Attributes:
-        name: in the results.
-        loader: in `contestants.LOADERS`.
-        model: which folder it gets: `checkpoint`, `fast`, `reference`, `int8` or `onnx`.
-        batch_sizes: one is its default; of several the best is kept.
-        unit: what a batch size counts, texts or (for the engine) tokens.
-    """
-
-    name: str
-    loader: str
-    model: str = "checkpoint"
-    batch_sizes: tuple[int, ...] = BATCH_SIZES
-    unit: str = "texts"
-
-
-CASES = (
-    Case("seal, fast graph", "engine", "fast", BUDGETS, "tokens"),
-    Case("seal, reference graph", "engine", "reference", BUDGETS, "tokens"),
-    Case("seal, int8", "engine", "int8", BUDGETS, "tokens"),
-    Case("CrossEncoder, onnx", "cross_encoder_onnx", "onnx"),
-    Case("CrossEncoder, torch", "cross_encoder_torch"),
-    Case("transformers pipeline", "pipeline", batch_sizes=(1,)),
-    Case("torch, one by one", "one_by_one", batch_sizes=(1,)),
-    Case("reward-bench's batching", "reward_bench", batch_sizes=(8,)),
-)
 LOOP = "torch, one by one"
 
 
