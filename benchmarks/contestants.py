@@ -61,7 +61,7 @@ def engine(folder: Path) -> Score:
     from engine.progress import Meter, silent
     from engine.scoring import Runner, prepare
 
-    model = load_models({"engine": folder}, "cpu")[0]
+    model = load_models({"engine": folder}, "cpu", threads=_threads())[0]
 
     def score(pairs: Sequence[Pair], batch_size: int) -> Scored:
         rows = pl.DataFrame(pairs, schema=["prompt", "response"], orient="row")
@@ -72,6 +72,11 @@ def engine(folder: Path) -> Score:
         return Scored(rewards.tolist(), plan.n_tokens, plan.n_slots)
 
     return score
+
+
+def _threads() -> int | None:
+    """Threads that everyone is held to; None leaves each its own default. torch reads the variable itself."""
+    return int(os.environ["OMP_NUM_THREADS"]) if "OMP_NUM_THREADS" in os.environ else None
 
 
 def _torch_model(folder: Path) -> tuple[Any, Any]:
@@ -129,7 +134,12 @@ def _cross_encoder(folder: Path, backend: Any) -> Score:
     import torch
     from sentence_transformers import CrossEncoder
 
-    kwargs = {"provider": "CPUExecutionProvider"} if backend == "onnx" else None
+    kwargs: dict[str, Any] | None = {"provider": "CPUExecutionProvider"} if backend == "onnx" else None
+    if kwargs and (n := _threads()):
+        import onnxruntime
+
+        kwargs["session_options"] = onnxruntime.SessionOptions()
+        kwargs["session_options"].intra_op_num_threads = n
     encoder = CrossEncoder(
         str(folder), backend=backend, local_files_only=True, device="cpu", model_kwargs=kwargs
     )

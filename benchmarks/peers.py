@@ -54,13 +54,15 @@ class Entry:
     answers: list[dict[str, Any]] = field(default_factory=list)
 
     @classmethod
-    def start(cls, case: Case, folder: Path, texts: Path) -> "Entry":
+    def start(cls, case: Case, folder: Path, texts: Path, threads: int | None) -> "Entry":
         """Start its process and wait until the model is loaded and has scored two texts."""
+        held = {"OMP_NUM_THREADS": str(threads)} if threads else {}
         command = [sys.executable, "-m", "benchmarks.contestants", case.loader, str(folder), str(texts)]
         began = time.perf_counter()
         process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+            env=os.environ | held,
+        )  # fmt: skip
         entry = cls(case, process, 0.0, case.batch_sizes[0])
         entry._answer()
         entry.load_s = time.perf_counter() - began
@@ -163,10 +165,10 @@ def take_turns(entries: Sequence[Entry], repeats: int) -> dict[str, Any]:
 def summary(entries: Sequence[Entry], work: float, peaks: dict[str, float]) -> list[dict[str, Any]]:
     """A line a contestant; ratios are medians of the ratios within a turn."""
     loop = next(e for e in entries if e.case.name == LOOP)
-    loop_seconds = [a["seconds"] for a in loop.answers]
+    loop_seconds, loop_cpu = ([a[key] for a in loop.answers] for key in ("seconds", "cpu_seconds"))
     found = []
     for entry in entries:
-        seconds = [a["seconds"] for a in entry.answers]
+        seconds, cpu = ([a[key] for a in entry.answers] for key in ("seconds", "cpu_seconds"))
         last, median = entry.answers[-1], float(np.median(seconds))
         off = np.abs(np.subtract(last["rewards"], loop.answers[-1]["rewards"]))
         found.append(
@@ -176,11 +178,12 @@ def summary(entries: Sequence[Entry], work: float, peaks: dict[str, float]) -> l
                 "unit": entry.case.unit,
                 "tried_s": entry.tried,
                 "seconds": seconds,
-                "cpu_seconds": [a["cpu_seconds"] for a in entry.answers],
+                "cpu_seconds": cpu,
                 "tokens_per_s": last["n_tokens"] / median,
                 "pairs_per_s": len(last["rewards"]) / 2 / median,
                 "padding": 1 - last["n_tokens"] / last["n_slots"],
                 "times_the_loop": float(np.median(np.divide(loop_seconds, seconds))),
+                "times_the_loop_cpu": float(np.median(np.divide(loop_cpu, cpu))),
                 "gflops": work / median / 1e9,
                 "of_peak": {lib: work / median / 1e9 / rate for lib, rate in best_by_library(peaks).items()},
                 "peak_memory_mib": last["peak_memory_mib"],
@@ -216,7 +219,7 @@ def measure(shape: str, texts: pl.DataFrame, args: argparse.Namespace, work: Pat
         pairs.write_text(json.dumps(rows.select("prompt", "response").rows()), encoding="utf-8")
         cases = [c for c in CASES if c.model in folders]
         start_up = start_up_s(folders["fast" if "fast" in folders else "reference"], rows.head(2), aside)
-        entries = [Entry.start(case, folders[case.model], pairs) for case in cases]
+        entries = [Entry.start(case, folders[case.model], pairs, args.threads) for case in cases]
         for entry in entries:
             entry.find_batch_size(len(lengths))
         facts = take_turns(entries, args.repeats)
@@ -225,6 +228,7 @@ def measure(shape: str, texts: pl.DataFrame, args: argparse.Namespace, work: Pat
     work_done = flops(config, lengths)
     return {
         "shape": shape,
+        "threads": args.threads or "each contestant's default",
         "texts": {"n": len(lengths), "tokens": int(lengths.sum()), "mean": float(lengths.mean()),
                   "longest": int(lengths.max())},
         "nominal_gflop": work_done / 1e9,
@@ -247,6 +251,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--shapes", nargs="*", choices=SHAPES, default=list(TEXTS)[:3])
     parser.add_argument("--texts", type=int, dest="n", help="texts per shape; the default differs by shape")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--threads", type=int, help="hold everyone to so many; their own defaults otherwise")
     parser.add_argument("--quick", action="store_true", help="only a tiny shape, one turn: does it run?")
     parser.add_argument("--work", type=Path, help="where to keep the models; a temporary folder by default")
     parser.add_argument("--out", type=Path, required=True)
