@@ -1,13 +1,17 @@
 """`seal bench`: throughput on this machine, against the limit measured on this machine."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.common import say
+from cli.common import print_json, say
 from engine.errors import UsageError
+
+if TYPE_CHECKING:
+    from engine.bench import BenchOptions
 
 
 @click.group("bench")
@@ -27,14 +31,19 @@ def command() -> None:
     "--repeats", type=click.IntRange(min=1), default=3, show_default=True, help="Turns; medians are given."
 )
 @click.option(
-    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
-    help="auto takes a GPU where onnxruntime offers one.",
+    "--device", type=click.Choice(["auto", "cpu", "cuda", "tensorrt"]), default="auto", show_default=True,
+    help="auto takes a GPU where onnxruntime offers one; TensorRT has to be asked for.",
 )  # fmt: skip
 @click.option(
     "--max-batch-tokens", type=click.IntRange(min=1), multiple=True,
     help="A budget to measure; may be repeated. Default: the device's.",
 )  # fmt: skip
 @click.option("--threads", type=click.IntRange(min=1), help="Batches at once on a CPU. Default: one a core.")
+@click.option(
+    "--tune", is_flag=True,
+    help="Find the budget and the batches at once that are fastest here, and keep them beside the model: "
+    "`seal score` uses them from then on.",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print everything measured as JSON on stdout.")
 def score(
     texts: Path,
@@ -45,6 +54,7 @@ def score(
     device: str,
     max_batch_tokens: tuple[int, ...],
     threads: int | None,
+    tune: bool,
     as_json: bool,
 ) -> None:
     """Score some of TEXTS over and over: texts/s, tokens/s, and the fraction of the matrix-product peak."""
@@ -57,6 +67,11 @@ def score(
         budgets=max_batch_tokens,
         threads=threads,
     )
+    if tune:
+        if reference is not None:
+            raise UsageError("--tune compares settings of the engine; leave --reference out")
+        _tune(texts, model, options, as_json=as_json)
+        return
     result = bench_score(texts, model, options, reference=reference, say=say)
     click.echo(json.dumps(result, indent=2) if as_json else _layout(result))
 
@@ -115,6 +130,22 @@ def _label_layout(result: dict[str, Any]) -> str:
     ]
     lines += [f"same values, {names}: {share:.1%}" for names, share in result["agreement"].items()]
     return "\n".join(lines)
+
+
+def _tune(texts: Path, model: Path, options: "BenchOptions", *, as_json: bool) -> None:
+    from engine import tuning
+
+    found, where = tuning.search(texts, model, options, say)
+    tuning.store(model, found, where)
+    if as_json:
+        print_json({"machine": where, **asdict(found)})
+        return
+    for setting, rate in found.tried:
+        click.echo(f"{tuning.describe(setting):40}{rate:10,.0f} tokens/s")
+    gain = found.tokens_per_s / found.default_tokens_per_s
+    click.echo(
+        f"best: {tuning.describe(found.setting)}, {gain:.2f} times the default -> {model / tuning.TUNING}"
+    )
 
 
 def _layout(result: dict[str, Any]) -> str:

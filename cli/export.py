@@ -20,7 +20,7 @@ from cli.common import out_option, overwrite_option, say
     type=click.Choice(["fp32", "fp16", "int8"]),
     default="fp32",
     show_default=True,
-    help="fp32 for CPUs, fp16 for GPUs.",
+    help="fp32 for CPUs, fp16 for GPUs; int8 for CPUs where its difference, which is printed, is acceptable.",
 )
 @click.option(
     "--pair-template",

@@ -28,8 +28,8 @@ from engine.errors import UsageError
 )  # fmt: skip
 @out_option
 @click.option(
-    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
-    help="auto takes a GPU where onnxruntime offers one.",
+    "--device", type=click.Choice(["auto", "cpu", "cuda", "tensorrt"]), default="auto", show_default=True,
+    help="auto takes a GPU where onnxruntime offers one; TensorRT has to be asked for.",
 )  # fmt: skip
 @click.option(
     "--backend", type=click.Choice(["onnx", "torch"]), default="onnx", show_default=True,
@@ -37,7 +37,8 @@ from engine.errors import UsageError
 )  # fmt: skip
 @click.option(
     "--max-batch-tokens", type=click.IntRange(min=1),
-    help="Longest text x texts of a batch, at most. Default: 512 on a CPU, 32768 on a GPU.",
+    help="Longest text x texts of a batch, at most. Default: what `seal bench score --tune` found here, else "
+    "512 on a CPU, 32768 on a GPU.",
 )  # fmt: skip
 @click.option(
     "--max-tokens", type=click.IntRange(min=1),
@@ -48,7 +49,11 @@ from engine.errors import UsageError
     "--part-rows", type=click.IntRange(min=1), default=2048, show_default=True,
     help="Pairs in a part: what is sorted together, and at most lost when killed.",
 )  # fmt: skip
-@click.option("--threads", type=click.IntRange(min=1), help="Batches at once on a CPU. Default: one a core.")
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    help="Batches at once on a CPU. Default: as tuned, else one a core.",
+)
 @limit_option
 @max_failures_option
 @overwrite_option
@@ -74,6 +79,7 @@ def command(
     same command, it ends in the same bytes.
     """
     from engine.scoring import ScoreOptions, score
+    from engine.tuning import settle
 
     folders = dict(map(named_path, models))
     if len(folders) < len(models):
@@ -87,6 +93,9 @@ def command(
         limit=limit,
         threads=threads,
     )
+    options, notes = settle(options, list(folders.values()), out, overwrite=overwrite)
+    for note in notes:
+        say(note)
     with display() as listen:
         report = score(texts, folders, out, options, overwrite=overwrite, listen=listen)
     if report.n_halved:

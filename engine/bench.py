@@ -99,6 +99,7 @@ def gemm_peak(device: str, seconds: float = 1.0) -> dict[str, float]:
     Returns:
         Library and side of the matrices -> rate.
     """
+    device = "cpu" if device == "cpu" else "cuda"
     sizes = (1024, 2048) if device == "cpu" else (8192,)
     makers = {"torch": torch_backend.matrix_product, "onnxruntime": onnx_backend.matrix_product}
     found = {}
@@ -151,12 +152,16 @@ def bench_score(
     """
     rows = sample_pairs(texts, options.n_pairs)
     began = time.perf_counter()
-    engine = load_models({"engine": model}, options.device, "onnx", threads=options.threads)[0]
+    largest = max(options.budgets, default=MAX_BATCH_TOKENS["tensorrt"])
+    engine = load_models(
+        {"engine": model}, options.device, "onnx", threads=options.threads, max_batch_tokens=largest
+    )[0]
     start_up_s = time.perf_counter() - began
     budgets = options.budgets or (MAX_BATCH_TOKENS[engine.device],)
-    ways: dict[str, Way] = {f"seal, budget {b}": partial(_with_engine, rows, engine, b) for b in budgets}
+    ways: dict[str, Way] = {f"seal, budget {b}": partial(run_engine, rows, engine, b) for b in budgets}
     if reference is not None:
-        loop = load_models({"torch": reference}, options.device, "torch")[0]
+        device: Device = "cuda" if engine.device == "tensorrt" else options.device
+        loop = load_models({"torch": reference}, device, "torch")[0]
         ways["torch, one text at a time"] = partial(_one_by_one, rows, loop)
     seconds, results, peaks = _take_turns(ways, options.repeats, engine.device, say)
     config = Checkpoint.open(model, weights=False).config
@@ -211,7 +216,7 @@ def sample_pairs(texts: Path, n_pairs: int) -> pl.DataFrame:
     return first.filter(pl.col("row_id").is_in(ids[:: len(ids) // n_pairs][:n_pairs].implode()))
 
 
-def _with_engine(rows: pl.DataFrame, model: LoadedModel, budget: int) -> tuple[Rewards, float]:
+def run_engine(rows: pl.DataFrame, model: LoadedModel, budget: int) -> tuple[Rewards, float]:
     window = prepare(rows, [model], budget)
     with Runner([model], rewards_of([model]), Meter(silent, "bench", None, 0, 1)) as runner:
         rewards = runner.run(window)[0].values

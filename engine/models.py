@@ -4,19 +4,27 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from engine.backends.base import Backend, EmbeddingBackend, RewardBackend
+from engine.batching import bucket_edges
 from engine.checkpoint import Checkpoint
 from engine.encoding import PairEncoder
 from engine.errors import InputError, UsageError
-from engine.spec import TOKENIZER, UNBOUNDED_DEFAULT, WHAT, Kind, PairTemplate, load_spec, verify_files
+from engine.spec import (
+    TOKENIZER,
+    UNBOUNDED_DEFAULT,
+    WHAT,
+    Kind,
+    ModelSpec,
+    PairTemplate,
+    load_spec,
+    verify_files,
+)
 
-if TYPE_CHECKING:
-    from engine.backends.onnx import OnnxBackend
-
-Device = Literal["auto", "cpu", "cuda"]
+Device = Literal["auto", "cpu", "cuda", "tensorrt"]
 BackendName = Literal["onnx", "torch"]
+B = TypeVar("B", bound=Backend)
 B_co = TypeVar("B_co", bound=Backend, covariant=True)
 
 _COMMANDS: dict[Kind, str] = {"reward": "seal score", "embedding": "seal similarity"}
@@ -33,14 +41,16 @@ class Loaded(Generic[B_co]):
         encoder: what turns texts into its tokens; one object for all models whose encoding is the same.
         pad_token_id: what pads.
         identity: hashes and facts that decide what it gives, for the manifest.
+        edges: the widths its batches are padded to, where it runs fast on few shapes only.
     """
 
     name: str
-    device: Literal["cpu", "cuda"]
+    device: Literal["cpu", "cuda", "tensorrt"]
     backend: B_co
     encoder: PairEncoder
     pad_token_id: int
     identity: Mapping[str, Any]
+    edges: tuple[int, ...] = ()
 
 
 LoadedModel = Loaded[RewardBackend]
@@ -50,12 +60,13 @@ LoadedEmbedder = Loaded[EmbeddingBackend]
 @dataclass(frozen=True)
 class _Source(Generic[B_co]):
     backend: B_co
-    device: Literal["cpu", "cuda"]
+    device: Literal["cpu", "cuda", "tensorrt"]
     tokenizer_json: str
     template: PairTemplate
     pad_token_id: int
     longest: int
     hashes: Mapping[str, Any]
+    edges: tuple[int, ...] = ()
 
 
 def load_models(
@@ -64,6 +75,7 @@ def load_models(
     backend: BackendName = "onnx",
     max_tokens: int | None = None,
     threads: int | None = None,
+    max_batch_tokens: int = 32_768,
 ) -> list[LoadedModel]:
     """Load each folder and let models of the same tokenizer, template and length share one encoder.
 
@@ -73,6 +85,7 @@ def load_models(
         backend: which backend.
         max_tokens: longest input asked for.
         threads: batches at once on a CPU.
+        max_batch_tokens: the largest batch that TensorRT's engines are built for.
 
     Raises:
         UsageError: no model, or a device that is not there.
@@ -81,7 +94,7 @@ def load_models(
     if not folders:
         raise UsageError("no model: name at least one with --model [NAME=]DIR")
     sources: dict[str, _Source[RewardBackend]] = {
-        name: _from_export(folder, "reward", device, max_tokens, threads)
+        name: _reward_model(folder, device, max_tokens, threads, max_batch_tokens)
         if backend == "onnx"
         else _from_checkpoint(folder, device, max_tokens)
         for name, folder in folders.items()
@@ -104,8 +117,7 @@ def load_embedders(
     if not folders:
         raise UsageError("no embedder: name at least one with --embedder [NAME=]DIR")
     sources: dict[str, _Source[EmbeddingBackend]] = {
-        name: _from_export(folder, "embedding", device, max_tokens, threads)
-        for name, folder in folders.items()
+        name: _embedder(folder, device, max_tokens, threads) for name, folder in folders.items()
     }
     return _loaded(sources)
 
@@ -117,7 +129,9 @@ def _loaded(sources: Mapping[str, _Source[B_co]]) -> list[Loaded[B_co]]:
         key = (source.tokenizer_json, source.template, source.longest)
         encoder = encoders.setdefault(key, PairEncoder(*key))
         identity = {**source.hashes, **source.backend.facts(), "max_tokens": source.longest}
-        models.append(Loaded(name, source.device, source.backend, encoder, source.pad_token_id, identity))
+        models.append(
+            Loaded(name, source.device, source.backend, encoder, source.pad_token_id, identity, source.edges)
+        )
     return models
 
 
@@ -126,24 +140,58 @@ def _refuse_other_kind(folder: Path, kind: Kind, wanted: Kind) -> None:
         raise InputError(f"{folder} is {WHAT[kind]}, not {WHAT[wanted]}; it is for {_COMMANDS[kind]}")
 
 
-def _from_export(
-    folder: Path, wanted: Kind, device: Device, max_tokens: int | None, threads: int | None
-) -> "_Source[OnnxBackend]":
+def _reward_model(
+    folder: Path, device: Device, max_tokens: int | None, threads: int | None, max_batch_tokens: int
+) -> _Source[RewardBackend]:
+    from engine.backends.onnx import OnnxBackend, choose_device
+    from engine.backends.tensorrt import TensorRTBackend
+
+    spec, resolved = _opened(folder, "reward"), choose_device(device)
+    if spec.precision == "int8" and resolved != "cpu":
+        raise UsageError(f"{folder} is int8, which is for CPUs: --device cpu, or export it in fp16")
+    if resolved != "tensorrt":
+        return _source(OnnxBackend(folder, resolved, threads), resolved, folder, spec, max_tokens)
+    edges = bucket_edges(spec.longest_input(max_tokens))
+    backend = TensorRTBackend(folder, edges, max_batch_tokens, fp16=spec.precision == "fp16")
+    return _source(backend, resolved, folder, spec, max_tokens, edges)
+
+
+def _embedder(
+    folder: Path, device: Device, max_tokens: int | None, threads: int | None
+) -> _Source[EmbeddingBackend]:
     from engine.backends.onnx import OnnxBackend, choose_device
 
+    spec, resolved = _opened(folder, "embedding"), choose_device(device)
+    if resolved == "tensorrt":
+        raise UsageError("--device tensorrt is for reward models; an embedder runs on cpu or cuda")
+    return _source(OnnxBackend(folder, resolved, threads), resolved, folder, spec, max_tokens)
+
+
+def _opened(folder: Path, wanted: Kind) -> ModelSpec:
     spec = load_spec(folder)
     _refuse_other_kind(folder, spec.kind, wanted)
     if changed := verify_files(folder, spec):
         raise InputError(f"{folder}: {', '.join(changed)} changed since the export; export again")
-    resolved = choose_device(device)
+    return spec
+
+
+def _source(
+    backend: B,
+    device: Literal["cpu", "cuda", "tensorrt"],
+    folder: Path,
+    spec: ModelSpec,
+    max_tokens: int | None,
+    edges: tuple[int, ...] = (),
+) -> _Source[B]:
     return _Source(
-        OnnxBackend(folder, resolved, threads),
-        resolved,
+        backend,
+        device,
         (folder / TOKENIZER).read_text(encoding="utf-8"),
         spec.pair_template,
         spec.pad_token_id,
         spec.longest_input(max_tokens),
         {"files": dict(spec.files), "pair_template": spec.pair_template},
+        edges,
     )
 
 

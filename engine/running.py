@@ -14,12 +14,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from engine.backends.base import Compute, OutOfMemoryError
-from engine.batching import Plan, plan_batches
+from engine.batching import Plan, plan_batches, plan_buckets
 from engine.encoding import Deduplicated, EncodedTexts
 from engine.models import Loaded
 from engine.progress import Meter
 
-MAX_BATCH_TOKENS = {"cpu": 512, "cuda": 32_768}
+MAX_BATCH_TOKENS = {"cpu": 512, "cuda": 32_768, "tensorrt": 32_768}
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,13 @@ def prepare(rows: pl.DataFrame, models: Sequence[Loaded[Any]], budget: int) -> W
     prompts, responses = [prompts[i] for i in distinct.first], [responses[i] for i in distinct.first]
     encoded = {id(m.encoder): m.encoder for m in models}
     inputs = {key: encoder.encode(prompts, responses) for key, encoder in encoded.items()}
-    plans = {key: plan_batches(texts.lengths, budget) for key, texts in inputs.items()}
+    edges = {id(m.encoder): m.edges for m in models}
+    plans = {
+        key: plan_buckets(texts.lengths, budget, edges[key])
+        if edges[key]
+        else plan_batches(texts.lengths, budget)
+        for key, texts in inputs.items()
+    }
     return Window(
         good, rows.filter(~usable), distinct, [(inputs[id(m.encoder)], plans[id(m.encoder)]) for m in models]
     )

@@ -107,7 +107,10 @@ def score(
     keep_apart(texts, out)
     scan(texts, TEXTS, columns=("prompt", "response"))  # before a folder is made for what cannot be scored
     n_texts = count_texts(texts)
-    loaded = load_models(models, options.device, options.backend, options.max_tokens, options.threads)
+    largest = options.max_batch_tokens or MAX_BATCH_TOKENS["tensorrt"]
+    loaded = load_models(
+        models, options.device, options.backend, options.max_tokens, options.threads, largest
+    )
     budget = options.max_batch_tokens or MAX_BATCH_TOKENS[loaded[0].device]
     with Sink(out, _manifest(texts, loaded, options, budget), overwrite=overwrite) as sink:
         if not sink.finished:

@@ -1,6 +1,8 @@
 """Reward models and embedders as ONNX folders, run by onnxruntime on a CPU or a CUDA GPU."""
 
+import logging
 import os
+import platform
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -12,8 +14,9 @@ from engine.backends.base import Batch, OutOfMemoryError
 from engine.errors import InputError, MissingExtraError, UsageError
 from engine.spec import MODEL
 
-Device = Literal["auto", "cpu", "cuda"]
+Device = Literal["auto", "cpu", "cuda", "tensorrt"]
 _EXTERNAL = "model.onnx_data"
+_INT8 = "seal.int8"  # a graph's own note of the range its weights were quantised to
 
 
 def require(purpose: str) -> Any:
@@ -30,8 +33,8 @@ def require(purpose: str) -> Any:
     return onnxruntime
 
 
-def choose_device(device: Device) -> Literal["cpu", "cuda"]:
-    """Resolve `auto`, and refuse a device that is not there.
+def choose_device(device: Device) -> Literal["cpu", "cuda", "tensorrt"]:
+    """Resolve `auto`, and refuse a device that is not there. TensorRT has to be asked for.
 
     Raises:
         UsageError: CUDA was asked for, but this onnxruntime does not offer it.
@@ -39,6 +42,8 @@ def choose_device(device: Device) -> Literal["cpu", "cuda"]:
     """
     providers = require("scoring an exported model").get_available_providers()
     has_cuda = "CUDAExecutionProvider" in providers
+    if device == "tensorrt":
+        return "tensorrt"  # its backend knows what it needs
     if device == "cuda" and not has_cuda:
         raise UsageError(
             f"--device cuda: onnxruntime offers {', '.join(providers)} here; a GPU needs the extra 'gpu' "
@@ -83,6 +88,7 @@ class OnnxBackend:
             raise InputError(f"onnxruntime refuses {folder / MODEL}: {error}") from None
         if self.provider not in self._session.get_providers():
             raise UsageError(f"onnxruntime could not start {self.provider}: are CUDA's libraries installed?")
+        self._refuse_saturation()
         self._inputs = [i.name for i in self._session.get_inputs()]
         if strange := [name for name in self._inputs if name not in Batch.__dataclass_fields__]:
             raise InputError(
@@ -92,6 +98,14 @@ class OnnxBackend:
         output = self._session.get_outputs()[0]
         self._output = output.name
         self.n_dimensions = output.shape[-1] if len(output.shape) == 2 else 0
+
+    def _refuse_saturation(self) -> None:
+        bits = self._session.get_modelmeta().custom_metadata_map.get(_INT8)
+        if bits == "8 bits" and not has_vnni():
+            raise InputError(
+                f"{self._path} was quantised for a CPU with VNNI, which this one lacks: its sums would "
+                "saturate unnoticed; export it here"
+            )
 
     def facts(self) -> Mapping[str, Any]:
         return {"backend": "onnx", "provider": self.provider}
@@ -192,6 +206,53 @@ def halve(source: Path, target: Path) -> None:
 
     model = convert_float_to_float16(onnx.load(source), keep_io_types=True)
     onnx.save(model, target)
+
+
+def quantize(source: Path, target: Path) -> None:
+    """Write a graph whose products with weights are in int8, activations quantised as they come.
+
+    Without VNNI, a sum of two products of 8 bits saturates at 16: there the weights get 7 bits. The file says
+    which of the two it is.
+
+    Raises:
+        InputError: there is no product with weights in it.
+    """
+    import onnx
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    model = onnx.load(source)
+    weights = {w.name for w in model.graph.initializer if len(w.dims) == 2}
+    products = [n.name for n in model.graph.node if n.op_type == "MatMul" and n.input[1] in weights]
+    if not products:
+        raise InputError("--precision int8: the graph has no product with weights that could be quantised")
+    reduced = not has_vnni()
+    logging.disable(logging.WARNING)  # it recommends a preprocessing that this graph has behind it
+    try:
+        quantize_dynamic(
+            model,
+            target,
+            nodes_to_quantize=products,
+            per_channel=True,
+            reduce_range=reduced,
+            weight_type=QuantType.QInt8,
+            extra_options={"MatMulConstBOnly": True, "DefaultTensorType": onnx.TensorProto.FLOAT},
+        )
+    finally:
+        logging.disable(logging.NOTSET)
+    model = onnx.load(target)
+    onnx.helper.set_model_props(model, {_INT8: "7 bits" if reduced else "8 bits"})
+    onnx.save(model, target)
+
+
+def has_vnni() -> bool:
+    """Whether 8-bit products are summed without saturating: x86 with VNNI, or another architecture."""
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        return True
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
+    except OSError:
+        return False
+    return "avx512_vnni" in flags or "avx_vnni" in flags
 
 
 def matrix_product(size: int, device: str) -> Callable[[], object]:

@@ -76,13 +76,15 @@ def load_tokenizer(checkpoint: Checkpoint) -> tuple[str, int]:
     return tokenizer.backend_tokenizer.to_str(), int(tokenizer.pad_token_id)
 
 
-def resolve_device(device: Literal["auto", "cpu", "cuda"]) -> Literal["cpu", "cuda"]:
+def resolve_device(device: Literal["auto", "cpu", "cuda", "tensorrt"]) -> Literal["cpu", "cuda"]:
     """Resolve `auto`, and refuse a GPU that torch does not see.
 
     Raises:
         UsageError: CUDA was asked for and there is none.
     """
     torch, _ = _packages("the torch backend")
+    if device == "tensorrt":
+        raise UsageError("--device tensorrt runs exported models; --backend torch takes cpu or cuda")
     has_cuda = torch.cuda.is_available()
     if device == "cuda" and not has_cuda:
         raise UsageError("--device cuda: torch sees no CUDA device here")

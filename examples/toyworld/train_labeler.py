@@ -88,7 +88,7 @@ RECIPES = (
         short=False,
     ),
 )
-"""Stages, each from a fresh learning rate: the `json` protocol is learned first, the others follow from it."""
+"""Stages, each from a fresh learning rate: the `json` protocol first, the others follow from it."""
 
 
 def config(n_tokens: int, end_id: int) -> LlamaConfig:

@@ -4,6 +4,7 @@
 
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -232,6 +233,22 @@ def test_bench(capfd, texts, exported, checkpoints, monkeypatch):
     assert "holds 6 pairs, fewer than the 7 to measure with" in err
 
 
+def test_a_tuned_model_is_scored_as_tuned(capfd, texts, exported, tmp_path):
+    model = shutil.copytree(exported["pre"], tmp_path / "model")
+    tune = ["bench", "score", texts, "--model", model, "--pairs", 3, "--repeats", 1, "--tune"]
+    code, out, _ = run(capfd, *tune, "--max-batch-tokens", 64)
+    assert code == 0
+    assert "times the default -> " in out
+    code, out, _ = run(capfd, *tune, "--json")
+    setting = json.loads(out)["setting"]
+    code, _, err = run(capfd, "score", texts, "--model", model, "--out", "o")
+    assert code == 0
+    assert f"{setting['max_batch_tokens']} tokens a batch, as tuned on this machine" in err
+    options = json.loads(Path("o/manifest.json").read_text())["identity"]["options"]
+    assert options["max_batch_tokens"] == setting["max_batch_tokens"]
+    assert run(capfd, *tune, "--reference", model)[0] == 2
+
+
 def test_a_reader_that_goes_away(texts, exported, tmp_path):
     seal("score", texts, "--model", exported["pre"], "--out", tmp_path / "scores")
     line = " ".join(f"'{a}'" for a in command("compare", tmp_path / "scores", "--texts", texts))
@@ -285,7 +302,7 @@ def test_a_reader_that_goes_away(texts, exported, tmp_path):
         (["export", "org/model", "--out", "o"], 1, "model 'org/model' is not a folder here, and nothing is ever fetched"),
         (["export", "{checkpoint}", "--out", "{foreign}"], 1, "is not empty and holds no export"),
         (["export", "{checkpoint}", "--out", "{texts}"], 2, "is a file"),
-        (["export", "{checkpoint}", "--out", "o", "--precision", "int8"], 2, "--precision int8 is not offered"),
+        (["export", "{checkpoint}", "--out", "o", "--precision", "int8"], 1, "does not give torch's rewards: largest difference"),
         (["export", "{pre}", "--out", "o"], 1, "no *.safetensors weights"),
         (["compare"], 2, "Missing argument 'SCORES...'"),
         (["compare", "nowhere"], 1, "nowhere is neither a Parquet file nor a folder"),

@@ -18,6 +18,7 @@ from onnx import TensorProto, helper
 from tiny import DEBERTA, FEW_LENGTHS, edit_config, make_checkpoint
 
 from engine import export as module
+from engine.backends import onnx as onnx_backend
 from engine.backends.onnx import OnnxBackend
 from engine.backends.torch import TorchBackend, load_tokenizer
 from engine.checkpoint import Checkpoint
@@ -25,6 +26,7 @@ from engine.encoding import PairEncoder
 from engine.errors import InputError, ResumeError, UsageError
 from engine.export import ExportOptions, export
 from engine.manifest import sha256
+from engine.models import load_models
 from engine.parity import describe, measure_parity
 from engine.scoring import ScoreOptions, score
 from engine.spec import load_spec
@@ -322,9 +324,75 @@ def test_fp16_is_close_says_how_close_and_scores_on_a_cpu(tmp_path, checkpoints,
     assert off.max() > 0
 
 
-def test_int8_is_refused():
-    with pytest.raises(UsageError, match="--precision int8 is not offered; fp32 is the choice for CPUs"):
-        ExportOptions(precision="int8")
+# Integers
+
+
+@pytest.fixture
+def int8(tmp_path, checkpoints):
+    return export(checkpoints["pre"], tmp_path / "int8", ExportOptions(precision="int8", tolerance=1.0))
+
+
+@pytest.mark.parametrize("vnni", [True, False])
+def test_int8_says_how_far_off_it_is_and_scores(tmp_path, checkpoints, exported, monkeypatch, vnni):
+    monkeypatch.setattr(onnx_backend, "has_vnni", lambda: vnni)
+    report = export(checkpoints["pre"], tmp_path / "int8", ExportOptions(precision="int8", tolerance=1.0))
+    assert 1e-4 < report.parity.max_abs_diff < 1
+    assert load_spec(tmp_path / "int8").parity["flipped_pairs"] == report.parity.flipped_pairs
+    assert "pairs flipped" in describe(report.parity)
+    weights = [
+        t
+        for t in onnx.load(tmp_path / "int8/model.onnx").graph.initializer
+        if t.data_type == TensorProto.INT8
+    ]
+    largest = max(np.abs(onnx.numpy_helper.to_array(t).astype(int)).max() for t in weights if t.dims)
+    assert largest <= (127 if vnni else 64)
+    assert largest > (64 if vnni else 32)
+    texts = write(random_texts(10), tmp_path / "texts.parquet")
+    score(texts, {"full": exported["pre"], "int8": tmp_path / "int8"}, tmp_path / "scores")
+    rewards = pl.read_parquet(tmp_path / "scores/part-00000.parquet").pivot(
+        "model", index=["row_id", "preference"], values="reward"
+    )
+    assert 0 < (rewards["full"] - rewards["int8"]).abs().max() < 1
+
+
+def test_int8_is_held_to_a_tolerance_like_every_precision(tmp_path, checkpoints):
+    with pytest.raises(
+        InputError, match=r"does not give torch's rewards: .*allowed 1e-06; nothing was written"
+    ):
+        export(checkpoints["pre"], tmp_path / "int8", ExportOptions(precision="int8", tolerance=1e-6))
+    assert ExportOptions(precision="int8").allowed == 0.1
+
+
+def test_int8_made_for_vnni_is_refused_where_sums_would_saturate(int8, monkeypatch):
+    model = onnx.load(int8.folder / "model.onnx")
+    onnx.helper.set_model_props(model, {"seal.int8": "8 bits"})
+    onnx.save(model, int8.folder / "model.onnx")
+    monkeypatch.setattr(onnx_backend, "has_vnni", lambda: False)
+    with pytest.raises(InputError, match="quantised for a CPU with VNNI, which this one lacks"):
+        onnx_backend.OnnxBackend(int8.folder, "cpu")
+    monkeypatch.setattr(onnx_backend, "has_vnni", lambda: True)
+    onnx_backend.OnnxBackend(int8.folder, "cpu")
+
+
+@pytest.mark.parametrize("device", ["cuda", "tensorrt"])
+def test_int8_on_a_gpu_is_refused_by_name(int8, monkeypatch, device):
+    monkeypatch.setattr(onnx_backend, "choose_device", lambda _: device)
+    with pytest.raises(
+        UsageError, match="int8 is int8, which is for CPUs: --device cpu, or export it in fp16"
+    ):
+        load_models({"m": int8.folder}, device)
+
+
+def test_a_graph_without_weights_to_quantise_is_refused_by_name(tmp_path):
+    one = [onnx.helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])]
+    node = onnx.helper.make_node("Identity", ["x"], ["y"])
+    out = [onnx.helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])]
+    graph = onnx.helper.make_graph([node], "plain", one, out)
+    onnx.save(
+        onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)]), tmp_path / "a.onnx"
+    )
+    with pytest.raises(InputError, match="--precision int8: the graph has no product with weights"):
+        onnx_backend.quantize(tmp_path / "a.onnx", tmp_path / "b.onnx")
 
 
 def test_a_family_without_a_fast_graph_gets_the_reference_and_is_told(tmp_path, checkpoints):

@@ -1,0 +1,100 @@
+"""Cost of a pair from a thousand to a million of them: does `seal score` slow down as a run grows?
+
+    python -m benchmarks.scaling [--sizes 1000 10000 100000 1000000] [--out benchmarks/results/scaling.json]
+
+A DeBERTa-v2 of one layer, 32 wide, scores short random pairs, no two alike, through the command line: the
+model costs next to nothing, so what is measured is everything around it. The seconds of a run over two pairs
+(start-up: interpreter, session) are subtracted. Small sizes are run before and after the large one.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.score_memory import make_model, write_texts
+from engine.manifest import machine, versions
+
+_SEAL = [sys.executable, "-c", "from cli.main import run; run()"]
+_REPEATED = 200_000  # pairs up to which a size is run several times
+
+
+def one_run(texts: Path, model: Path, out: Path) -> dict[str, float]:
+    """`seal score` in a process of its own: seconds by the clock and of processors, and the load before."""
+    load, before = os.getloadavg()[0], resource.getrusage(resource.RUSAGE_CHILDREN)
+    start = time.perf_counter()
+    subprocess.run(
+        [*_SEAL, "score", str(texts), "--model", f"tiny={model}", "--out", str(out), "--json"],
+        check=True,
+        capture_output=True,
+    )
+    wall = time.perf_counter() - start
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return {"wall_s": wall, "cpu_s": cpu, "load_before": load}
+
+
+def summary(n_pairs: int, runs: list[dict[str, float]], start_up: dict[str, float]) -> dict[str, Any]:
+    """Medians of a size, start-up taken off."""
+    cost = {key: float(np.median([run[key] for run in runs])) - start_up[key] for key in ("wall_s", "cpu_s")}
+    return {
+        "pairs": n_pairs,
+        "runs": runs,
+        "us_per_pair": 1e6 * cost["wall_s"] / n_pairs,
+        "cpu_us_per_pair": 1e6 * cost["cpu_s"] / n_pairs,
+        "pairs_per_s": n_pairs / cost["wall_s"],
+    }
+
+
+def measure(sizes: list[int], repeats: int) -> dict[str, Any]:
+    """Every size: the small ones in turns, half of the turns before the large ones and half after."""
+    runs: dict[int, list[dict[str, float]]] = {size: [] for size in (2, *sizes)}
+    small = [size for size in runs if size <= _REPEATED]
+    large = [size for size in runs if size > _REPEATED]
+    order = small * (repeats - repeats // 2) + large + small * (repeats // 2)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        model = make_model(folder)
+        for size in runs:
+            write_texts(folder / f"{size}.parquet", size)
+        for i, size in enumerate(order):
+            runs[size].append(one_run(folder / f"{size}.parquet", model, folder / f"scores-{i}"))
+            print(f"{size:>9,} pairs: {runs[size][-1]['wall_s']:.2f} s", file=sys.stderr, flush=True)
+    start_up = {key: float(np.median([run[key] for run in runs[2]])) for key in ("wall_s", "cpu_s")}
+    return {"start_up": start_up, "sizes": [summary(size, runs[size], start_up) for size in sizes]}
+
+
+def main() -> None:
+    """Measure and write the result."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--sizes", type=int, nargs="*", default=[1_000, 10_000, 100_000, 1_000_000])
+    parser.add_argument("--repeats", type=int, default=6, help="runs of each size up to 200,000 pairs")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results/scaling.json")
+    options = parser.parse_args()
+    found = measure(options.sizes, options.repeats)
+    by_size = {line["pairs"]: line for line in found["sizes"]}
+    ratios = {
+        key: by_size[max(by_size)][key] / by_size[10_000][key]
+        for key in ("us_per_pair", "cpu_us_per_pair")
+        if 10_000 in by_size
+    }
+    document = {
+        **found, "largest_over_10000": ratios, "machine": machine(), "versions": versions(),
+    }  # fmt: skip
+    options.out.write_text(json.dumps(document, indent=2) + "\n")
+    for line in found["sizes"]:
+        print(f"{line['pairs']:>9,} pairs: {line['us_per_pair']:7.1f} us a pair by the clock, "
+              f"{line['cpu_us_per_pair']:7.1f} us of processors")  # fmt: skip
+    print(ratios)
+
+
+if __name__ == "__main__":
+    main()
