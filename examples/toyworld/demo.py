@@ -10,7 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from examples.toyworld.generate import Options, write
 OUT = Path("demo")
 MODELS = Path("examples/toyworld/models")
 VLLM = Path(".venv-vllm/bin/python")
-PAIRS, SEED = 1000, 2026
+PAIRS, SEED = 800, 2026
 
 TOO_CLOSE = "assistant_is_anthropomorphic,assistant_is_coherent"
 
@@ -43,7 +43,7 @@ rewriter = "toy={models}/labeler"
 [label]
 {backend}
 [rewrite]
-sample = 0.3
+sample = 0.25
 max-failures = 0.2  # a small rewriter is refused more often than a large one
 {backend}
 [analyze]
@@ -74,7 +74,7 @@ def main() -> int:
          "true labels", "--title", "The toy world", "--out", OUT / "report.html"],
     ]  # fmt: skip
     for step in steps:
-        # The tables of the second analysis fill several screens: they go to a file, beside the CSVs.
+        # The tables and notes of the second analysis fill several screens: they go to a file.
         if code := _run(step, OUT / "truth.txt" if step[0] == "analyze" else None):
             return code
     _print_imprint(facts, run / "results")
@@ -113,7 +113,7 @@ def _run(step: Sequence[str | Path], to: Path | None) -> int:
     _say(f"seal {' '.join(command)}{f' > {to}' if to else ''}")
     if to is None:
         return seal(command)
-    with to.open("w", encoding="utf-8") as file, redirect_stdout(file):
+    with to.open("w", encoding="utf-8") as file, redirect_stdout(file), redirect_stderr(file):
         return seal(command)
 
 

@@ -44,7 +44,8 @@ class Recipe:
         steps: optimiser steps.
         peak: learning rate, after `warm_up` steps; a cosine takes it to 0.
         n_json, n_choice, n_rewrite: texts a step of each task.
-        n_questions: questions about each text of the `choice` task.
+        n_questions: yes-or-no questions about each text of the `choice` task.
+        n_others: of the other questions there, those of many choices.
         whole: share of steps with the `json` instructions as they are sent, not shortened.
         reading: weight of a token of the dialogue in the loss.
         short: whether to begin with short dialogues.
@@ -58,6 +59,7 @@ class Recipe:
     n_choice: int = 5
     n_rewrite: int = 4
     n_questions: int = 4
+    n_others: int = 1
     whole: float = 0.25
     reading: float = 0.02
     short: bool = True
@@ -84,6 +86,18 @@ RECIPES = (
         n_choice=10,
         n_questions=6,
         n_rewrite=6,
+        reading=0.01,
+        short=False,
+    ),
+    Recipe(
+        seed=24,
+        steps=700,
+        peak=1.0e-3,
+        n_json=3,
+        n_choice=10,
+        n_questions=6,
+        n_others=2,
+        n_rewrite=4,
         reading=0.01,
         short=False,
     ),
@@ -186,7 +200,10 @@ class Trainer:
         plain = [f for f in self.taxonomy.features if f.kind == "boolean"]
         other = [f for f in self.taxonomy.features if f.kind != "boolean"]
         asked = [plain[i] for i in self.rng.choice(len(plain), self.recipe.n_questions, replace=False)]
-        groups = [asked, [other[int(self.rng.integers(len(other)))]]]
+        groups = [
+            asked,
+            *([other[i]] for i in self.rng.choice(len(other), self.recipe.n_others, replace=False)),
+        ]
         total = torch.zeros(())
         for features in groups:
             rows = []
