@@ -45,6 +45,7 @@ class Recipe:
         peak: learning rate, after `warm_up` steps; a cosine takes it to 0.
         n_json, n_choice, n_rewrite: texts a step of each task.
         n_questions: yes-or-no questions about each text of the `choice` task.
+        hard: features asked about each text of the `choice` task, beside those drawn.
         n_others: of the other questions there, those of many choices.
         whole: share of steps with the `json` instructions as they are sent, not shortened.
         reading: weight of a token of the dialogue in the loss.
@@ -60,6 +61,7 @@ class Recipe:
     n_rewrite: int = 4
     n_questions: int = 4
     n_others: int = 1
+    hard: tuple[str, ...] = ()
     whole: float = 0.25
     reading: float = 0.02
     short: bool = True
@@ -98,6 +100,18 @@ RECIPES = (
         n_questions=6,
         n_others=2,
         n_rewrite=4,
+        reading=0.01,
+        short=False,
+    ),
+    Recipe(
+        seed=25,
+        steps=350,
+        peak=1.0e-3,
+        n_json=2,
+        n_choice=14,
+        n_questions=3,
+        hard=("last_response_is_refusal", "last_response_is_discriminatory"),
+        n_rewrite=3,
         reading=0.01,
         short=False,
     ),
@@ -200,6 +214,7 @@ class Trainer:
         plain = [f for f in self.taxonomy.features if f.kind == "boolean"]
         other = [f for f in self.taxonomy.features if f.kind != "boolean"]
         asked = [plain[i] for i in self.rng.choice(len(plain), self.recipe.n_questions, replace=False)]
+        asked += [f for f in plain if f.name in self.recipe.hard and f not in asked]
         groups = [
             asked,
             *([other[i]] for i in self.rng.choice(len(other), self.recipe.n_others, replace=False)),

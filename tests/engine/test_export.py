@@ -360,7 +360,7 @@ def test_int8_is_held_to_a_tolerance_like_every_precision(tmp_path, checkpoints)
         InputError, match=r"does not give torch's rewards: .*allowed 1e-06; nothing was written"
     ):
         export(checkpoints["pre"], tmp_path / "int8", ExportOptions(precision="int8", tolerance=1e-6))
-    assert ExportOptions(precision="int8").allowed == 0.1
+    assert ExportOptions(precision="int8").allowed("reward") == 0.1
 
 
 def test_int8_made_for_vnni_is_refused_where_sums_would_saturate(int8, monkeypatch):
