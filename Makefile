@@ -39,7 +39,7 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-toyworld-models: $(STAMP)  ## train the toy world's models again, from seeds; an hour
+toyworld-models: $(STAMP)  ## train the toy world's models again, from seeds; two hours
 	$(BIN)/python -m examples.toyworld.train_rewards --out examples/toyworld/models
 	$(BIN)/python -m examples.toyworld.train_labeler --out examples/toyworld/models/labeler
 

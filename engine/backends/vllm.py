@@ -23,6 +23,9 @@ from engine.backends.fitting import refuse_too_long, shares
 from engine.decoder import Decoder
 from engine.errors import InputError
 
+# llguidance holds the answers of the transformers backend too, so that both write the same JSON; xgrammar 0.2.8
+# puts a space after every comma, whatever it is told.
+_HELD = {"backend": "guidance", "disable_any_whitespace": True}
 _STOPS: Mapping[str | None, Stop] = {"stop": "done", "length": "cut"}
 
 
@@ -51,7 +54,7 @@ class VllmGenerator:
             self._llm = vllm.LLM(
                 model=str(decoder.folder), trust_remote_code=False, load_format="safetensors", seed=0,
                 max_model_len=self.context, enable_prefix_caching=True, disable_log_stats=True,
-                structured_outputs_config={"backend": "xgrammar", "disable_any_whitespace": True}, **settings,
+                structured_outputs_config=_HELD, **settings,
             )  # fmt: skip
         except (OSError, ValueError, RuntimeError) as error:
             raise InputError(f"vLLM cannot load {decoder.folder}: {str(error).splitlines()[0]}") from None

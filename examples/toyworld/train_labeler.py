@@ -324,8 +324,10 @@ def train(trainer: Trainer, recipe: Recipe) -> None:
             print(f"step {step + 1} of {recipe.steps}, {time.monotonic() - began:.0f} s: {means}", flush=True)
 
 
-def save(model: Any, tokenizer: Tokenizer, recipes: Sequence[Recipe], folder: Path, seconds: float) -> None:
-    """Write the model folder: fp16 weights (no answer changed against fp32), tokenizer, facts."""
+def save(
+    model: Any, tokenizer: Tokenizer, recipes: Sequence[Recipe], folder: Path, seconds: Sequence[float]
+) -> None:
+    """Write the model folder: weights in fp16, tokenizer, facts."""
     folder.mkdir(parents=True, exist_ok=True)
     model.half().save_pretrained(folder, safe_serialization=True)
     model.float()
@@ -340,7 +342,7 @@ def save(model: Any, tokenizer: Tokenizer, recipes: Sequence[Recipe], folder: Pa
             "tokenizers": tokenizers.__version__,
             "numpy": np.__version__,
         },
-        "training_s": round(seconds),
+        "training_s": [round(s) for s in seconds],
     }
     (folder / "training.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
@@ -365,10 +367,12 @@ def main() -> None:
         tokenizer = Tokenizer.from_file(str(args.out / "tokenizer.json"))
         model = LlamaForCausalLM.from_pretrained(args.out, dtype=torch.float32)
     recipes = [replace(recipe, steps=max(1, round(recipe.steps * args.share))) for recipe in RECIPES]
-    began = time.monotonic()
+    seconds: list[float] = []
     for i, recipe in enumerate(recipes[args.stage - 1 :], args.stage):
+        began = time.monotonic()
         train(Trainer(model, tokenizer, taxonomy, recipe), recipe)
-        save(model, tokenizer, recipes[:i], args.out, time.monotonic() - began)
+        seconds.append(time.monotonic() - began)
+        save(model, tokenizer, recipes[:i], args.out, seconds)
 
 
 if __name__ == "__main__":
