@@ -23,8 +23,8 @@ from engine.backends.fitting import refuse_too_long, shares
 from engine.decoder import Decoder
 from engine.errors import InputError
 
-# llguidance holds the answers of the transformers backend too, so that both write the same JSON; xgrammar 0.2.8
-# puts a space after every comma, whatever it is told.
+# llguidance holds the answers of the transformers backend too, so that both write the same JSON; xgrammar
+# 0.2.8 puts a space after every comma, whatever it is told.
 _HELD = {"backend": "guidance", "disable_any_whitespace": True}
 _STOPS: Mapping[str | None, Stop] = {"stop": "done", "length": "cut"}
 
