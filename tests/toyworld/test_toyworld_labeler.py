@@ -55,7 +55,7 @@ def test_an_order_in_a_dialogue_seldom_changes_a_label(tmp_path, generator, caps
     rows = scan(tmp_path / "labels", LABELS).collect().sort(TEXT_KEY)
     ids = pl.Series(range(len(twins)))
     table = flip_rate(rows, ids, ids + len(twins))
-    with capsys.disabled():
+    with capsys.disabled(), pl.Config(tbl_rows=-1):
         print(  # noqa: T201  # what this test is for
             f"\n{report.n_failures} failed; share of labels that a hostile twin changed:\n{table}"
         )
