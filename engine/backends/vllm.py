@@ -45,9 +45,7 @@ class VllmGenerator:
         self._decoder, self._encoder = decoder, ChatEncoder(decoder)
         self.context = min(context or decoder.context, decoder.context)
         on_cpu = vllm.platforms.current_platform.is_cpu()
-        settings: dict[str, Any] = (
-            {"dtype": "float32", "enforce_eager": True} if on_cpu else {"dtype": "auto"}
-        )
+        settings: dict[str, Any] = self._on_cpu() if on_cpu else {"dtype": "auto"}
         if gpu_memory is not None:
             settings["gpu_memory_utilization"] = gpu_memory
         try:
@@ -59,6 +57,11 @@ class VllmGenerator:
         except (OSError, ValueError, RuntimeError) as error:
             raise InputError(f"vLLM cannot load {decoder.folder}: {str(error).splitlines()[0]}") from None
         self._settings = {"device": "cpu" if on_cpu else "cuda", "dtype": settings["dtype"]}
+
+    def _on_cpu(self) -> dict[str, Any]:
+        """A prompt is read in one go: vLLM 0.32 sets back the seed of one read in part, which no CPU can."""
+        whole = {"enable_chunked_prefill": False, "max_num_batched_tokens": max(self.context, 8192)}
+        return {"dtype": "float32", "enforce_eager": True, **whole}
 
     @property
     def identity(self) -> Mapping[str, Any]:
