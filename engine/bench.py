@@ -174,17 +174,22 @@ def bench_score(
         "versions": versions(),
         "device": engine.device,
         "model": {k: config.get(k) for k in ("model_type", "hidden_size", "num_hidden_layers", "vocab_size")},
-        "texts": {
-            "n": len(lengths),
-            "tokens": int(lengths.sum()),
-            "mean": float(lengths.mean()),
-            "median": float(np.median(lengths)),
-            "longest": int(lengths.max()),
-        },
+        "texts": _described(lengths),
         "start_up_s": start_up_s,
         "nominal_gflop": facts.work / 1e9,
         "gemm_peak_gflops": peaks,
         "measurements": [asdict(m) for m in measured],
+    }
+
+
+def _described(lengths: NDArray[np.int64]) -> dict[str, float]:
+    """The texts in numbers: how many, and their tokens."""
+    return {
+        "n": len(lengths),
+        "tokens": int(lengths.sum()),
+        "mean": float(lengths.mean()),
+        "median": float(np.median(lengths)),
+        "longest": int(lengths.max()),
     }
 
 

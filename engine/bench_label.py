@@ -6,6 +6,7 @@ Each turn takes fresh pairs, since a prefix cache would make the same ones nearl
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from engine.model_labeler import ModelLabeler
 from engine.progress import Meter, silent
 from engine.protocols import ProtocolName
 from engine.schema import TEXT_KEY
-from engine.taxonomy import PROBABILITY, Feature
+from engine.taxonomy import Feature
 
 Say = Callable[[str], None]
 _COUNTS = ("n_requests", "n_retries", "n_prompt_tokens", "n_cached_tokens", "n_generated_tokens")
@@ -106,7 +107,6 @@ def bench_label(
             found, labeled = _measure(labeler, turns, start_up_s, say)
             measured.append(found)
             labels[f"{backend}, {protocol}"] = labeled
-        del generator
     return {
         "machine": machine(),
         "versions": versions(),
@@ -153,20 +153,27 @@ def _measure(
     ), pl.concat(rows)
 
 
+def same_values(a: pl.DataFrame, b: pl.DataFrame, features: Sequence[str]) -> dict[str, float]:
+    """Share of equal values by feature, over the texts that both label; lists are compared as sets.
+
+    Args:
+        a, b: LABELS of one labeler each.
+        features: columns that both have.
+    """
+    both = a.join(b, on=TEXT_KEY, suffix="_b")
+    shares = {}
+    for name in features if both.height else ():
+        x, y = pl.col(name), pl.col(f"{name}_b")
+        if isinstance(both.schema[name], pl.List):
+            x, y = x.list.sort(), y.list.sort()
+        shares[name] = float(both.select((x == y).mean()).item())
+    return shares
+
+
 def _agreements(labels: dict[str, pl.DataFrame], features: Sequence[str]) -> dict[str, float]:
-    """Share of equal values between any two, over texts that both labeled; lists as sets."""
+    """Share of equal values between any two, over all features."""
     found = {}
-    names = list(labels)
-    for i, first in enumerate(names):
-        for second in names[i + 1 :]:
-            both = labels[first].join(labels[second], on=TEXT_KEY, suffix="_b")
-            equal = [
-                (pl.col(f).list.sort() == pl.col(f"{f}_b").list.sort())
-                if isinstance(both.schema[f], pl.List)
-                else (pl.col(f) == pl.col(f"{f}_b"))
-                for f in features
-                if not f.startswith(PROBABILITY)
-            ]
-            if both.height:
-                found[f"{first} with {second}"] = float(both.select(pl.mean_horizontal(*equal).mean()).item())
+    for first, second in combinations(labels, 2):
+        if shares := same_values(labels[first], labels[second], features):
+            found[f"{first} with {second}"] = sum(shares.values()) / len(shares)
     return found

@@ -131,6 +131,8 @@ def parquet_files(path: Path) -> list[Path]:
         p for p in path.glob("*.parquet") if not p.name.startswith("failures")
     )
     if not files:
+        if (path / "failures.parquet").exists():
+            raise InputError(f"{path} holds no rows: all failed, and the reasons are in its failures.parquet")
         raise InputError(f"{path} holds no Parquet files")
     return files
 

@@ -16,12 +16,13 @@ os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
 
 import vllm
 from vllm.sampling_params import StructuredOutputsParams
+from vllm.v1.engine.exceptions import EngineDeadError
 
 from engine.backends.base import Answer, Request, Stop
 from engine.backends.chat import ChatEncoder
 from engine.backends.fitting import refuse_too_long, shares
 from engine.decoder import Decoder
-from engine.errors import InputError
+from engine.errors import InputError, SealError
 
 # llguidance holds the answers of the transformers backend too, so that both write the same JSON; xgrammar
 # 0.2.8 puts a space after every comma, whatever it is told.
@@ -88,10 +89,19 @@ class VllmGenerator:
             parameters.append(self._parameters(request))
             places.append(index)
         if prompts:
-            outputs = self._llm.generate(prompts, parameters, use_tqdm=False)
-            for index, output in zip(places, outputs, strict=True):
+            for index, output in zip(places, self._run(prompts, parameters), strict=True):
                 answers[index] = self._read(requests[index], output)
         return [answers[index] for index in range(len(requests))]
+
+    def _run(self, prompts: Sequence[Any], parameters: Sequence[Any]) -> Sequence[Any]:
+        try:
+            outputs: Sequence[Any] = self._llm.generate(prompts, parameters, use_tqdm=False)
+        except EngineDeadError:
+            raise SealError(
+                f"vLLM's engine died over {self._decoder.folder}; its own words stand above; the same "
+                "command goes on from the last part"
+            ) from None
+        return outputs
 
     def _parameters(self, request: Request) -> Any:
         if request.choices:

@@ -12,6 +12,7 @@ from typing import get_args
 
 import polars as pl
 
+from engine.bench_label import same_values
 from engine.generators import GeneratorName, GeneratorOptions, open_generator
 from engine.labeling import LabelReport, label
 from engine.model_labeler import ModelLabeler
@@ -63,27 +64,13 @@ def texts_and_truth(options: Options) -> tuple[pl.DataFrame, pl.DataFrame]:
     return pl.concat(texts), pl.concat(truth)
 
 
-def agreement(labels: pl.DataFrame, truth: pl.DataFrame) -> dict[str, float]:
-    """Share of equal values by feature, over the texts that both label."""
-    joined = truth.join(labels, on=TEXT_KEY, suffix="_given", how="inner")
-    shares = {}
-    for name in load_taxonomy().names:
-        if f"{name}_given" not in joined.columns:
-            continue
-        a, b = pl.col(name), pl.col(f"{name}_given")
-        if isinstance(joined.schema[name], pl.List):
-            a, b = a.list.sort(), b.list.sort()
-        shares[name] = float(joined.select((a == b).mean()).item())
-    return shares
-
-
 def measure(labeler: ModelLabeler, options: Options, out: Path) -> Agreement:
     """Label generated pairs into `out` and compare."""
     texts, truth = texts_and_truth(options)
     path = out / "texts.parquet"
     texts.write_parquet(path)
     report = label(path, [labeler], out / "labels", overwrite=True)
-    shares = agreement(scan(out / "labels", LABELS).collect(), truth)
+    shares = same_values(scan(out / "labels", LABELS).collect(), truth, load_taxonomy().names)
     lowest = min(shares, key=lambda name: shares[name])
     return Agreement(
         texts.height, report.n_rows, report.n_failures, sum(shares.values()) / len(shares),

@@ -77,45 +77,17 @@ class Recipe:
         return 40 if share < 0.12 else 70 if share < 0.25 else 1000
 
 
+_ON = Recipe(reading=0.01, short=False)
 RECIPES = (
     Recipe(),
-    Recipe(seed=22, steps=2400, peak=1.5e-3, n_json=10, n_rewrite=2, reading=0.01, short=False),
-    Recipe(
-        seed=23,
-        steps=1300,
-        peak=1.2e-3,
-        n_json=4,
-        n_choice=10,
-        n_questions=6,
-        n_rewrite=6,
-        reading=0.01,
-        short=False,
-    ),
-    Recipe(
-        seed=24,
-        steps=700,
-        peak=1.0e-3,
-        n_json=3,
-        n_choice=10,
-        n_questions=6,
-        n_others=2,
-        n_rewrite=4,
-        reading=0.01,
-        short=False,
-    ),
-    Recipe(
-        seed=25,
-        steps=350,
-        peak=1.0e-3,
-        n_json=2,
-        n_choice=14,
-        n_questions=3,
+    replace(_ON, seed=22, steps=2400, peak=1.5e-3, n_json=10, n_rewrite=2),
+    replace(_ON, seed=23, steps=1300, peak=1.2e-3, n_json=4, n_choice=10, n_questions=6, n_rewrite=6),
+    replace(_ON, seed=24, steps=700, peak=1.0e-3, n_json=3, n_choice=10, n_questions=6, n_others=2),
+    replace(
+        _ON, seed=25, steps=350, peak=1.0e-3, n_json=2, n_choice=14, n_questions=3, n_rewrite=3,
         hard=("last_response_is_refusal", "last_response_is_discriminatory"),
-        n_rewrite=3,
-        reading=0.01,
-        short=False,
     ),
-)
+)  # fmt: skip
 """Stages, each from a fresh learning rate: the `json` protocol first, the others follow from it."""
 
 

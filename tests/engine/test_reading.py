@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from engine import reading
 from engine.errors import InputError
 from engine.reading import count_texts, in_order, windows
-from engine.schema import TEXT_KEY, TEXTS
+from engine.schema import TEXT_KEY, TEXTS, parquet_files
 
 TEXT_COLUMNS = [*TEXT_KEY, "prompt", "response"]
 
@@ -222,3 +222,9 @@ def test_nothing_there(tmp_path):
         count_texts(tmp_path / "nowhere")
     with pytest.raises(InputError, match="holds no Parquet files"):
         count_texts(tmp_path)
+
+
+def test_a_folder_in_which_everything_failed_says_so(tmp_path):
+    pl.DataFrame({"row_id": [0]}).write_parquet(tmp_path / "failures.parquet")
+    with pytest.raises(InputError, match=r"holds no rows: all failed"):
+        parquet_files(tmp_path)
