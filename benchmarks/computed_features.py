@@ -138,7 +138,7 @@ def main() -> None:
         texts = Path(folder) / "texts"
         write_texts(texts, options.texts)
         module = [sys.executable, "-m", "benchmarks.computed_features"]
-        command = [*module, "--measure", texts, Path(folder) / "out"]
+        command = [*module, "--measure", str(texts), str(Path(folder) / "out")]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
         result = json.loads(done.stdout) | {"us_per_text_of_each_feature_alone": costs(texts)}
     result |= {"machine": machine(), "versions": versions()}

@@ -59,15 +59,16 @@ def engine(folder: Path) -> Score:
 
     from engine.models import load_models
     from engine.progress import Meter, silent
-    from engine.scoring import Runner, prepare
+    from engine.running import Runner, prepare
+    from engine.scoring import rewards_of
 
     model = load_models({"engine": folder}, "cpu", threads=_threads())[0]
 
     def score(pairs: Sequence[Pair], batch_size: int) -> Scored:
         rows = pl.DataFrame(pairs, schema=["prompt", "response"], orient="row")
         window = prepare(rows, [model], batch_size)
-        with Runner([model], Meter(silent, "bench", None, 0, 1)) as runner:
-            rewards = runner.run(window)[0].rewards[window.distinct.index]
+        with Runner([model], rewards_of([model]), Meter(silent, "bench", None, 0, 1)) as runner:
+            rewards = runner.run(window)[0].values[window.distinct.index]
         plan = window.inputs[0][1]
         return Scored(rewards.tolist(), plan.n_tokens, plan.n_slots)
 

@@ -96,8 +96,8 @@ def main() -> None:
             "-m",
             "benchmarks.import_memory",
             "--measure",
-            source,
-            Path(folder) / "out",
+            str(source),
+            str(Path(folder) / "out"),
         ]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
         result = json.loads(done.stdout) | {"source_mib": round(source.stat().st_size / 2**20, 1)}

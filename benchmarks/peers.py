@@ -35,7 +35,7 @@ from engine.flops import flops
 from engine.manifest import machine, versions
 from engine.spec import TOKENIZER
 
-TEXTS = {"deberta-v3-base": 32, "deberta-v3-large": 12, "electra-large": 12, "deberta-tiny": 8}
+TEXTS = {"deberta-v3-base": 128, "deberta-v3-large": 32, "electra-large": 32, "deberta-tiny": 8}
 _PACKAGES = ("sentence-transformers", "optimum")
 
 

@@ -54,7 +54,7 @@ def imprint_world(seed: int, n: int) -> Covered:
     def truth(model: str, term: str) -> float:
         if term == "chosen":
             return 0.0 if model == "post-pre" else 0.3
-        return beta[model][TERMS.index(term)]
+        return float(beta[model][TERMS.index(term)])
 
     return _covered(result.table, ["model", "term"], truth)
 

@@ -286,7 +286,7 @@ def train(trainer: Trainer, recipe: Recipe) -> None:
             group["lr"] = recipe.rate(step)
         losses = trainer.losses(step)
         optimiser.zero_grad()
-        sum(losses.values()).backward()  # type: ignore[union-attr]
+        sum(losses.values()).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         for name, loss in losses.items():

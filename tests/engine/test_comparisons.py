@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from frames import real_texts
 
-from benchmarks import chart
+from benchmarks import chart, contestants
 from benchmarks.dialogues import spread
 from engine.encoding import PairEncoder
 from engine.spec import TOKENIZER
@@ -35,6 +35,18 @@ def test_a_few_pairs_are_as_long_as_all_are_on_average(exported):
     limited, short = spread(texts, encoder, 6, limit=200)
     assert short.max() <= 200 < lengths.max()
     assert limited["row_id"].n_unique() == 6
+
+
+@pytest.mark.filterwarnings("ignore")  # the peers' own
+@pytest.mark.parametrize("loader", ["engine", "pipeline", "cross_encoder_torch", "reward_bench"])
+def test_a_contestant_gives_the_rewards_of_the_loop(loader, checkpoints, exported):
+    pairs = [(f"Human: {'why ' * n}?", f"Assistant: {'so ' * (9 - n)}.") for n in range(8)]
+    loop = contestants.LOADERS["one_by_one"](checkpoints["pre"])(pairs, 1)
+    scored = contestants.LOADERS[loader](exported["pre"] if loader == "engine" else checkpoints["pre"])
+    found = scored(pairs, 64 if loader == "engine" else 4)
+    assert found.rewards == pytest.approx(loop.rewards, abs=1e-5)
+    assert np.std(loop.rewards) > 0.01
+    assert found.n_tokens == loop.n_tokens <= found.n_slots
 
 
 @pytest.mark.slow
