@@ -228,7 +228,12 @@ def _describe(call: Call, outcome: Outcome, log: Path) -> str:
             f"{name} was ended by {signal.Signals(-outcome.code).name}{why}; what it printed is in {log}, "
             "and the same command goes on from there"
         )
-    return f"{name} ended with exit code {outcome.code} and without a reason; what it printed is in {log}"
+    return f"{name} ended with exit code {outcome.code}; it printed last: {_last_line(log)} (more in {log})"
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
+    return next((line.strip()[:300] for line in reversed(lines) if line.strip()), "nothing")
 
 
 def _discard(path: Path, out: Path) -> None:

@@ -422,6 +422,23 @@ def test_the_line_and_the_exit_code_of_a_stage_that_fails(mine, seal):
     assert plan(seal, mine)["results"][0] == "run"
 
 
+def test_a_stage_that_breaks_is_quoted(mine, seal, tmp_path):
+    other = tmp_path / "python"
+    other.write_text(
+        '#!/bin/sh\ncase "$*" in *" score "*)\n'
+        'echo Traceback; echo "RuntimeError: no kernel image"; exit 70;; esac\n'
+        f'exec {sys.executable} "$@"\n'
+    )
+    other.chmod(0o755)
+    edit(mine / "seal.toml", "[import]", f'\n[run.environments]\ncpu = "{other}"\n[import]')
+    shutil.rmtree(mine / "out/scores/post")
+    code, _, err = seal("run", mine / "seal.toml")
+    assert code == 70
+    last = err.splitlines()[-1]
+    assert "scores/post ended with exit code 70; it printed last: RuntimeError: no kernel image" in last
+    assert Path(last.rpartition("(more in ")[2].rstrip(")")).is_file()
+
+
 def test_too_many_failures_stop_the_run_until_they_are_allowed(project, tmp_path, seal):
     folder = tmp_path / "new"
     shutil.copytree(project, folder)
