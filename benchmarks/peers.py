@@ -265,16 +265,12 @@ def main() -> None:
     """Measure shape by shape, write the JSON after each."""
     args = arguments()
     texts = load_dialogues(args.dialogues)
+    document = begin(args.out, args.shapes)
     command = " ".join(["python -m benchmarks.peers", *(a.rpartition("/")[2] for a in sys.argv[1:])])
-    document: dict[str, Any] = {
-        "command": command,
-        "machine": machine(),
-        "versions": versions() | package_versions(_PACKAGES),
-        "shapes": [],
-    }
     with tempfile.TemporaryDirectory() as aside:
         for shape in args.shapes:
-            document["shapes"].append(measure(shape, texts, args, args.work or Path(aside)))
+            found = measure(shape, texts, args, args.work or Path(aside))
+            document["shapes"].append({"command": command, **found})
             args.out.write_text(json.dumps(document, indent=2) + "\n")
             columns = ("name", "batch_size", "tokens_per_s", "padding", "times_the_loop", "peak_memory_mib")
             for line in document["shapes"][-1]["results"]:
@@ -283,6 +279,18 @@ def main() -> None:
                         f"{line[c]:.3g}" if isinstance(line[c], float) else str(line[c]) for c in columns
                     )
                 )
+
+
+def begin(out: Path, shapes: Sequence[str]) -> dict[str, Any]:
+    """The result so far, if this machine and these versions made it, without the shapes now asked for."""
+    document: dict[str, Any] = {
+        "machine": machine(), "versions": versions() | package_versions(_PACKAGES), "shapes": [],
+    }  # fmt: skip
+    if out.exists():
+        before = json.loads(out.read_text(encoding="utf-8"))
+        if all(before[key] == document[key] for key in ("machine", "versions")):
+            document["shapes"] = [s for s in before["shapes"] if s["shape"] not in shapes]
+    return document
 
 
 def package_versions(names: Sequence[str]) -> dict[str, str]:

@@ -3,8 +3,10 @@
     python -m benchmarks.scaling [--sizes 1000 10000 100000 1000000] [--out benchmarks/results/scaling.json]
 
 A DeBERTa-v2 of one layer, 32 wide, scores short random pairs, no two alike, through the command line: the
-model costs next to nothing, so what is measured is everything around it. The seconds of a run over two pairs
-(start-up: interpreter, session) are subtracted. Small sizes are run before and after the large one.
+model costs next to nothing, so what is measured is everything around it. Small sizes are run before, between
+and after the large ones. Two pairs are the start-up (interpreter, session, and what one window costs whatever
+is in it), which is subtracted; what a window of 2,048 pairs takes early and late in a large run needs no
+subtraction.
 """
 
 import argparse
@@ -54,12 +56,19 @@ def summary(n_pairs: int, runs: list[dict[str, float]], start_up: dict[str, floa
     }
 
 
+def seconds_by_tenth(scores: Path) -> list[float]:
+    """Median seconds of a window in each tenth of a run, from its commit log."""
+    lines = [json.loads(line) for line in (scores / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    seconds = [line["counters"]["elapsed_s"] for line in lines if "counters" in line]
+    return [float(np.median(tenth)) for tenth in np.array_split(seconds, min(10, len(seconds)))]
+
+
 def measure(sizes: list[int], repeats: int) -> dict[str, Any]:
-    """Every size: the small ones in turns, half of the turns before the large ones and half after."""
+    """Every size, the small ones in turns around each of the large ones."""
     runs: dict[int, list[dict[str, float]]] = {size: [] for size in (2, *sizes)}
     small = [size for size in runs if size <= _REPEATED]
     large = [size for size in runs if size > _REPEATED]
-    order = small * (repeats - repeats // 2) + large + small * (repeats // 2)
+    order = (small * repeats + large) * 3 + small * repeats
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         model = make_model(folder)
@@ -68,26 +77,39 @@ def measure(sizes: list[int], repeats: int) -> dict[str, Any]:
         for i, size in enumerate(order):
             runs[size].append(one_run(folder / f"{size}.parquet", model, folder / f"scores-{i}"))
             print(f"{size:>9,} pairs: {runs[size][-1]['wall_s']:.2f} s", file=sys.stderr, flush=True)
+        longest = [folder / f"scores-{i}" for i, size in enumerate(order) if size == max(sizes)]
+        tenths = np.median([seconds_by_tenth(scores) for scores in longest], axis=0)
     start_up = {key: float(np.median([run[key] for run in runs[2]])) for key in ("wall_s", "cpu_s")}
-    return {"start_up": start_up, "sizes": [summary(size, runs[size], start_up) for size in sizes]}
+    return {
+        "start_up": start_up,
+        "sizes": [summary(size, runs[size], start_up) for size in sizes],
+        "seconds_of_a_window_by_tenth_of_the_largest_run": tenths.tolist(),
+    }
 
 
 def main() -> None:
     """Measure and write the result."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--sizes", type=int, nargs="*", default=[1_000, 10_000, 100_000, 1_000_000])
-    parser.add_argument("--repeats", type=int, default=6, help="runs of each size up to 200,000 pairs")
+    parser.add_argument(
+        "--repeats",
+        type=int,
+        default=3,
+        help="runs of each small size before, between and after those of a large one",
+    )
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results/scaling.json")
     options = parser.parse_args()
     found = measure(options.sizes, options.repeats)
     by_size = {line["pairs"]: line for line in found["sizes"]}
     ratios = {
-        key: by_size[max(by_size)][key] / by_size[10_000][key]
+        f"{key}, largest over 10,000": by_size[max(by_size)][key] / by_size[10_000][key]
         for key in ("us_per_pair", "cpu_us_per_pair")
         if 10_000 in by_size
     }
+    tenths = found["seconds_of_a_window_by_tenth_of_the_largest_run"]
+    ratios["last_tenth_over_first"] = tenths[-1] / tenths[0]
     document = {
-        **found, "largest_over_10000": ratios, "machine": machine(), "versions": versions(),
+        **found, "ratios": ratios, "machine": machine(), "versions": versions(),
     }  # fmt: skip
     options.out.write_text(json.dumps(document, indent=2) + "\n")
     for line in found["sizes"]:

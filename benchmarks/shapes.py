@@ -33,7 +33,7 @@ def make(shape: str, texts: Iterable[str], out: Path) -> Path:
     config = AutoConfig.for_model(**_config(SHAPES[shape], n_pieces))
     model = AutoModelForSequenceClassification.from_config(config, attn_implementation="eager").eval()
     for name, weight in model.named_parameters():
-        if name.startswith("classifier") and weight.dim() == 2:
+        if name.startswith("classifier") and weight.shape[0] == 1:
             torch.nn.init.normal_(weight, std=0.5)  # rewards that differ, so that parity means something
     model.save_pretrained(out)
     return out
