@@ -2,8 +2,8 @@
 
 python -m benchmarks.windows --tokenizer EXPORTED_FOLDER [--out benchmarks/results/windows.json]
 
-No model is run: padding follows from lengths, budget and window alone. On a CPU it is why
-`seal bench score --tune` leaves --part-rows alone.
+No model is run: padding follows from lengths, budget and window alone.
+`seal bench score --tune` counts it for one model's texts.
 """
 
 import argparse
@@ -14,19 +14,13 @@ import numpy as np
 import polars as pl
 
 from benchmarks.dialogues import DIALOGUES, load_dialogues
-from engine.batching import plan_batches
 from engine.encoding import PairEncoder
 from engine.spec import TOKENIZER
+from engine.tuning import count_padding
 
 PAIRS = (32, 128, 512, 2048, 8192)
 BUDGETS = (256, 512, 2048, 32_768)
 _DRAWN = 32_768  # pairs drawn with replacement: more than there are, so that large windows can be told apart
-
-
-def padding(lengths: np.ndarray, budget: int, n_pairs: int) -> float:
-    """Padding over real tokens, with windows of so many pairs (two texts each)."""
-    plans = [plan_batches(lengths[i : i + 2 * n_pairs], budget) for i in range(0, len(lengths), 2 * n_pairs)]
-    return sum(p.n_slots for p in plans) / sum(p.n_tokens for p in plans) - 1
 
 
 def main() -> None:
@@ -41,7 +35,8 @@ def main() -> None:
     found = encoder.encode(texts["prompt"].to_list(), texts["response"].to_list()).lengths.reshape(-1, 2)
     lengths = found[np.random.default_rng(0).integers(0, len(found), _DRAWN)].reshape(-1)
     rows = [
-        {"budget": budget} | {f"{n} pairs": padding(lengths, budget, n) for n in PAIRS} for budget in BUDGETS
+        {"budget": budget} | {f"{n} pairs": p for n, p in count_padding(lengths, budget, PAIRS).items()}
+        for budget in BUDGETS
     ]
     args.out.write_text(json.dumps({"pairs_drawn": _DRAWN, "padding": rows}, indent=2) + "\n")
     print(pl.DataFrame(rows))

@@ -41,8 +41,8 @@ def command() -> None:
 @click.option("--threads", type=click.IntRange(min=1), help="Batches at once on a CPU. Default: one a core.")
 @click.option(
     "--tune", is_flag=True,
-    help="Find the budget and the batches at once that are fastest here, and keep them beside the model: "
-    "`seal score` uses them from then on.",
+    help="Find the budget, the batches at once and the pairs a part that are fastest here, and keep them "
+    "beside the model: `seal score` uses them from then on.",
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print everything measured as JSON on stdout.")
 def score(
@@ -142,9 +142,12 @@ def _tune(texts: Path, model: Path, options: "BenchOptions", *, as_json: bool) -
         return
     for setting, rate in found.tried:
         click.echo(f"{tuning.describe(setting):40}{rate:10,.0f} tokens/s")
+    for size, padding in found.paddings:
+        click.echo(f"{f'{size} pairs a part':40}{padding:10.1%} padding")
     gain = found.tokens_per_s / found.default_tokens_per_s
     click.echo(
-        f"best: {tuning.describe(found.setting)}, {gain:.2f} times the default -> {model / tuning.TUNING}"
+        f"best: {tuning.describe(found.setting)}, {gain:.2f} times the default; "
+        f"{found.setting.part_rows} pairs a part -> {model / tuning.TUNING}"
     )
 
 

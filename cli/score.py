@@ -46,8 +46,9 @@ from engine.errors import UsageError
     "4096 where it sets no limit.",
 )  # fmt: skip
 @click.option(
-    "--part-rows", type=click.IntRange(min=1), default=2048, show_default=True,
-    help="Pairs in a part: what is sorted together, and at most lost when killed.",
+    "--part-rows", type=click.IntRange(min=1),
+    help="Pairs in a part: what is sorted together, and at most lost when killed. Default: as tuned, else "
+    "2048.",
 )  # fmt: skip
 @click.option(
     "--threads",
@@ -66,7 +67,7 @@ def command(
     backend: str,
     max_batch_tokens: int | None,
     max_tokens: int | None,
-    part_rows: int,
+    part_rows: int | None,
     threads: int | None,
     limit: int | None,
     max_failures: float,

@@ -19,6 +19,7 @@ from engine.encoding import Deduplicated, EncodedTexts
 from engine.models import Loaded
 from engine.progress import Meter
 
+PART_ROWS = 2048
 MAX_BATCH_TOKENS = {"cpu": 512, "cuda": 32_768, "tensorrt": 32_768}
 
 

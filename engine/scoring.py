@@ -8,6 +8,7 @@ part depends on its own rows alone, and a run that was killed ends in the same b
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -19,7 +20,7 @@ from engine.models import BackendName, Device, LoadedModel, load_models
 from engine.overlap import Behind, ahead
 from engine.progress import Listener, Meter, silent
 from engine.reading import count_texts, in_order, keep_apart, windows
-from engine.running import MAX_BATCH_TOKENS, Outcome, Runner, Window, prepare
+from engine.running import MAX_BATCH_TOKENS, PART_ROWS, Outcome, Runner, Window, prepare
 from engine.schema import FAILURES, SCORES, TEXT_KEY, TEXTS, scan
 from engine.sink import Sink
 
@@ -33,7 +34,7 @@ class ScoreOptions:
         backend: `onnx` for exported folders, `torch` for transformers folders (the reference).
         max_batch_tokens: longest text x texts of a batch, at most; None takes the device's default.
         max_tokens: longest input; the prompt of a longer text is cut from the left.
-        part_rows: pairs in a part: the unit of resuming, sorting and deduplication.
+        part_rows: pairs in a part: the unit of resuming, sorting and deduplication; 2,048 where None.
         limit: only the first pairs.
         threads: batches at once on a CPU; does not change a reward.
     """
@@ -42,7 +43,7 @@ class ScoreOptions:
     backend: BackendName = "onnx"
     max_batch_tokens: int | None = None
     max_tokens: int | None = None
-    part_rows: int = 2048
+    part_rows: int | None = None
     limit: int | None = None
     threads: int | None = None
 
@@ -112,11 +113,13 @@ def score(
         models, options.device, options.backend, options.max_tokens, options.threads, largest
     )
     budget = options.max_batch_tokens or MAX_BATCH_TOKENS[loaded[0].device]
-    with Sink(out, _manifest(texts, loaded, options, budget), overwrite=overwrite) as sink:
+    part_rows = options.part_rows or PART_ROWS
+    identity = {"max_batch_tokens": budget, "part_rows": part_rows, "limit": options.limit}
+    with Sink(out, _manifest(texts, loaded, identity), overwrite=overwrite) as sink:
         if not sink.finished:
             aside = out / ".sorted.tmp"
             limit = None if options.limit is None else options.limit - int(sink.total("n_pairs"))
-            todo = windows(in_order(texts, aside), options.part_rows, after=sink.last_row_id, limit=limit)
+            todo = windows(in_order(texts, aside), part_rows, after=sink.last_row_id, limit=limit)
             n_total = n_texts if limit is None else None
             meter = Meter(listen, "score", n_total, int(sink.total("n_texts")), len(loaded))
             with Runner(loaded, rewards_of(loaded), meter) as runner, Behind() as writer:
@@ -179,10 +182,10 @@ def _failed(rows: pl.DataFrame, model: LoadedModel, error: str, detail: str) -> 
     ).select(*FAILURES.types)
 
 
-def _manifest(texts: Path, models: Sequence[LoadedModel], options: ScoreOptions, budget: int) -> Manifest:
+def _manifest(texts: Path, models: Sequence[LoadedModel], options: Mapping[str, Any]) -> Manifest:
     return Manifest(
         stage="score",
-        options={"max_batch_tokens": budget, "part_rows": options.part_rows, "limit": options.limit},
+        options=options,
         inputs={"texts": content_hash(texts)},
         models={model.name: model.identity for model in models},
     )

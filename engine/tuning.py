@@ -1,11 +1,15 @@
 """What runs an exported model fastest on this machine: measured once, kept beside it, used from then on.
 
+Budget and batches at once are timed. The window (pairs sorted by length together, which become one part)
+decides nothing but the padding, and that follows from the lengths of the texts: it is counted.
+
 `tuning.json` in the exported folder has an entry a machine. It is not among the files that make the model's
 identity: how texts are batched changes a reward by rounding at most. The batch budget in force is part of a
-run's identity all the same, as ever, so a run that was begun with one budget is gone on with it.
+run's identity all the same, as ever, and so is the window: a run is gone on with what it was begun with.
 """
 
 import json
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -13,18 +17,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.backends.onnx import choose_device
+from engine.batching import plan_batches
 from engine.bench import BenchOptions, run_engine, sample_pairs
 from engine.errors import InputError, UsageError
 from engine.manifest import machine, read_manifest, versions
 from engine.models import LoadedModel, load_models
-from engine.running import MAX_BATCH_TOKENS
+from engine.reading import in_order, windows
+from engine.running import MAX_BATCH_TOKENS, PART_ROWS
 from engine.scoring import ScoreOptions
 from engine.sink import write_atomic
 
 TUNING = "tuning.json"
 BUDGETS = {"cpu": (128, 256, 512, 1024, 2048), "cuda": (8_192, 16_384, 32_768, 65_536, 131_072)}
+WINDOWS = (PART_ROWS, 4_096, 8_192, 16_384)
+_LENGTHS = 32_768  # pairs whose lengths tell the padding
+_TOLERATED = 0.01  # a larger window must save more padding than that: a killed run loses up to a window
 _WORTH = 1.02  # a setting must beat the default by more than runs differ from one another
 
 
@@ -35,10 +45,12 @@ class Setting:
     Attributes:
         max_batch_tokens: longest text x texts of a batch, at most.
         threads: batches at once.
+        part_rows: pairs in a window.
     """
 
     max_batch_tokens: int
     threads: int
+    part_rows: int = PART_ROWS
 
 
 @dataclass(frozen=True)
@@ -50,12 +62,14 @@ class Tuning:
         tokens_per_s: real tokens a second with it, median.
         default_tokens_per_s: with the defaults, in the same turns.
         tried: every setting and its tokens a second.
+        paddings: every window and its padded over its real tokens, at the best budget.
     """
 
     setting: Setting
     tokens_per_s: float
     default_tokens_per_s: float
     tried: list[tuple[Setting, float]]
+    paddings: list[tuple[int, float]]
 
 
 def this_machine(device: str) -> dict[str, Any]:
@@ -84,7 +98,7 @@ def _gpus() -> list[str]:
 def search(
     texts: Path, model: Path, options: BenchOptions, say: Callable[[str], None] = lambda _: None
 ) -> tuple[Tuning, dict[str, Any]]:
-    """Measure budgets, then batches at once, on some of the texts, and keep what is fastest.
+    """Measure budgets, then batches at once, on some of the texts, count padding, and keep what is fastest.
 
     Args:
         texts: a TEXTS file or folder.
@@ -112,8 +126,39 @@ def search(
         again = dict.fromkeys([default, first, *(replace(first, threads=n) for n in fewer)])
         rates |= _measure(rows, engine, again, options, n_tokens, say)
     best = _best(rates, default)
-    tuning = Tuning(best, rates[best], rates[default], list(rates.items()))
+    paddings = count_padding(_lengths_in_order(texts, engine), best.max_batch_tokens, WINDOWS)
+    found = replace(best, part_rows=smallest_window(paddings))
+    tuning = Tuning(found, rates[best], rates[default], list(rates.items()), list(paddings.items()))
     return tuning, this_machine(engine.device)
+
+
+def count_padding(lengths: NDArray[np.int64], budget: int, sizes: Sequence[int]) -> dict[int, float]:
+    """Padded over real tokens with windows of some sizes.
+
+    Args:
+        lengths: tokens of each text, two texts a pair, in the order of the dataset, shape (2 n,).
+        budget: longest text x texts of a batch, at most.
+        sizes: pairs in a window.
+    """
+    found = {}
+    for size in sizes:
+        plans = [plan_batches(lengths[i : i + 2 * size], budget) for i in range(0, len(lengths), 2 * size)]
+        found[size] = sum(p.n_slots for p in plans) / sum(p.n_tokens for p in plans) - 1
+    return found
+
+
+def smallest_window(paddings: Mapping[int, float]) -> int:
+    """The smallest window that pads hardly more than the best one."""
+    least = min(paddings.values())
+    return min(size for size, padding in paddings.items() if padding <= least + _TOLERATED)
+
+
+def _lengths_in_order(texts: Path, engine: LoadedModel) -> NDArray[np.int64]:
+    with tempfile.TemporaryDirectory() as aside:
+        files = in_order(texts, Path(aside) / "sorted.parquet")
+        return np.concatenate(
+            [_lengths(rows.drop_nulls(), engine) for rows in windows(files, PART_ROWS, limit=_LENGTHS)]
+        )
 
 
 def thread_counts(cores: int) -> list[int]:
@@ -179,10 +224,8 @@ def _entries(folder: Path) -> list[dict[str, Any]]:
     try:
         entries: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["machines"]
         for entry in entries:
-            setting = Setting(**entry["setting"])
-            if not (
-                isinstance(entry["machine"], dict) and min(setting.max_batch_tokens, setting.threads) >= 1
-            ):
+            least = min(asdict(Setting(**entry["setting"])).values())
+            if not (isinstance(entry["machine"], dict) and least >= 1):
                 raise ValueError(f"{entry}")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is not what seal bench score --tune writes ({error}); delete it") from None
@@ -194,10 +237,10 @@ def settle(
 ) -> tuple[ScoreOptions, list[str]]:
     """Fill in what the user left open: from the run that stands in `out`, else from the models' tuning.
 
-    Several models are run with one budget, the smallest that any of them was tuned to.
+    Several models are run with one budget, the smallest that any was tuned to, and the largest window.
 
     Args:
-        options: what the user asked for; a budget or threads given there stay.
+        options: what the user asked for; a budget, threads or a window given there stay.
         models: exported folders.
         out: where the run writes.
         overwrite: whether what stands there is discarded.
@@ -210,20 +253,31 @@ def settle(
     where = this_machine(choose_device(options.device))
     found = [load(folder, where) for folder in models]
     settings, notes = [s for s in found if s], _elsewhere(models, found)
-    budget, threads = options.max_batch_tokens, options.threads
+    begun = {} if overwrite else _begun(out)
+    budget, threads, window = options.max_batch_tokens, options.threads, options.part_rows
     if budget is None:
         tuned = min((s.max_batch_tokens for s in settings), default=None)
-        begun = None if overwrite else _begun(out)
-        if begun not in (None, tuned or MAX_BATCH_TOKENS[where["device"]]):
-            budget = begun
-            notes.append(f"{budget} tokens a batch, as this run was begun with")
-        elif tuned:
-            budget = tuned
-            notes.append(f"{budget} tokens a batch, as tuned on this machine")
+        default = MAX_BATCH_TOKENS[where["device"]]
+        budget = _settle(begun.get("max_batch_tokens"), tuned, default, "tokens a batch", notes)
     if threads is None and settings and where["device"] == "cpu":
-        threads = min(s.threads for s in settings)
-        notes.append(f"{threads} batches at once, as tuned on this machine")
-    return replace(options, max_batch_tokens=budget, threads=threads), notes
+        threads = _settle(None, min(s.threads for s in settings), None, "batches at once", notes)
+    if window is None:
+        tuned = max((s.part_rows for s in settings), default=None)
+        tuned = None if tuned == PART_ROWS else tuned
+        window = _settle(begun.get("part_rows"), tuned, PART_ROWS, "pairs a part", notes)
+    return replace(options, max_batch_tokens=budget, threads=threads, part_rows=window), notes
+
+
+def _settle(
+    begun: int | None, tuned: int | None, default: int | None, unit: str, notes: list[str]
+) -> int | None:
+    """As the run was begun with, else as tuned, with a note; None where the default does."""
+    if begun not in (None, tuned or default):
+        notes.append(f"{begun} {unit}, as this run was begun with")
+        return begun
+    if tuned:
+        notes.append(f"{tuned} {unit}, as tuned on this machine")
+    return tuned
 
 
 def _elsewhere(models: Sequence[Path], found: Sequence[Setting | None]) -> list[str]:
@@ -235,8 +289,7 @@ def _elsewhere(models: Sequence[Path], found: Sequence[Setting | None]) -> list[
     ]
 
 
-def _begun(out: Path) -> int | None:
-    """The budget that a run in this folder was begun with."""
-    manifest = read_manifest(out)
-    budget = (manifest or {}).get("identity", {}).get("options", {}).get("max_batch_tokens")
-    return budget if isinstance(budget, int) else None
+def _begun(out: Path) -> dict[str, int]:
+    """The whole numbers among the options that a run in this folder was begun with."""
+    options = (read_manifest(out) or {}).get("identity", {}).get("options", {})
+    return {name: value for name, value in options.items() if isinstance(value, int)}

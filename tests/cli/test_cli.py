@@ -238,7 +238,8 @@ def test_a_tuned_model_is_scored_as_tuned(capfd, texts, exported, tmp_path):
     tune = ["bench", "score", texts, "--model", model, "--pairs", 3, "--repeats", 1, "--tune"]
     code, out, _ = run(capfd, *tune, "--max-batch-tokens", 64)
     assert code == 0
-    assert "times the default -> " in out
+    assert "times the default; 2048 pairs a part -> " in out
+    assert "2048 pairs a part    " in out
     code, out, _ = run(capfd, *tune, "--json")
     setting = json.loads(out)["setting"]
     code, _, err = run(capfd, "score", texts, "--model", model, "--out", "o")

@@ -1,8 +1,11 @@
 """What a machine was tuned to: kept beside it, used where nothing was asked for, no part of the model."""
 
 import json
+import shutil
 from dataclasses import replace
 
+import numpy as np
+import polars as pl
 import pytest
 from frames import random_texts
 
@@ -15,14 +18,14 @@ from engine.tuning import Setting, Tuning, settle
 from engine.verify import verify
 
 HERE = tuning.this_machine("cpu")
-FOUND = Tuning(Setting(256, 1), 2000.0, 1900.0, [(Setting(256, 1), 2000.0), (Setting(512, 2), 1900.0)])
+FOUND = Tuning(
+    Setting(256, 1), 2000.0, 1900.0, [(Setting(256, 1), 2000.0), (Setting(512, 2), 1900.0)], [(2048, 0.01)]
+)
 
 
 @pytest.fixture
 def model(exported, tmp_path):
     """A copy of an exported folder that a test may write to."""
-    import shutil
-
     return shutil.copytree(exported["pre"], tmp_path / "model")
 
 
@@ -51,6 +54,36 @@ def test_the_default_stays_unless_something_is_clearly_faster():
     default = Setting(512, 2)
     assert tuning._best({default: 100.0, Setting(256, 2): 101.0}, default) == default
     assert tuning._best({default: 100.0, Setting(256, 2): 110.0}, default) == Setting(256, 2)
+
+
+def test_padding_is_what_batching_a_window_at_a_time_makes_it():
+    lengths = np.array([10, 2, 10, 2, 3, 3, 3, 3])
+    assert tuning.count_padding(lengths, 20, (1, 2, 4)) == pytest.approx({1: 16 / 36, 2: 0, 4: 2 / 36})
+    rng = np.random.default_rng(0)
+    drawn = rng.integers(5, 600, 8000)
+    found = tuning.count_padding(drawn, 4096, (8, 64, 1000, 4000))
+    assert sorted(found.values(), reverse=True) == list(found.values())
+    assert found[8] > 3 * found[4000]
+
+
+def test_a_larger_window_must_save_padding_worth_what_a_killed_run_loses():
+    assert tuning.smallest_window({2048: 0.085, 8192: 0.023, 16384: 0.014}) == 8192
+    assert tuning.smallest_window({2048: 0.0008, 8192: 0.0002}) == 2048
+    assert tuning.smallest_window({2048: 0.085, 8192: 0.03, 16384: 0.014}) == 16384
+
+
+def test_a_search_finds_the_window_of_the_texts(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(tuning, "WINDOWS", (2, 32))
+    monkeypatch.setattr(tuning, "thread_counts", lambda cores: [])
+    n_words = np.tile([1, 1, 40, 40], 16)  # short pairs and long ones in turn
+    words = pl.Series("words", [" ".join(["word"] * n) for n in n_words])
+    random_texts(32).with_columns(response=words).write_parquet(tmp_path / "texts.parquet")
+    options = BenchOptions(n_pairs=2, repeats=1, device="cpu", budgets=(1024,))
+    monkeypatch.setattr(tuning, "_best", lambda rates, default: max(rates, key=lambda s: s.max_batch_tokens))
+    found, _ = tuning.search(tmp_path / "texts.parquet", model, options)
+    assert [size for size, _ in found.paddings] == [2, 32]
+    assert dict(found.paddings)[2] > dict(found.paddings)[32] + 0.01
+    assert found.setting == Setting(1024, found.setting.threads, 32)
 
 
 def test_a_tuning_is_no_part_of_the_model(model, texts, tmp_path):
@@ -85,8 +118,6 @@ def test_without_a_tuning_nothing_is_filled_in(model, tmp_path):
 
 
 def test_several_models_run_with_the_smallest_budget(model, exported, tmp_path):
-    import shutil
-
     other = shutil.copytree(exported["post"], tmp_path / "other")
     tuning.store(model, replace(FOUND, setting=Setting(1024, 2)), HERE)
     tuning.store(other, FOUND, HERE)
@@ -119,6 +150,31 @@ def test_a_run_is_gone_on_with_the_budget_it_began_with(model, texts, tmp_path):
     assert options.max_batch_tokens == 256
 
 
+def test_the_largest_window_that_any_model_was_tuned_to(model, exported, tmp_path):
+    other = shutil.copytree(exported["post"], tmp_path / "other")
+    tuning.store(model, replace(FOUND, setting=Setting(256, 1, 8192)), HERE)
+    tuning.store(other, FOUND, HERE)
+    options, notes = settle(ScoreOptions(device="cpu"), [model, other], tmp_path / "out")
+    assert options.part_rows == 8192
+    assert notes[-1] == "8192 pairs a part, as tuned on this machine"
+    options, _ = settle(ScoreOptions(device="cpu", part_rows=3), [model, other], tmp_path / "out")
+    assert options.part_rows == 3
+
+
+def test_a_run_is_gone_on_with_the_window_it_began_with(model, texts, tmp_path):
+    out = tmp_path / "scores"
+    score(texts, {"m": model}, out, ScoreOptions(device="cpu"))
+    stamps = {p.name: p.read_bytes() for p in out.glob("part-*")}
+    tuning.store(model, replace(FOUND, setting=Setting(512, 1, 4096)), HERE)
+    options, notes = settle(ScoreOptions(device="cpu"), [model], out)
+    assert options.part_rows == 2048
+    assert notes[-1] == "2048 pairs a part, as this run was begun with"
+    score(texts, {"m": model}, out, options)
+    assert {p.name: p.read_bytes() for p in out.glob("part-*")} == stamps
+    options, _ = settle(ScoreOptions(device="cpu"), [model], out, overwrite=True)
+    assert options.part_rows == 4096
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -126,6 +182,8 @@ def test_a_run_is_gone_on_with_the_budget_it_began_with(model, texts, tmp_path):
         "[]",
         '{"machines": [{}]}',
         '{"machines": [{"machine": {}, "setting": {"max_batch_tokens": 0, "threads": 1}}]}',
+        '{"machines": [{"machine": {}, "setting": {"max_batch_tokens": 9, "threads": 1, "part_rows": 0}}]}',
+        '{"machines": [{"machine": {}, "setting": {"max_batch_tokens": 9, "threads": 1, "width": 3}}]}',
     ],
 )
 def test_a_tuning_that_is_none_is_one_clear_error(model, tmp_path, text):
