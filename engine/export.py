@@ -20,6 +20,7 @@ from tokenizers import Tokenizer, normalizers
 
 from engine.backends import onnx as onnx_backend
 from engine.backends.base import Compute
+from engine.backends.precision import halve, quantize
 from engine.backends.torch import TorchBackend, convert_pickles, load_tokenizer
 from engine.checkpoint import Checkpoint, read_config
 from engine.errors import InputError, ResumeError, UsageError
@@ -281,7 +282,7 @@ def _write_graph(
         onnx_backend.optimize(raw, target)
     else:
         onnx_backend.optimize(raw, aside / MODEL)
-        reduce = onnx_backend.halve if precision == "fp16" else onnx_backend.quantize
+        reduce = halve if precision == "fp16" else quantize
         reduce(aside / MODEL, target)
 
 

@@ -1,8 +1,6 @@
 """Reward models and embedders as ONNX folders, run by onnxruntime on a CPU or a CUDA GPU."""
 
-import logging
 import os
-import platform
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -10,13 +8,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.backends import precision
 from engine.backends.base import Batch, OutOfMemoryError
 from engine.errors import InputError, MissingExtraError, UsageError
 from engine.spec import MODEL
 
 Device = Literal["auto", "cpu", "cuda", "tensorrt"]
 _EXTERNAL = "model.onnx_data"
-_INT8 = "seal.int8"  # a graph's own note of the range its weights were quantised to
 
 
 def require(purpose: str) -> Any:
@@ -100,8 +98,8 @@ class OnnxBackend:
         self.n_dimensions = output.shape[-1] if len(output.shape) == 2 else 0
 
     def _refuse_saturation(self) -> None:
-        bits = self._session.get_modelmeta().custom_metadata_map.get(_INT8)
-        if bits == "8 bits" and not has_vnni():
+        bits = self._session.get_modelmeta().custom_metadata_map.get(precision.INT8)
+        if bits == "8 bits" and not precision.has_vnni():
             raise InputError(
                 f"{self._path} was quantised for a CPU with VNNI, which this one lacks: its sums would "
                 "saturate unnoticed; export it here"
@@ -197,62 +195,6 @@ def append(source: Path, output: str, write_head: Callable[[int, Path], None]) -
     del model.graph.output[:]
     model.graph.output.extend(head.graph.output)
     onnx.save(model, source)
-
-
-def halve(source: Path, target: Path) -> None:
-    """Write a graph in fp16 with fp32 inputs and outputs; sensitive operators stay in fp32."""
-    import onnx
-    from onnxruntime.transformers.float16 import convert_float_to_float16
-
-    model = convert_float_to_float16(onnx.load(source), keep_io_types=True)
-    onnx.save(model, target)
-
-
-def quantize(source: Path, target: Path) -> None:
-    """Write a graph whose products with weights are in int8, activations quantised as they come.
-
-    Without VNNI, a sum of two products of 8 bits saturates at 16: there the weights get 7 bits. The file says
-    which of the two it is.
-
-    Raises:
-        InputError: there is no product with weights in it.
-    """
-    import onnx
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
-    model = onnx.load(source)
-    weights = {w.name for w in model.graph.initializer if len(w.dims) == 2}
-    products = [n.name for n in model.graph.node if n.op_type == "MatMul" and n.input[1] in weights]
-    if not products:
-        raise InputError("--precision int8: the graph has no product with weights that could be quantised")
-    reduced = not has_vnni()
-    logging.disable(logging.WARNING)  # it recommends a preprocessing that this graph has behind it
-    try:
-        quantize_dynamic(
-            model,
-            target,
-            nodes_to_quantize=products,
-            per_channel=True,
-            reduce_range=reduced,
-            weight_type=QuantType.QInt8,
-            extra_options={"MatMulConstBOnly": True, "DefaultTensorType": onnx.TensorProto.FLOAT},
-        )
-    finally:
-        logging.disable(logging.NOTSET)
-    model = onnx.load(target)
-    onnx.helper.set_model_props(model, {_INT8: "7 bits" if reduced else "8 bits"})
-    onnx.save(model, target)
-
-
-def has_vnni() -> bool:
-    """Whether 8-bit products are summed without saturating: x86 with VNNI, or another architecture."""
-    if platform.machine().lower() not in ("x86_64", "amd64"):
-        return True
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8").split()
-    except OSError:
-        return False
-    return "avx512_vnni" in flags or "avx_vnni" in flags
 
 
 def matrix_product(size: int, device: str) -> Callable[[], object]:

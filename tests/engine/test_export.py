@@ -19,6 +19,7 @@ from tiny import DEBERTA, FEW_LENGTHS, edit_config, make_checkpoint
 
 from engine import export as module
 from engine.backends import onnx as onnx_backend
+from engine.backends import precision
 from engine.backends.onnx import OnnxBackend
 from engine.backends.torch import TorchBackend, load_tokenizer
 from engine.checkpoint import Checkpoint
@@ -322,6 +323,10 @@ def test_fp16_is_close_says_how_close_and_scores_on_a_cpu(tmp_path, checkpoints,
     off = (rewards["full"] - rewards["half"]).abs()
     assert off.max() < 2e-2
     assert off.max() > 0
+    half = rewards["half"].to_numpy()
+    assert (half.astype(np.float16) != half).mean() > 0.9, (
+        "the head is in fp32: rewards lie on no grid of fp16"
+    )
 
 
 # Integers
@@ -334,7 +339,7 @@ def int8(tmp_path, checkpoints):
 
 @pytest.mark.parametrize("vnni", [True, False])
 def test_int8_says_how_far_off_it_is_and_scores(tmp_path, checkpoints, exported, monkeypatch, vnni):
-    monkeypatch.setattr(onnx_backend, "has_vnni", lambda: vnni)
+    monkeypatch.setattr(precision, "has_vnni", lambda: vnni)
     report = export(checkpoints["pre"], tmp_path / "int8", ExportOptions(precision="int8", tolerance=1.0))
     assert 1e-4 < report.parity.max_abs_diff < 1
     assert load_spec(tmp_path / "int8").parity["flipped_pairs"] == report.parity.flipped_pairs
@@ -367,10 +372,10 @@ def test_int8_made_for_vnni_is_refused_where_sums_would_saturate(int8, monkeypat
     model = onnx.load(int8.folder / "model.onnx")
     onnx.helper.set_model_props(model, {"seal.int8": "8 bits"})
     onnx.save(model, int8.folder / "model.onnx")
-    monkeypatch.setattr(onnx_backend, "has_vnni", lambda: False)
+    monkeypatch.setattr(precision, "has_vnni", lambda: False)
     with pytest.raises(InputError, match="quantised for a CPU with VNNI, which this one lacks"):
         onnx_backend.OnnxBackend(int8.folder, "cpu")
-    monkeypatch.setattr(onnx_backend, "has_vnni", lambda: True)
+    monkeypatch.setattr(precision, "has_vnni", lambda: True)
     onnx_backend.OnnxBackend(int8.folder, "cpu")
 
 
@@ -392,7 +397,7 @@ def test_a_graph_without_weights_to_quantise_is_refused_by_name(tmp_path):
         onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)]), tmp_path / "a.onnx"
     )
     with pytest.raises(InputError, match="--precision int8: the graph has no product with weights"):
-        onnx_backend.quantize(tmp_path / "a.onnx", tmp_path / "b.onnx")
+        precision.quantize(tmp_path / "a.onnx", tmp_path / "b.onnx")
 
 
 def test_a_family_without_a_fast_graph_gets_the_reference_and_is_told(tmp_path, checkpoints):
