@@ -27,10 +27,10 @@ from engine.backends.disentangled import (
     linear,
     norm,
 )
+from engine.backends.precision import LARGE
 
 _MASKED = -3e4  # added to the score of a key that is padding; exact zero after softmax, finite in fp16
 _OPSET = 17
-_LARGE = 1_500_000_000  # bytes; a protobuf file ends at 2 GB
 
 
 class Layer(nn.Module):
@@ -185,7 +185,7 @@ def write_graph(model: Any, target: Path) -> None:
     """
     with torch.no_grad():
         fast = FastDeberta(model).eval()
-        large = sum(weight.nbytes for weight in model.parameters()) > _LARGE
+        large = sum(weight.nbytes for weight in model.parameters()) > LARGE
         with tempfile.TemporaryDirectory(prefix="traced-", dir=target.parent) as aside:
             traced = Path(aside) / target.name if large else target
             _trace(fast, traced)

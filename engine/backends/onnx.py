@@ -161,7 +161,7 @@ def optimize(source: Path, target: Path) -> None:
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     options.optimized_model_filepath = str(target)
     weights = sum(p.stat().st_size for p in source.parent.glob(f"{source.name}*"))
-    if weights > 1_500_000_000:  # a protobuf file ends at 2 GB
+    if weights > precision.LARGE:
         options.add_session_config_entry("session.optimized_model_external_initializers_file_name", _EXTERNAL)
         options.add_session_config_entry(
             "session.optimized_model_external_initializers_min_size_in_bytes", "1024"

@@ -9,6 +9,7 @@ from typing import Any
 from engine.errors import InputError
 
 INT8 = "seal.int8"  # a graph's own note of the range its weights were quantised to
+LARGE = 1_500_000_000  # bytes of weights that get a file of their own: a protobuf file ends at 2 GB
 _LONGEST_HEAD = 64  # nodes
 
 
@@ -21,23 +22,26 @@ def halve(source: Path, target: Path) -> None:
     import onnx
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
-    model = onnx.load(source)
+    typed = source.with_name("typed.onnx")
+    onnx.shape_inference.infer_shapes_path(source, typed)  # by path: in memory that ends at 2 GB
+    model = onnx.load(typed)
     graph, outputs = model.graph, list(model.graph.output)
     nodes = list(graph.node)
     behind, reads = _leading_to(nodes, [o.name for o in outputs], lambda n: "Normalization" in n.op_type)
     if not reads or len(behind) > _LONGEST_HEAD:
-        onnx.save(convert_float_to_float16(model, keep_io_types=True), target)
+        save(convert_float_to_float16(model, keep_io_types=True, disable_shape_infer=True), target)
         return
     ends = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in reads]
     head = _part(model, behind, [*graph.input, *ends], outputs)  # what the trunk needs too is in both
     trunk = _part(model, _leading_to(nodes, reads, lambda _: False)[0], list(graph.input), ends)
+    trunk.graph.value_info.extend(graph.value_info)
     head = onnx.compose.add_prefix(head, "head/", rename_inputs=False, rename_outputs=False)
-    halved = convert_float_to_float16(trunk, keep_io_types=True)
+    halved = convert_float_to_float16(trunk, keep_io_types=True, disable_shape_infer=True)
     halved.graph.node.extend(head.graph.node)
     halved.graph.initializer.extend(head.graph.initializer)
     del halved.graph.output[:]
     halved.graph.output.extend(outputs)
-    onnx.save(halved, target)
+    save(halved, target)
 
 
 def _leading_to(
@@ -67,6 +71,14 @@ def _part(model: Any, nodes: Sequence[Any], inputs: Sequence[Any], outputs: Sequ
     weights = [w for w in model.graph.initializer if w.name in used]
     graph = onnx.helper.make_graph(nodes, model.graph.name, inputs, outputs, weights)
     return onnx.helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
+
+
+def save(model: Any, target: Path) -> None:
+    """Write a model; weights beyond `LARGE` go to a file beside it."""
+    import onnx
+
+    large = sum(len(weight.raw_data) for weight in model.graph.initializer) > LARGE
+    onnx.save(model, target, save_as_external_data=large, location=f"{target.name}_data")
 
 
 def quantize(source: Path, target: Path) -> None:

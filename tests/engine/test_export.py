@@ -329,6 +329,15 @@ def test_fp16_is_close_says_how_close_and_scores_on_a_cpu(tmp_path, checkpoints,
     )
 
 
+def test_a_large_model_in_fp16_has_its_weights_in_a_file_beside_it(tmp_path, checkpoints, monkeypatch):
+    whole = export(checkpoints["pre"], tmp_path / "whole", ExportOptions(precision="fp16"))
+    monkeypatch.setattr(precision, "LARGE", 1000)
+    large = export(checkpoints["pre"], tmp_path / "large", ExportOptions(precision="fp16"))
+    assert (tmp_path / "large/model.onnx_data").stat().st_size > 10_000
+    assert large.parity.max_abs_diff == whole.parity.max_abs_diff
+    assert "model.onnx_data" in load_spec(tmp_path / "large").files
+
+
 # Integers
 
 

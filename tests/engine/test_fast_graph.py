@@ -217,7 +217,7 @@ def test_no_score_is_gathered_and_no_index_has_the_shape_of_the_scores(v3):
 
 
 def test_a_graph_beyond_a_protobuf_file_lies_in_two(tmp_path, monkeypatch, v3):
-    monkeypatch.setattr(deberta, "_LARGE", 1)
+    monkeypatch.setattr(deberta, "LARGE", 1)
     folder = tmp_path / "large"
     folder.mkdir()
     write_graph(v3.checkpoint, "fast", folder / "raw.onnx")
