@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,15 @@ def summary(n_pairs: int, runs: list[dict[str, float]], start_up: dict[str, floa
     }
 
 
+def further_pairs(sizes: list[dict[str, Any]]) -> dict[str, float]:
+    """Microseconds by the clock of every pair between one size and the next: no start-up is in it."""
+    walls = {size["pairs"]: float(np.median([run["wall_s"] for run in size["runs"]])) for size in sizes}
+    return {
+        f"{few} to {many}": 1e6 * (walls[many] - walls[few]) / (many - few)
+        for few, many in pairwise(sorted(walls))
+    }
+
+
 def seconds_by_tenth(scores: Path) -> list[float]:
     """Median seconds of a window in each tenth of a run, from its commit log."""
     lines = [json.loads(line) for line in (scores / "log.jsonl").read_text(encoding="utf-8").splitlines()]
@@ -80,9 +90,11 @@ def measure(sizes: list[int], repeats: int) -> dict[str, Any]:
         longest = [folder / f"scores-{i}" for i, size in enumerate(order) if size == max(sizes)]
         tenths = np.median([seconds_by_tenth(scores) for scores in longest], axis=0)
     start_up = {key: float(np.median([run[key] for run in runs[2]])) for key in ("wall_s", "cpu_s")}
+    found = [summary(size, runs[size], start_up) for size in sizes]
     return {
         "start_up": start_up,
-        "sizes": [summary(size, runs[size], start_up) for size in sizes],
+        "sizes": found,
+        "us_per_further_pair": further_pairs(found),
         "seconds_of_a_window_by_tenth_of_the_largest_run": tenths.tolist(),
     }
 
