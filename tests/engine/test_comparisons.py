@@ -37,7 +37,6 @@ def test_a_few_pairs_are_as_long_as_all_are_on_average(exported):
     assert limited["row_id"].n_unique() == 6
 
 
-@pytest.mark.filterwarnings("ignore")  # the peers' own
 @pytest.mark.parametrize("loader", ["engine", "pipeline", "cross_encoder_torch", "reward_bench"])
 def test_a_contestant_gives_the_rewards_of_the_loop(loader, checkpoints, exported):
     pairs = [(f"Human: {'why ' * n}?", f"Assistant: {'so ' * (9 - n)}.") for n in range(8)]
