@@ -8,7 +8,6 @@ task; what the examples of a batch open with goes through the model once. The bu
 
 import argparse
 import json
-import platform
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -16,12 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tokenizers
 import torch
-import transformers
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM
 
+from engine.manifest import versions
 from engine.taxonomy import Taxonomy, load_taxonomy
 from examples.toyworld import tasks
 from examples.toyworld.tasks import Example, Piece
@@ -307,13 +305,7 @@ def save(
     report = {
         "recipes": [asdict(recipe) for recipe in recipes],
         "parameters": sum(p.numel() for p in model.parameters()),
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-            "tokenizers": tokenizers.__version__,
-            "numpy": np.__version__,
-        },
+        "versions": versions(),
         "training_s": [round(s) for s in seconds],
     }
     (folder / "training.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

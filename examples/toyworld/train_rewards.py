@@ -10,7 +10,6 @@ both texts of a pair in one batch; the budget is steps, not time.
 
 import argparse
 import json
-import platform
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -18,12 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tokenizers
 import torch
-import transformers
 from tokenizers import Tokenizer
 from transformers import DebertaV2Config, DebertaV2ForSequenceClassification
 
+from engine.manifest import versions
 from examples.toyworld.draws import CHUNK_PAIRS
 from examples.toyworld.generate import Options, generate
 from examples.toyworld.measure import measure, pad
@@ -160,13 +158,7 @@ def save(model: Any, tokenizer: Tokenizer, recipe: Recipe, folder: Path, seconds
         "unseen_pairs": asdict(unseen),
         "unseen_templates": asdict(heldout),
         "parameters": sum(p.numel() for p in model.parameters()),
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-            "tokenizers": tokenizers.__version__,
-            "numpy": np.__version__,
-        },
+        "versions": versions(),
         "training_s": round(seconds),
     }
     (folder / "training.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
