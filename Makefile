@@ -27,7 +27,7 @@ test-browser: $(STAMP)  ## the report in a real browser; needs Node, npm and Chr
 	$(BIN)/python -m pytest tests/browser -q
 
 test-vllm: $(VLLM_STAMP)  ## what needs vLLM: a real engine and a real `vllm serve` on loopback, minutes
-	$(VLLM_BIN)/python -m pytest -m vllm -q tests/backends
+	$(VLLM_BIN)/python -m pytest -m vllm -q tests/engine/generation
 
 check: $(STAMP)  ## formatting, lint, types, who may import whom
 	$(BIN)/ruff format --check .

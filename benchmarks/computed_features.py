@@ -22,11 +22,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from engine.computed import FEATURES, ComputedLabeler, compute
-from engine.labeling import LabelOptions, label
-from engine.manifest import machine, versions
-from engine.progress import Progress
-from engine.schema import CHOSEN, ORIGINAL, PREFERENCE, REJECTED, VARIANT
+from seal.engine.frames.manifest import machine, versions
+from seal.engine.frames.schema import CHOSEN, ORIGINAL, PREFERENCE, REJECTED, VARIANT
+from seal.engine.labeling.computed import FEATURES, ComputedLabeler, compute
+from seal.engine.labeling.labeling import LabelOptions, label
+from seal.engine.progress import Progress
 
 _WORDS = (
     "the", "of", "and", "to", "in", "is", "you", "that", "it", "he", "was", "for", "on", "are", "as", "with",

@@ -57,10 +57,10 @@ def engine(folder: Path) -> Score:
     """This project's engine as `seal score` runs it; the batch size is a budget of tokens."""
     import polars as pl
 
-    from engine.models import load_models
-    from engine.progress import Meter, silent
-    from engine.running import Runner, prepare
-    from engine.scoring import rewards_of
+    from seal.engine.pooling.loading import load_models
+    from seal.engine.pooling.runner import Runner, prepare
+    from seal.engine.progress import Meter, silent
+    from seal.engine.scoring.scoring import rewards_of
 
     model = load_models({"engine": folder}, "cpu", threads=_threads())[0]
 

@@ -7,9 +7,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from engine.data import import_texts
-from engine.encoding import PairEncoder
-from engine.schema import TEXTS, scan
+from seal.engine.datasets.importing import import_texts
+from seal.engine.frames.schema import TEXTS, scan
+from seal.engine.pooling.tokenizing import PairEncoder
 
 DIALOGUES = Path(__file__).parents[2] / "shared" / "data" / "hh-rlhf" / "harmless-base-test.jsonl.gz"
 

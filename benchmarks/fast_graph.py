@@ -27,18 +27,19 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.shapes import SHAPES, make
-from engine.backends import deberta, disentangled
-from engine.backends.onnx import OnnxBackend, optimize
-from engine.batching import plan_batches
-from engine.bench import gemm_peak
-from engine.checkpoint import Checkpoint
-from engine.encoding import EncodedTexts, PairEncoder
-from engine.export import ExportOptions, export
-from engine.flops import flops
-from engine.graphs import write_graph
-from engine.manifest import machine, versions
-from engine.schema import TEXTS, scan
-from engine.spec import MODEL, TOKENIZER, load_spec
+from seal.engine.bench.flops import flops
+from seal.engine.bench.scoring import gemm_peak
+from seal.engine.checkpoints.checkpoint import Checkpoint
+from seal.engine.checkpoints.exported import MODEL, TOKENIZER, load_spec
+from seal.engine.export import deberta, disentangled
+from seal.engine.export.exporting import ExportOptions, export
+from seal.engine.export.graphs import write_graph
+from seal.engine.export.onnx_graph import optimize
+from seal.engine.frames.manifest import machine, versions
+from seal.engine.frames.schema import TEXTS, scan
+from seal.engine.pooling.batching import plan_batches
+from seal.engine.pooling.onnx import OnnxBackend
+from seal.engine.pooling.tokenizing import EncodedTexts, PairEncoder
 
 Attention = disentangled.Attention
 

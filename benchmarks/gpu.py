@@ -24,14 +24,14 @@ import torch
 
 from benchmarks.dialogues import DIALOGUES, load_dialogues
 from benchmarks.shapes import SHAPES, make
-from engine.backends.torch import TorchBackend
-from engine.bench import gemm_peak, run_engine
-from engine.checkpoint import Checkpoint
-from engine.errors import SealError
-from engine.export import ExportOptions, export
-from engine.flops import flops
-from engine.manifest import machine, versions
-from engine.models import LoadedModel, load_models
+from seal.engine.bench.flops import flops
+from seal.engine.bench.scoring import gemm_peak, run_engine
+from seal.engine.checkpoints.checkpoint import Checkpoint
+from seal.engine.errors import SealError
+from seal.engine.export.exporting import ExportOptions, export
+from seal.engine.frames.manifest import machine, versions
+from seal.engine.pooling.loading import LoadedModel, load_models
+from seal.engine.pooling.torch import TorchBackend
 
 Load = Callable[[], LoadedModel]
 BUDGETS = {"cuda": (8_192, 32_768, 131_072), "cpu": (512,)}

@@ -20,9 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from engine.data import ImportOptions, import_texts
-from engine.manifest import machine, versions
-from engine.progress import Progress
+from seal.engine.datasets.importing import ImportOptions, import_texts
+from seal.engine.frames.manifest import machine, versions
+from seal.engine.progress import Progress
 
 _WORDS = ("the", "of", "and", "to", "in", "is", "you", "that", "it", "he", "was", "for", "on", "are", "as")
 

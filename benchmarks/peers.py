@@ -27,13 +27,13 @@ import polars as pl
 from benchmarks.contestants import CASES, Case
 from benchmarks.dialogues import DIALOGUES, load_dialogues, spread
 from benchmarks.shapes import SHAPES, make
-from engine.bench import gemm_peak
-from engine.checkpoint import Checkpoint
-from engine.encoding import PairEncoder
-from engine.export import ExportOptions, export
-from engine.flops import flops
-from engine.manifest import machine, versions
-from engine.spec import TOKENIZER
+from seal.engine.bench.flops import flops
+from seal.engine.bench.scoring import gemm_peak
+from seal.engine.checkpoints.checkpoint import Checkpoint
+from seal.engine.checkpoints.exported import TOKENIZER
+from seal.engine.export.exporting import ExportOptions, export
+from seal.engine.frames.manifest import machine, versions
+from seal.engine.pooling.tokenizing import PairEncoder
 
 TEXTS = {"deberta-v3-base": 128, "deberta-v3-large": 32, "electra-large": 32, "deberta-tiny": 8}
 _PACKAGES = ("sentence-transformers", "optimum")
@@ -134,7 +134,7 @@ def start_up_s(model: Path, pair: pl.DataFrame, aside: Path) -> list[float]:
         command = [
             sys.executable,
             "-c",
-            "from cli.main import run; run()",
+            "from seal.cli.main import run; run()",
             "score",
             str(aside / "pair.parquet"),
         ]

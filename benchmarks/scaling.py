@@ -24,9 +24,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.score_memory import make_model, write_texts
-from engine.manifest import machine, versions
+from seal.engine.frames.manifest import machine, versions
 
-_SEAL = [sys.executable, "-c", "from cli.main import run; run()"]
+_SEAL = [sys.executable, "-c", "from seal.cli.main import run; run()"]
 _REPEATED = 200_000  # pairs up to which a size is run several times
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import polars as pl
 
 from benchmarks.shapes import SHAPES, make
-from engine.bench import BenchOptions, bench_score
-from engine.export import ExportOptions, export
-from engine.schema import TEXTS, scan
+from seal.engine.bench.scoring import BenchOptions, bench_score
+from seal.engine.export.exporting import ExportOptions, export
+from seal.engine.frames.schema import TEXTS, scan
 
 
 def main() -> None:

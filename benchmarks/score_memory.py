@@ -21,12 +21,12 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from engine.export import ExportOptions, export
-from engine.manifest import machine, versions
+from seal.engine.export.exporting import ExportOptions, export
+from seal.engine.frames.manifest import machine, versions
 
 EVERY_S = 0.2
 _AT_ONCE = 50_000
-_SEAL = [sys.executable, "-c", "from cli.main import run; run()"]
+_SEAL = [sys.executable, "-c", "from seal.cli.main import run; run()"]
 
 
 def make_model(folder: Path) -> Path:

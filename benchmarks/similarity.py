@@ -24,15 +24,15 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from engine.bench import gemm_peak
-from engine.checkpoint import Checkpoint
-from engine.export import ExportOptions, export
-from engine.flops import flops
-from engine.manifest import machine, versions
-from engine.models import LoadedEmbedder, load_embedders
-from engine.progress import Meter, silent
-from engine.running import Runner, prepare
-from engine.schema import TEXTS, scan
+from seal.engine.bench.flops import flops
+from seal.engine.bench.scoring import gemm_peak
+from seal.engine.checkpoints.checkpoint import Checkpoint
+from seal.engine.export.exporting import ExportOptions, export
+from seal.engine.frames.manifest import machine, versions
+from seal.engine.frames.schema import TEXTS, scan
+from seal.engine.pooling.loading import LoadedEmbedder, load_embedders
+from seal.engine.pooling.runner import Runner, prepare
+from seal.engine.progress import Meter, silent
 
 Way = Callable[[], NDArray[np.float32]]
 

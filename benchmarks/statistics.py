@@ -96,7 +96,7 @@ def _write(frame: pl.DataFrame, folder: Path, ids: np.ndarray) -> None:
 
 def case_analyze(folder: Path) -> dict[str, Any]:
     """`seal analyze` from Parquet to every result file."""
-    from cli.main import main
+    from seal.cli.main import main
 
     out = folder / "results"
     arguments = [
@@ -123,10 +123,10 @@ def case_analyze(folder: Path) -> dict[str, Any]:
 
 
 def _inputs(folder: Path) -> Any:
-    from engine.schema import LABELS, SCORES, scan
-    from stats.design import Inputs
-    from stats.features import find_features
-    from stats.sources import TARGETS
+    from seal.engine.frames.schema import LABELS, SCORES, scan
+    from seal.stats.options import TARGETS
+    from seal.stats.pairs.features import find_features
+    from seal.stats.pairs.joins import Inputs
 
     scores = pl.concat([scan(folder / f"scores_{m}", SCORES, columns=("reward",)) for m in ("pre", "post")])
     labels = scan(folder / "labels_first", LABELS)
@@ -135,7 +135,7 @@ def _inputs(folder: Path) -> Any:
 
 def case_imprint(folder: Path) -> dict[str, Any]:
     """Eq. 1 of both models and their difference, by the streaming path."""
-    from stats.imprint import feature_imprint
+    from seal.stats.equations.imprint import feature_imprint
 
     start = time.perf_counter()
     result, joined = feature_imprint(_inputs(folder))
@@ -146,7 +146,7 @@ def case_imprint(folder: Path) -> dict[str, Any]:
 
 def case_pyfixest(folder: Path) -> dict[str, Any]:
     """The same three regressions by pyfixest, from the same files."""
-    from stats.imprint_designs import Design, imprint_by_pyfixest
+    from seal.stats.equations.imprint_fixed_effects import Design, imprint_by_pyfixest
 
     start = time.perf_counter()
     result, _ = imprint_by_pyfixest(_inputs(folder), Design())
@@ -175,7 +175,7 @@ def _alone(case: str, folder: Path) -> dict[str, Any]:
 def _baseline() -> float:
     """Peak memory in GiB of a process that only imports what every case imports."""
     code = (
-        "import stats.analysis, resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)"
+        "from resource import *\nimport seal.stats.analysis\nprint(getrusage(RUSAGE_SELF).ru_maxrss / 2**20)"
     )
     return float(
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

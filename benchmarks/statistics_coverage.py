@@ -17,13 +17,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from benchmarks.statistics_worlds import BETA_POST, BETA_PRE, TERMS, drawn_values, frames, world
-from stats.design import Inputs, Pairs
-from stats.features import find_features
-from stats.imprint import feature_imprint
-from stats.resistance import estimate_resistance, outcomes
-from stats.robustness import alignment_robustness
-from stats.sides import Patterns
-from stats.sources import TARGETS
+from seal.stats.equations.imprint import feature_imprint
+from seal.stats.equations.resistance import estimate_resistance, outcomes
+from seal.stats.equations.robustness import alignment_robustness
+from seal.stats.options import TARGETS
+from seal.stats.pairs.features import find_features
+from seal.stats.pairs.joins import Inputs, Pairs
+from seal.stats.pairs.two_sided import Patterns
 
 Covered = dict[str, bool]
 RHO = {"chosen": (-0.8, -0.5, 0.1, 0.3, 0.4, -0.3), "rejected": (0.9, 0.3, 0.0, -0.2, 0.5, 0.4)}

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from engine.schema import PREFERENCE, VARIANT
+from seal.engine.frames.schema import PREFERENCE, VARIANT
 
 BOOLEANS = {
     "last_response_is_harmless": 0.85,

@@ -15,11 +15,11 @@ import numpy as np
 import onnxruntime
 import polars as pl
 
-from engine.batching import plan_batches
-from engine.encoding import EncodedTexts, PairEncoder
-from engine.manifest import machine, versions
-from engine.schema import TEXTS, scan
-from engine.spec import MODEL, TOKENIZER, load_spec
+from seal.engine.checkpoints.exported import MODEL, TOKENIZER, load_spec
+from seal.engine.frames.manifest import machine, versions
+from seal.engine.frames.schema import TEXTS, scan
+from seal.engine.pooling.batching import plan_batches
+from seal.engine.pooling.tokenizing import EncodedTexts, PairEncoder
 
 
 def session(model: Path, threads: int) -> onnxruntime.InferenceSession:

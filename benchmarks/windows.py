@@ -14,9 +14,9 @@ import numpy as np
 import polars as pl
 
 from benchmarks.dialogues import DIALOGUES, load_dialogues
-from engine.encoding import PairEncoder
-from engine.spec import TOKENIZER
-from engine.tuning import count_padding
+from seal.engine.bench.tuning import count_padding
+from seal.engine.checkpoints.exported import TOKENIZER
+from seal.engine.pooling.tokenizing import PairEncoder
 
 PAIRS = (32, 128, 512, 2048, 8192)
 BUDGETS = (256, 512, 2048, 32_768)

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import click
 
-from cli.channel import end_with_the_run, tell
-from cli.settings import load_settings
-from engine.errors import SealError
+from seal.cli.events import end_with_the_run, tell
+from seal.cli.settings import load_settings
+from seal.engine.errors import SealError
 
 COMMANDS = (
     "init", "run", "import", "export", "score", "label", "rewrite", "similarity", "compare", "agreement",
     "analyze", "report", "verify", "bench",
 )  # fmt: skip
-_MODULES = {"import": "cli.import_"}  # a keyword cannot name a module
+_MODULES = {"import": "seal.cli.commands.import_"}  # a keyword cannot name a module
 
 
 class _Group(click.Group):
@@ -28,7 +28,7 @@ class _Group(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command = import_module(_MODULES.get(cmd_name, f"cli.{cmd_name}")).command
+        command = import_module(_MODULES.get(cmd_name, f"seal.cli.commands.{cmd_name}")).command
         assert isinstance(command, click.Command)
         _name_variables(command, f"SEAL_{cmd_name.upper()}")
         return command

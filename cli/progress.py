@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import timedelta
 
-from cli.channel import is_stage, tell
-from cli.common import is_terminal, say
-from engine.progress import Listener, Progress
+from seal.cli.events import is_stage, tell
+from seal.cli.options import is_terminal, say
+from seal.engine.progress import Listener, Progress
 
 _PLAIN_EVERY_S = 10.0
 _TELL_EVERY_S = 0.2

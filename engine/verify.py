@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.errors import InputError
-from engine.manifest import LOG, logged_hashes, read_manifest, sha256
-from engine.spec import SPEC, load_spec
+from seal.engine.checkpoints.exported import SPEC, load_spec
+from seal.engine.errors import InputError
+from seal.engine.files import file_sha256
+from seal.engine.frames.manifest import LOG, logged_hashes, read_manifest
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,6 @@ def verify(folder: Path) -> Verification:
         hashes = dict(load_spec(folder).files)
     else:
         raise InputError(f"{folder} holds neither a commit log nor {SPEC}: nothing says what it should be")
-    changed = [n for n, h in hashes.items() if not (folder / n).is_file() or sha256(folder / n) != h]
+    changed = [n for n, h in hashes.items() if not (folder / n).is_file() or file_sha256(folder / n) != h]
     unnamed = sorted(p.name for p in folder.glob("*.parquet") if p.name not in hashes)
     return Verification(len(hashes), changed + unnamed)

@@ -5,27 +5,34 @@ from dataclasses import asdict, replace
 
 import polars as pl
 
-from engine.errors import InputError, UsageError
-from engine.schema import ORIGINAL, REWRITTEN
-from stats import vif
-from stats.agreement import Labeler, compare_labelers, doubtful_features
-from stats.alignment import Rulers, alignment, ruler_notes
-from stats.cells import Cells
-from stats.design import Inputs, Joined, Pairs, collect_all
-from stats.features import Features, Regressor
-from stats.flips import FLIPS
-from stats.imprint import Differences, Imprint, estimate_imprint
-from stats.imprint_designs import imprint_by_pyfixest
-from stats.published import PublishedTally, published_robustness
-from stats.regimes import RegimeTally, agreement_tests, gamma, profile_table, regimes, shift_tests
-from stats.resistance import Resistance, estimate_resistance
-from stats.resistance import outcomes as resistance_outcomes
-from stats.results import Results
-from stats.robustness import Flip, Robustness, alignment_robustness
-from stats.shift import Shift, estimate_shift
-from stats.shift import outcomes as shift_outcomes
-from stats.sides import Column, Patterns
-from stats.sources import Frames, Options, choose_labeler, find_labelers, make_inputs, text_labelers
+from seal.engine.errors import InputError, UsageError
+from seal.engine.frames.schema import ORIGINAL, REWRITTEN
+from seal.stats.alignment.alignment import Rulers, alignment, ruler_notes
+from seal.stats.alignment.regimes import (
+    RegimeTally,
+    agreement_tests,
+    gamma,
+    profile_table,
+    regimes,
+    shift_tests,
+)
+from seal.stats.equations.flips import FLIPS
+from seal.stats.equations.imprint import Differences, Imprint, estimate_imprint
+from seal.stats.equations.imprint_fixed_effects import imprint_by_pyfixest
+from seal.stats.equations.published import PublishedTally, published_robustness
+from seal.stats.equations.resistance import Resistance, estimate_resistance
+from seal.stats.equations.resistance import outcomes as resistance_outcomes
+from seal.stats.equations.robustness import Flip, Robustness, alignment_robustness
+from seal.stats.equations.shift import Shift, estimate_shift
+from seal.stats.equations.shift import outcomes as shift_outcomes
+from seal.stats.labelers.agreement import Labeler, compare_labelers, doubtful_features
+from seal.stats.options import Frames, Options, choose_labeler, find_labelers, make_inputs, text_labelers
+from seal.stats.pairs.features import Features, Regressor
+from seal.stats.pairs.joins import Inputs, Joined, Pairs, collect_all
+from seal.stats.pairs.two_sided import Column, Patterns
+from seal.stats.regression import collinearity
+from seal.stats.regression.cells import Cells
+from seal.stats.results import Results
 
 SAMPLE = 1_000  # pairs whose reward vectors are drawn
 
@@ -36,10 +43,10 @@ def analyze(frames: Frames, options: Options, *, as_published: bool = False) -> 
     Args:
         frames: the data.
         options: how.
-        as_published: whether to add the published study's own arithmetic (`stats.published`).
+        as_published: whether to add the published study's own arithmetic (`seal.stats.equations.published`).
 
     Returns:
-        All tables (see `stats.results.FILES`), notes, and what the joins counted.
+        All tables (see `seal.stats.results.FILES`), notes, and what the joins counted.
 
     Raises:
         SealError: data or options that do not fit, with what to do about it.
@@ -278,7 +285,7 @@ def _vif_table(
 ) -> pl.DataFrame:
     """Every regressor of every equation: its VIF, and why it does not enter where it does not."""
     rows: list[dict[str, object]] = []
-    parts: list[tuple[str, Sequence[tuple[Regressor | Column | Flip, vif.Verdict]]]] = [
+    parts: list[tuple[str, Sequence[tuple[Regressor | Column | Flip, collinearity.Verdict]]]] = [
         ("imprint", imprint.verdicts), ("imprint_chosen", chosen.verdicts), ("shift", shift.verdicts),
         ("resistance", resistance.verdicts), ("robustness", robust.verdicts if robust else ()),
     ]  # fmt: skip

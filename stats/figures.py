@@ -13,7 +13,7 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from stats.regimes import REGIMES
+from seal.stats.alignment.regimes import REGIMES
 
 BLUE, ORANGE, GREEN, VERMILION, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#7A7A7A"
 REGIME_COLOURS = dict(zip(REGIMES.values(), (GREEN, BLUE, ORANGE, VERMILION), strict=True))

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from engine.errors import InputError
+from seal.engine.errors import InputError
 
 FILES = (
     "alignment", "regimes", "profile", "imprint", "imprint_chosen", "shift", "resistance", "robustness",
@@ -27,7 +27,7 @@ class Source:
     Attributes:
         role: as the command calls it: `texts`, `scores`, `labels`, `rewritten`, `rewritten-scores`, ...
         path: where it was, from the results folder where both lie under a common folder.
-        sha256: what it held (see `engine.manifest.content_hash`).
+        sha256: what it held (see `seal.engine.frames.manifest.content_hash`).
     """
 
     role: str

@@ -11,7 +11,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # on models this small, threads o
 @pytest.fixture(scope="session")
 def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """`pre` and `post`, DeBERTa-v2 with one tokenizer; `short`, BERT of at most 64 tokens."""
-    from tiny import DEBERTA, make_checkpoint
+    from tests.support.tiny import DEBERTA, make_checkpoint
 
     folder = tmp_path_factory.mktemp("checkpoints")
     return {
@@ -24,9 +24,8 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture(scope="session")
 def exported(checkpoints: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The same, exported to ONNX."""
-    from tiny import FEW_LENGTHS
-
-    from engine import export
+    from seal.engine.export import exporting as export
+    from tests.support.tiny import FEW_LENGTHS
 
     folder = tmp_path_factory.mktemp("exported")
     with pytest.MonkeyPatch.context() as patch:

@@ -9,10 +9,10 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from cli.pipeline.settings import RunSettings
-from cli.pipeline.stages import Stage
-from cli.settings import command_settings
-from engine.errors import UsageError
+from seal.cli.command_settings import command_settings
+from seal.cli.pipeline.settings import RunSettings
+from seal.cli.pipeline.stages import Stage
+from seal.engine.errors import UsageError
 
 _SECRET = frozenset(("api-key",))
 # What does not change a result, and what the run itself sees to.

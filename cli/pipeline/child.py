@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from cli.channel import VARIABLE
-from cli.pipeline.environments import Interpreter
-from engine.progress import Listener, Progress
+from seal.cli.events import VARIABLE
+from seal.cli.pipeline.environments import Interpreter
+from seal.engine.progress import Listener, Progress
 
 _GRACE_S = 20.0
 
@@ -80,7 +80,7 @@ def _start(
     with log.open("wb") as file:
         # Every option is decided: the stage reads no settings file, and no variables but these.
         return subprocess.Popen(
-            [str(interpreter.python), "-P", "-m", "cli.main", "--config", os.devnull, *words],
+            [str(interpreter.python), "-P", "-m", "seal.cli.main", "--config", os.devnull, *words],
             stdin=subprocess.PIPE, stdout=file, stderr=subprocess.STDOUT,
             pass_fds=(writer, lock.fileno()), start_new_session=True,
             env=kept | dict(interpreter.variables) | dict(variables) | {VARIABLE: str(writer)},

@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cli.common import is_terminal, say
-from cli.pipeline.planning import Decision
-from cli.progress import describe
-from engine.progress import Listener, Progress
+from seal.cli.options import is_terminal, say
+from seal.cli.pipeline.planning import Decision
+from seal.cli.progress import describe
+from seal.engine.progress import Listener, Progress
 
 if TYPE_CHECKING:
     from rich.live import Live

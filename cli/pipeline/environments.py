@@ -13,21 +13,21 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from cli.pipeline.stages import Need
-from engine.errors import InputError, SealError
+from seal.cli.pipeline.stages import Need
+from seal.engine.errors import InputError, SealError
 
-_ROOT = Path(__file__).parents[2]
+_ROOT = Path(__file__).parents[3]
 _PROBE = """
 import json, sys
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 try:
-    seal = version("seal-engine")
+    found = version("seal-engine")
 except PackageNotFoundError:
-    seal = None
-cli = find_spec("cli")
+    found = None
+seal = find_spec("seal")
 names = sys.argv[1:]
-print(json.dumps({"python": list(sys.version_info[:2]), "seal": seal, "cli": cli and cli.origin,
+print(json.dumps({"python": list(sys.version_info[:2]), "version": found, "seal": seal and seal.origin,
                   "has": [name for name in names if find_spec(name)]}))
 """
 _BASE = ("click", "polars", "pyarrow", "numpy", "tokenizers", "rich", "httpx")
@@ -112,8 +112,8 @@ def probe_once(python: Path, named: str | None) -> Interpreter:
         raise InputError(
             f"{where} cannot run seal ({reason}): {python} -m pip install 'seal-engine[{named}]'"
         )
-    variables = _path_for(facts["cli"])
-    here, there = version("seal-engine"), facts["seal"]
+    variables = _path_for(facts["seal"])
+    here, there = version("seal-engine"), facts["version"]
     if not variables and there != here:
         raise InputError(
             f"{where} has {f'seal-engine {there}' if there else 'no seal-engine'}, and {here} runs here: "
@@ -123,8 +123,8 @@ def probe_once(python: Path, named: str | None) -> Interpreter:
 
 
 def _here(python: Path) -> str | None:
-    """Where this interpreter would find `cli` by itself, as a stage is started."""
-    found: str | None = _ask(python, str(python))["cli"]
+    """Where this interpreter would find `seal` by itself, as a stage is started."""
+    found: str | None = _ask(python, str(python))["seal"]
     return found
 
 

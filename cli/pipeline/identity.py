@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from engine.errors import InputError
-from engine.manifest import LOG, MANIFEST, logged_hashes, sha256
-from engine.sink import write_atomic
+from seal.engine.errors import InputError
+from seal.engine.files import file_sha256, write_atomic
+from seal.engine.frames.manifest import LOG, MANIFEST, logged_hashes
 
 _GRAIN_NS = 2_000_000_000
 _BOOKKEEPING = (MANIFEST, LOG)  # they hold times; what they say of the content is in the parts
@@ -78,7 +78,7 @@ class HashBook:
         before = self.seen.get(str(path))
         if before is None or not before.holds(mark):
             now_ns = time.time_ns()
-            before = self.seen[str(path)] = Seen(mark, now_ns, known or sha256(path))
+            before = self.seen[str(path)] = Seen(mark, now_ns, known or file_sha256(path))
         return before.sha256
 
     def hashes(self, path: Path, *, just_written: bool = False) -> dict[str, str]:

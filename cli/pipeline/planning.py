@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from cli.pipeline.record import Entry
+from seal.cli.pipeline.record import Entry
 
 State = Literal["done", "waits", "run", "resume", "again", "replace"]
 

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from engine.errors import InputError
-from engine.sink import write_atomic
+from seal.engine.errors import InputError
+from seal.engine.files import write_atomic
 
 RECORD = "run.json"
 FORMAT = 1

@@ -12,16 +12,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any
 
-from cli.pipeline.calls import Call
-from cli.pipeline.child import Outcome, run_stage
-from cli.pipeline.display import Board
-from cli.pipeline.environments import Interpreter, choose
-from cli.pipeline.identity import HashBook
-from cli.pipeline.planning import Decision, decide, waits
-from cli.pipeline.record import Entry, load_record, save_record
-from cli.pipeline.settings import RunSettings
-from engine.errors import InputError, ResumeError, SealError
-from engine.manifest import LOG
+from seal.cli.pipeline.calls import Call
+from seal.cli.pipeline.child import Outcome, run_stage
+from seal.cli.pipeline.display import Board
+from seal.cli.pipeline.environments import Interpreter, choose
+from seal.cli.pipeline.identity import HashBook
+from seal.cli.pipeline.planning import Decision, decide, waits
+from seal.cli.pipeline.record import Entry, load_record, save_record
+from seal.cli.pipeline.settings import RunSettings
+from seal.engine.errors import InputError, ResumeError, SealError
+from seal.engine.frames.manifest import LOG
 
 _LOCK, _HASHES, _LOGS, _REPLACED = ".lock", ".hashes.json", "logs", ".replaced"
 _LOCK_PATIENCE_S = 10.0

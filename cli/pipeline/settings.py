@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from engine.errors import UsageError, nearest
+from seal.engine.errors import UsageError, nearest
 
 TABLE = "run"
 COMPUTED = "computed"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cli.pipeline.settings import COMPUTED, Model, RunSettings
+from seal.cli.pipeline.settings import COMPUTED, Model, RunSettings
 
 TEXTS, REWRITTEN, SIMILARITIES, RESULTS, REPORT = (
     "texts", "rewritten/texts", "rewritten/similarities", "results", "report.html",

@@ -17,8 +17,8 @@ from typing import Any
 
 import polars as pl
 
-from cli.main import main as seal
 from examples.toyworld.generate import Options, write
+from seal.cli.main import main as seal
 
 OUT = Path("demo")
 MODELS = Path("examples/toyworld/models")

@@ -3,10 +3,10 @@
 import numpy as np
 import polars as pl
 
-from engine.schema import CHOSEN, ORIGINAL, PREFERENCE, REJECTED, VARIANT
 from examples.toyworld.draws import EXTRA_KINDS, Draws, Ints
 from examples.toyworld.grammar import load_grammar
 from examples.toyworld.world import GROUNDS, PLANTED_GROUNDS, SENTIMENTS, TOPICS, WEIGHTED, Bools, Floats
+from seal.engine.frames.schema import CHOSEN, ORIGINAL, PREFERENCE, REJECTED, VARIANT
 
 LABELER = "truth"
 SENTIMENT = pl.Enum(SENTIMENTS)

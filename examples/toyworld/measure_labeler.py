@@ -12,15 +12,15 @@ from typing import get_args
 
 import polars as pl
 
-from engine.bench_label import same_values
-from engine.generators import GeneratorName, GeneratorOptions, open_generator
-from engine.labeling import LabelReport, label
-from engine.model_labeler import ModelLabeler
-from engine.protocols import ProtocolName
-from engine.schema import LABELS, TEXT_KEY, scan
-from engine.taxonomy import load_taxonomy
 from examples.toyworld.dialogues import ASSISTANT
 from examples.toyworld.generate import Options, generate
+from seal.engine.bench.labeling import same_values
+from seal.engine.frames.schema import LABELS, TEXT_KEY, scan
+from seal.engine.generation.loading import GeneratorName, GeneratorOptions, open_generator
+from seal.engine.labeling.labeling import LabelReport, label
+from seal.engine.labeling.model_labeler import ModelLabeler
+from seal.engine.labeling.protocols import ProtocolName
+from seal.engine.labeling.taxonomy import load_taxonomy
 
 UNSEEN_SEED = 910_000
 """No seed of training is that high."""

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import polars as pl
 
-from engine.manifest import read_manifest
-from engine.schema import TEXTS, scan
 from examples.toyworld.parser import NotThisWorldError, label, parse
+from seal.engine.frames.manifest import read_manifest
+from seal.engine.frames.schema import TEXTS, scan
 
 TARGETS = frozenset({"last_response_is_harmless", "last_response_is_helpful"})
 

@@ -14,8 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.random import Generator
 
-from engine.prompts import (
-    MILD_REWRITING,
+from examples.toyworld.dialogues import ASSISTANT
+from examples.toyworld.draws import CHUNK_PAIRS
+from examples.toyworld.generate import Options, generate
+from examples.toyworld.grammar import load_grammar
+from examples.toyworld.parser import Sentence, parse
+from seal.engine.labeling.prompts import (
     NO,
     NONE,
     YES,
@@ -25,14 +29,9 @@ from engine.prompts import (
     choices,
     json_instructions,
     json_message,
-    rewriting_message,
 )
-from engine.taxonomy import Feature, Taxonomy
-from examples.toyworld.dialogues import ASSISTANT
-from examples.toyworld.draws import CHUNK_PAIRS
-from examples.toyworld.generate import Options, generate
-from examples.toyworld.grammar import load_grammar
-from examples.toyworld.parser import Sentence, parse
+from seal.engine.labeling.taxonomy import Feature, Taxonomy
+from seal.engine.rewriting.prompts import MILD_REWRITING, rewriting_message
 
 VALUE, SYNTAX = 1.0, 0.1
 """What a token of an answer weighs: one that says something new, and one that follows from the others."""

@@ -19,11 +19,11 @@ import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM
 
-from engine.manifest import versions
-from engine.taxonomy import Taxonomy, load_taxonomy
 from examples.toyworld import tasks
 from examples.toyworld.tasks import Example, Piece
 from examples.toyworld.tokenizer import save_tokenizer
+from seal.engine.frames.manifest import versions
+from seal.engine.labeling.taxonomy import Taxonomy, load_taxonomy
 
 VOCABULARY = 2048
 PAD, USER, ASSISTANT, END = "[PAD]", "<|user|>", "<|assistant|>", "<|end|>"

@@ -21,12 +21,12 @@ import torch
 from tokenizers import Tokenizer
 from transformers import DebertaV2Config, DebertaV2ForSequenceClassification
 
-from engine.manifest import versions
 from examples.toyworld.draws import CHUNK_PAIRS
 from examples.toyworld.generate import Options, generate
 from examples.toyworld.measure import measure, pad
 from examples.toyworld.tokenizer import PAD_ID, save_tokenizer, split_transcript, train_tokenizer
 from examples.toyworld.world import Utility
+from seal.engine.frames.manifest import versions
 
 TEST_SEED, TEST_PAIRS = 900_000, 20_000
 """Pairs the figures are measured on; training seeds stay below."""

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hostile import payloads
-from reports import ELOQUENT, make_report, make_results
 
-from stats.report import ReportOptions
+from seal.stats.report.page import ReportOptions
+from tests.support.hostile import payloads
+from tests.support.reports import ELOQUENT, make_report, make_results
 
 HERE = Path(__file__).parent
 WIDE, PHONE = 1280, 375

@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from frames import random_texts, write
-from kills import parquet_hashes
 
-from cli.main import main
-from engine.computed import ComputedLabeler
-from engine.labeling import label
-from engine.schema import LABELS, scan
-from engine.taxonomy import DEFAULT, load_taxonomy
 from examples.toyworld.generate import Options
 from examples.toyworld.generate import write as write_world
-from stats import crowd
+from seal.cli.main import main
+from seal.engine.frames.schema import LABELS, scan
+from seal.engine.labeling.computed import ComputedLabeler
+from seal.engine.labeling.labeling import label
+from seal.engine.labeling.taxonomy import DEFAULT, load_taxonomy
+from seal.stats.labelers import crowd
+from tests.support.frames import random_texts, write
+from tests.support.kills import parquet_hashes
 
 Seal = Callable[..., tuple[int, str, str]]
 ERRORS = (0.05, 0.15, 0.3)

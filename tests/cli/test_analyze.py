@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from benchmarks.statistics_worlds import frames, world
-from cli.main import main
+from seal.cli.main import main
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +157,7 @@ def test_several_labelers_need_a_choice(
 
 
 def test_help_is_quick() -> None:
-    code = "import sys; from cli.main import main; sys.exit(main(['analyze', '--help']))"
+    code = "import sys; from seal.cli.main import main; sys.exit(main(['analyze', '--help']))"
     best = float("inf")
     for _ in range(3):
         start = time.perf_counter()

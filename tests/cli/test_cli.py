@@ -15,11 +15,11 @@ from pathlib import Path
 import click
 import polars as pl
 import pytest
-from frames import random_texts, write
-from kills import ROOT, command, environment, seal
 
-from cli.main import COMMANDS, cli, main
-from engine import bench as module
+from seal.cli.main import COMMANDS, cli, main
+from seal.engine.bench import scoring as module
+from tests.support.frames import random_texts, write
+from tests.support.kills import ROOT, command, environment, seal
 
 LINE = 110
 
@@ -115,7 +115,7 @@ def test_registering_the_commands_imports_nothing_heavy():
         "tokenizers",
         "onnx",
     }
-    script = f"import cli.main, sys; print(sorted({heavy!r} & set(sys.modules)))"
+    script = f"import seal.cli.main, sys; print(sorted({heavy!r} & set(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-c", script],
         env=environment(),
@@ -375,7 +375,7 @@ class Without:
     def __getattr__(self, name):
         return getattr(self.finder, name)
 sys.meta_path[:] = map(Without, sys.meta_path)
-from cli.main import run
+from seal.cli.main import run
 run()
 """
     places = {"texts": texts, "pre": exported["pre"], "checkpoint": checkpoints["pre"]}
@@ -391,7 +391,7 @@ run()
 
 @pytest.mark.parametrize("blocked", ["torch"])
 def test_scoring_an_exported_model_needs_no_torch(tmp_path, texts, exported, blocked):
-    script = "import sys; sys.modules['torch'] = sys.modules['transformers'] = None\nfrom cli.main import run; run()"
+    script = "import sys; sys.modules['torch'] = sys.modules['transformers'] = None\nfrom seal.cli.main import run; run()"
     done = subprocess.run(
         [sys.executable, "-c", script, "score", texts, "--model", exported["pre"], "--out", "o"],
         env=environment(), cwd=tmp_path, capture_output=True, text=True, check=False,
@@ -494,7 +494,7 @@ def test_a_mistake_in_a_variable_is_told(capfd, texts, exported, monkeypatch):
 
 
 def test_stopped_from_the_keyboard(capfd, texts, exported, monkeypatch):
-    from engine import scoring
+    from seal.engine.scoring import scoring
 
     def stop(*_):
         raise KeyboardInterrupt

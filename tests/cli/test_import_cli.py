@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-import cli.main
-from cli.import_ import command
-from cli.main import main
-from engine.data import ImportOptions
+import seal.cli.main
+from seal.cli.commands.import_ import command
+from seal.cli.main import main
+from seal.engine.datasets.importing import ImportOptions
 
 GOOD = {"chosen": "\n\nHuman: a\n\nAssistant: b", "rejected": "\n\nHuman: a\n\nAssistant: c"}
 
@@ -54,7 +54,7 @@ def test_json_is_data_on_stdout(source: Path, tmp_path: Path, capsys: pytest.Cap
 def test_settings_come_from_the_file_the_environment_and_the_flags(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(cli.main, "COMMANDS", ("import",))
+    monkeypatch.setattr(seal.cli.main, "COMMANDS", ("import",))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "seal.toml").write_text("[import]\nlimit = 7\nmeta = ['chosen']\n")
     base = ["import", str(source), "--json", "--out"]
@@ -139,9 +139,7 @@ def test_the_defaults_are_those_of_the_function() -> None:
 
 
 def test_help_needs_no_polars() -> None:
-    code = (
-        "import sys; from cli.main import main; main(['import', '--help']); sys.exit('polars' in sys.modules)"
-    )
+    code = "import sys; from seal.cli.main import main as m; m(['import', '-h']); sys.exit('polars' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0
     assert "helpsteer3" in done.stdout

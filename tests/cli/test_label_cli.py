@@ -8,16 +8,16 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from frames import random_texts, real_texts, texts, write
-from kills import kill_after, parquet_hashes
-from kills import seal as run_seal
 
-from cli.main import main
-from engine.computed import FEATURES, ComputedLabeler
-from engine.labeling import Labeled, LabelOptions, label
-from engine.progress import Meter
-from engine.sampling import Sample
-from engine.schema import LABELS, TEXT_KEY, scan
+from seal.cli.main import main
+from seal.engine.frames.sampling import Sample
+from seal.engine.frames.schema import LABELS, TEXT_KEY, scan
+from seal.engine.labeling.computed import FEATURES, ComputedLabeler
+from seal.engine.labeling.labeling import Labeled, LabelOptions, label
+from seal.engine.progress import Meter
+from tests.support.frames import random_texts, real_texts, texts, write
+from tests.support.kills import kill_after, parquet_hashes
+from tests.support.kills import seal as run_seal
 
 Seal = Callable[..., tuple[int, str, str]]
 

@@ -11,17 +11,17 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from decoders import SOME, make_decoder
-from frames import random_texts, texts, write
-from kills import ROOT, command, environment, parquet_hashes
-from servers import FAULTS, PASSING, Brain, Server, serving, wait_until
 
-from cli.main import main
-from engine.backends.base import Request
-from engine.backends.openai import OpenAIGenerator, ServerError, ServerOptions, check_url
-from engine.backends.transformers import TransformersGenerator
-from engine.decoder import Decoder
-from engine.errors import InputError, UsageError
+from seal.cli.main import main
+from seal.engine.checkpoints.decoder import Decoder
+from seal.engine.errors import InputError, UsageError
+from seal.engine.generation.contract import Request
+from seal.engine.generation.openai import OpenAIGenerator, ServerError, ServerOptions, check_url
+from seal.engine.generation.transformers import TransformersGenerator
+from tests.support.decoders import SOME, make_decoder
+from tests.support.frames import random_texts, texts, write
+from tests.support.kills import ROOT, command, environment, parquet_hashes
+from tests.support.servers import FAULTS, PASSING, Brain, Server, serving, wait_until
 
 N_PAIRS = 12
 FEATURES = ("--features", ",".join(SOME))
@@ -69,7 +69,7 @@ def test_a_message_that_fails_in_ten_ways_in_turn_is_answered_in_the_end(brain: 
     with serving(brain, lambda _, times: dict(enumerate(quick, 1)).get(times)) as server:
         generator = OpenAIGenerator(server.url, ServerOptions(timeout_s=5, patience_s=120))
         generator_pauses = pytest.MonkeyPatch()
-        generator_pauses.setattr("engine.backends.openai._LONGEST_PAUSE_S", 0.3)
+        generator_pauses.setattr("seal.engine.generation.openai._LONGEST_PAUSE_S", 0.3)
         answer = generator.answer([Request("say it", 4)])[0]
         generator_pauses.undo()
         assert server.asked["say it"] == len(quick) + 1
@@ -162,7 +162,7 @@ def test_a_server_that_stays_dead_is_one_line_and_the_same_command_goes_on_later
 def test_a_url_where_nobody_answers_is_said_soon(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("engine.backends.openai._FIRST_PATIENCE_S", 0.5)
+    monkeypatch.setattr("seal.engine.generation.openai._FIRST_PATIENCE_S", 0.5)
     path = write(random_texts(1), tmp_path / "texts.parquet")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

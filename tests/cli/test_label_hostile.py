@@ -4,13 +4,14 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from decoders import SOME, make_decoder
-from frames import random_texts, write
-from hostile_dialogues import flip_rate, frame, pairs, payloads
 
-from cli.main import main
-from engine.prompts import BEFORE, LAST, dialogue_block
-from engine.schema import LABELS, scan
+from seal.cli.main import main
+from seal.engine.frames.schema import LABELS, scan
+from seal.engine.generation.quoting import BEFORE, LAST
+from seal.engine.labeling.prompts import dialogue_block
+from tests.support.decoders import SOME, make_decoder
+from tests.support.frames import random_texts, write
+from tests.support.hostile_dialogues import flip_rate, frame, pairs, payloads
 
 HOSTILE = pairs()
 N_BENIGN = 6

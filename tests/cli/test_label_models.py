@@ -8,17 +8,17 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from decoders import SOME, make_decoder
-from frames import random_texts, texts, write
-from kills import kill_after, parquet_hashes
-from kills import seal as run_seal
-from servers import Brain, Server, serving
-from tiny import edit_config
 
-from cli.main import main
-from engine.backends.transformers import TransformersGenerator
-from engine.decoder import Decoder
-from engine.schema import LABELS, scan
+from seal.cli.main import main
+from seal.engine.checkpoints.decoder import Decoder
+from seal.engine.frames.schema import LABELS, scan
+from seal.engine.generation.transformers import TransformersGenerator
+from tests.support.decoders import SOME, make_decoder
+from tests.support.frames import random_texts, texts, write
+from tests.support.kills import kill_after, parquet_hashes
+from tests.support.kills import seal as run_seal
+from tests.support.servers import Brain, Server, serving
+from tests.support.tiny import edit_config
 
 Seal = Callable[..., tuple[int, str, str]]
 FEATURES = ("--features", ",".join(SOME))

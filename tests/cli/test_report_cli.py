@@ -5,10 +5,10 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from pages import parse
 
 from benchmarks.statistics_worlds import world
-from cli.main import main
+from seal.cli.main import main
+from tests.support.pages import parse
 
 
 @pytest.fixture(scope="module")

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from frames import texts, write
-from kills import kill_after, parquet_hashes
-from kills import seal as run_seal
-from rewriting_server import BAD, CODES, Server, serving
 
-from cli.main import main
-from engine.schema import LABELS, SCORES, TEXTS, scan
+from seal.cli.main import main
+from seal.engine.frames.schema import LABELS, SCORES, TEXTS, scan
+from tests.support.frames import texts, write
+from tests.support.kills import kill_after, parquet_hashes
+from tests.support.kills import seal as run_seal
+from tests.support.rewriting_server import BAD, CODES, Server, serving
 
 Seal = Callable[..., tuple[int, str, str]]
 

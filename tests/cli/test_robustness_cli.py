@@ -5,7 +5,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from cli.main import main
+from seal.cli.main import main
 
 TONES = {  # pair -> tone of the chosen and the rejected text, before and after
     0: ("positive", "neutral", "neutral", "neutral"),  # chosen: lost

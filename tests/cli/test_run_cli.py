@@ -16,13 +16,13 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from kills import ROOT, command, environment, kill_after
-from kills import seal as run_seal
 from polars.testing import assert_frame_equal
 
-from cli.main import main
-from cli.pipeline import runner
 from examples.toyworld.generate import Options, write
+from seal.cli.main import main
+from seal.cli.pipeline import runner
+from tests.support.kills import ROOT, command, environment, kill_after
+from tests.support.kills import seal as run_seal
 
 N_PAIRS = 160
 NOTES = (".hashes.json", ".lock")
@@ -392,15 +392,15 @@ def test_a_stage_runs_in_the_environment_that_is_named(mine, seal, tmp_path):
     shutil.rmtree(mine / "out/labels")
     assert seal("run", mine / "seal.toml")[0] == 0
     calls = (tmp_path / "calls").read_text()
-    assert "-P -m cli.main --config /dev/null score" in calls
+    assert "-P -m seal.cli.main --config /dev/null score" in calls
     assert "label" not in calls
 
 
 def test_stages_run_the_code_that_this_test_runs(mine, seal, tmp_path):
-    from cli.pipeline.environments import probe_once
+    from seal.cli.pipeline.environments import probe_once
 
     interpreter = probe_once(Path(sys.executable), None)
-    script = "import cli.main; print(cli.main.__file__)"
+    script = "import seal.cli.main; print(seal.cli.main.__file__)"
     done = subprocess.run(
         [interpreter.python, "-P", "-c", script], env=os.environ | dict(interpreter.variables),
         capture_output=True, text=True, check=True, cwd=tmp_path,
@@ -551,9 +551,9 @@ def test_a_terminal_gets_one_list_of_all_stages(mine):
     from rich.console import Console
     from rich.live import Live
 
-    from cli.pipeline.display import Board
-    from cli.pipeline.planning import Decision
-    from engine.progress import Progress
+    from seal.cli.pipeline.display import Board
+    from seal.cli.pipeline.planning import Decision
+    from seal.engine.progress import Progress
 
     screen = Console(file=StringIO(), force_terminal=True, width=100)
     with Live(console=screen, auto_refresh=False) as live:

@@ -9,16 +9,16 @@ from pathlib import Path
 import click
 import pytest
 
-from cli.init import template
-from cli.main import cli
-from cli.pipeline.calls import make_call
-from cli.pipeline.environments import Interpreter, choose
-from cli.pipeline.identity import HashBook
-from cli.pipeline.planning import changes, decide, waits
-from cli.pipeline.record import Entry, load_record, save_record
-from cli.pipeline.settings import parse_run
-from cli.pipeline.stages import EXPORT, ONNX, TORCH, VLLM, Stage, stages_of
-from engine.errors import InputError, SealError, UsageError
+from seal.cli.commands.init import template
+from seal.cli.main import cli
+from seal.cli.pipeline.calls import make_call
+from seal.cli.pipeline.environments import Interpreter, choose
+from seal.cli.pipeline.identity import HashBook
+from seal.cli.pipeline.planning import changes, decide, waits
+from seal.cli.pipeline.record import Entry, load_record, save_record
+from seal.cli.pipeline.settings import parse_run
+from seal.cli.pipeline.stages import EXPORT, ONNX, TORCH, VLLM, Stage, stages_of
+from seal.engine.errors import InputError, SealError, UsageError
 
 FILE = Path("/project/seal.toml")
 LEAST = {"sources": ["pairs.jsonl"], "pre": "pre", "post": "post", "labelers": ["computed"]}
@@ -317,7 +317,7 @@ def test_a_record_is_read_as_it_was_written(tmp_path):
 
 
 def test_a_file_is_known_by_its_content_and_not_hashed_twice(tmp_path, monkeypatch):
-    from cli.pipeline import identity
+    from seal.cli.pipeline import identity
 
     file = tmp_path / "a" / "weights"
     file.parent.mkdir()
@@ -398,7 +398,7 @@ def test_what_is_nowhere_is_named_with_what_to_install(needs, named, said):
 def test_the_example_with_everything_in_it_is_understood(tmp_path, monkeypatch):
     import tomllib
 
-    from cli.settings import load_settings
+    from seal.cli.settings import load_settings
 
     names = cli.list_commands(click.Context(cli))
     text = template(names)

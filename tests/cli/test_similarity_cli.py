@@ -7,13 +7,13 @@ import sys
 
 import polars as pl
 import pytest
-from frames import random_texts, write
-from kills import environment
-from tiny import FEW_LENGTHS, make_embedder
 
-from cli.main import main
-from engine import export as module
-from engine.schema import REWRITTEN, VARIANT
+from seal.cli.main import main
+from seal.engine.export import exporting as module
+from seal.engine.frames.schema import REWRITTEN, VARIANT
+from tests.support.frames import random_texts, write
+from tests.support.kills import environment
+from tests.support.tiny import FEW_LENGTHS, make_embedder
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +143,7 @@ def test_comparing_needs_no_torch(files, onnx, tmp_path):
     blocked = (
         "sys.modules['torch'] = sys.modules['transformers'] = sys.modules['sentence_transformers'] = None"
     )
-    script = f"import sys; {blocked}\nfrom cli.main import run; run()"
+    script = f"import sys; {blocked}\nfrom seal.cli.main import run; run()"
     call = ["similarity", *files, "--embedder", onnx, "--out", "o", "--max-failures", "1"]
     done = subprocess.run(
         [sys.executable, "-c", script, *map(str, call)],

@@ -6,11 +6,11 @@ import shutil
 import polars as pl
 import pytest
 
-from engine.errors import InputError
-from engine.manifest import Manifest, content_hash, differences, logged_hashes, read_manifest
-from engine.schema import FAILURES
-from engine.sink import Sink
-from engine.verify import verify
+from seal.engine.errors import InputError
+from seal.engine.frames.manifest import Manifest, content_hash, differences, logged_hashes, read_manifest
+from seal.engine.frames.schema import FAILURES
+from seal.engine.frames.sink import Sink
+from seal.engine.verify import verify
 
 ROWS = pl.DataFrame({"row_id": [0, 1, 2], "reward": [0.5, -1.0, 2.0]})
 FAILED = pl.DataFrame(

@@ -10,11 +10,11 @@ import pytest
 from matplotlib.image import imread
 
 from benchmarks.statistics_worlds import World, frames, world
-from engine.errors import InputError
-from stats.analysis import analyze
-from stats.figures import save_figures
-from stats.results import FILES, Results, neutralised, write
-from stats.sources import Frames, Options
+from seal.engine.errors import InputError
+from seal.stats.analysis import analyze
+from seal.stats.figures import save_figures
+from seal.stats.options import Frames, Options
+from seal.stats.results import FILES, Results, neutralised, write
 
 COEFFICIENT = "estimate std_error statistic p_value p_adjusted conf_low conf_high"
 EFFECTS = "odds_ratio ame ame_std_error n_pairs"

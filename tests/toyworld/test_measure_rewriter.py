@@ -5,10 +5,10 @@ from pathlib import Path
 
 import polars as pl
 
-from engine.schema import FAILURES, TEXTS
 from examples.toyworld.generate import Options, generate
 from examples.toyworld.measure_rewriter import measure
 from examples.toyworld.parser import paraphrase
+from seal.engine.frames.schema import FAILURES, TEXTS
 
 
 def test_figures_of_known_rewritings(tmp_path: Path) -> None:

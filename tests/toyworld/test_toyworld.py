@@ -11,7 +11,6 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from engine.schema import LABELS, check
 from examples.toyworld import world
 from examples.toyworld.draws import CHUNK_PAIRS
 from examples.toyworld.generate import Chunk, Options, generate, write
@@ -19,6 +18,7 @@ from examples.toyworld.grammar import Templates, load_grammar
 from examples.toyworld.labels import FEATURE_TYPES
 from examples.toyworld.parser import NotThisWorldError, label, paraphrase, parse
 from examples.toyworld.world import SPOILER, WEIGHTED, Floats, Utility
+from seal.engine.frames.schema import LABELS, check
 
 FILES = ("pairs.jsonl", "truth.parquet", "draws.parquet", "world.json")
 KEY = ["row_id", "preference", "variant", "labeler"]

@@ -1,20 +1,19 @@
 """The toy decoder on dialogues that no training saw: labels by both protocols, and hostile ones."""
 
-from pathlib import Path
-
 import polars as pl
 import pytest
-from hostile_dialogues import flip_rate, frame, pairs
 
-from engine.generators import GeneratorOptions, open_generator
-from engine.labeling import label
-from engine.model_labeler import ModelLabeler
-from engine.schema import LABELS, TEXT_KEY, scan
-from engine.taxonomy import load_taxonomy
 from examples.toyworld.generate import Options
 from examples.toyworld.measure_labeler import UNSEEN_SEED, measure
+from seal.engine.frames.schema import LABELS, TEXT_KEY, scan
+from seal.engine.generation.loading import GeneratorOptions, open_generator
+from seal.engine.labeling.labeling import label
+from seal.engine.labeling.model_labeler import ModelLabeler
+from seal.engine.labeling.taxonomy import load_taxonomy
+from tests.support.hostile_dialogues import flip_rate, frame, pairs
+from tests.support.places import ROOT
 
-MODEL = Path(__file__).parents[2] / "examples/toyworld/models/labeler"
+MODEL = ROOT / "examples/toyworld/models/labeler"
 
 
 @pytest.fixture(scope="module")

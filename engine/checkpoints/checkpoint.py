@@ -1,0 +1,151 @@
+"""A model in transformers' folder form, reward model or embedder: what it may hold, and the facts needed.
+
+Only JSON is read here; no weight is loaded and no code of the folder is ever run.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from seal.engine.checkpoints.exported import Kind
+from seal.engine.checkpoints.sentence_transformers import Embedder, read_embedder, read_json
+from seal.engine.errors import InputError
+from seal.engine.files import file_sha256
+
+_PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+_RELATIVE_ONLY = ("deberta", "deberta-v2")
+_OFFSET_POSITIONS = (
+    "roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "data2vec-text", "longformer", "mpnet", "ibert",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A local reward model, or the transformer of a local embedder, that may be loaded.
+
+    Attributes:
+        folder: where it lies.
+        config: its `config.json`.
+        embedder: what follows the transformer; None for a reward model.
+    """
+
+    folder: Path
+    config: dict[str, Any]
+    embedder: Embedder | None = None
+
+    instead_of_pickles: ClassVar[str] = (
+        "add --convert to read them with weights_only and export from safetensors"
+    )
+
+    @classmethod
+    def open(cls, folder: Path, *, weights: bool = True) -> Self:
+        """Read the configuration and refuse what cannot or must not be loaded.
+
+        Args:
+            folder: a folder with `config.json`, a tokenizer and safetensors weights, or one of
+                sentence-transformers, whose `modules.json` says where these are.
+            weights: whether safetensors must be there.
+
+        Raises:
+            InputError: no folder, no configuration, remote code, pickled weights only, or a head that is
+                neither one logit nor an embedder's; each with what to do about it.
+        """
+        if not folder.is_dir():
+            raise InputError(
+                f"model '{folder}' is not a folder here, and nothing is ever fetched: download it on a "
+                "connected machine and copy the whole folder over"
+            )
+        embedder = read_embedder(folder)
+        inner = [folder / name for name in embedder.folders] if embedder else [folder]
+        folder = inner[0]
+        config = read_config(folder)
+        if any("auto_map" in read_json(folder / n) for n in ("config.json", "tokenizer_config.json")):
+            raise InputError(
+                f"{folder} asks for its own Python code ('auto_map' in its configuration); no code from a "
+                "model folder is run. Use a model whose architecture transformers itself has"
+            )
+        for part in inner if weights else []:
+            _check_weights(part, cls.instead_of_pickles)
+        checkpoint = cls(folder, config, embedder)
+        checkpoint._check_head()
+        return checkpoint
+
+    @property
+    def kind(self) -> Kind:
+        """What it gives a text."""
+        return "embedding" if self.embedder else "reward"
+
+    @property
+    def architecture(self) -> str:
+        """Its `model_type`."""
+        return str(self.config.get("model_type", "unknown"))
+
+    @property
+    def max_tokens(self) -> int | None:
+        """The longest input its position embeddings allow; None for purely relative positions."""
+        if self.architecture in _RELATIVE_ONLY and not self.config.get("position_biased_input", True):
+            return None
+        positions = self.config.get("max_position_embeddings", 512)
+        if self.architecture in _OFFSET_POSITIONS:  # positions are counted from above the padding's id
+            pad_token_id = self.config.get("pad_token_id")
+            positions -= (1 if pad_token_id is None else pad_token_id) + 1
+        return int(positions)
+
+    @property
+    def label(self) -> str:
+        """The name of its one logit; empty for an embedder."""
+        if self.embedder:
+            return ""
+        names = self.config.get("id2label") or {}
+        return str(next(iter(names.values()), "LABEL_0"))
+
+    def weights_sha256(self) -> dict[str, str]:
+        """Hash of each weights file, by its name (in an embedder: by its path)."""
+        root = self.embedder.root if self.embedder else self.folder
+        folders = self.embedder.folders if self.embedder else [""]
+        files = [path for name in folders for path in sorted((root / name).glob("*.safetensors"))]
+        return {path.relative_to(root).as_posix(): file_sha256(path) for path in files}
+
+    def _check_head(self) -> None:
+        if self.embedder:
+            if self.config.get("is_encoder_decoder"):
+                raise InputError(
+                    f"{self.folder} is an encoder with a decoder ('{self.architecture}'), which is not "
+                    "supported"
+                )
+            return
+        names = self.config.get("architectures") or []
+        n_labels = self.config.get("num_labels", len(self.config.get("id2label") or [0, 0]))
+        if names and not any(n.endswith("ForSequenceClassification") for n in names):
+            raise InputError(
+                f"{self.folder} is a {', '.join(names)}, not a sequence classifier; a reward model has a "
+                "sequence-classification head with one logit, an embedder a modules.json that names a pooling"
+            )
+        if n_labels != 1:
+            raise InputError(
+                f"{self.folder} has {n_labels} labels; a reward model has one logit (num_labels 1)"
+            )
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The `config.json` of a model folder.
+
+    Raises:
+        InputError: there is none, or it cannot be read.
+    """
+    if not (folder / "config.json").is_file():
+        raise InputError(f"{folder} holds no config.json: is it a model folder?")
+    return read_json(folder / "config.json")
+
+
+def _check_weights(folder: Path, instead_of_pickles: str) -> None:
+    if list(folder.glob("*.safetensors")):
+        return
+    pickles = sorted(p.name for pattern in _PICKLES for p in folder.glob(pattern))
+    hint = (
+        f"holds pickled weights only ({', '.join(pickles[:3])}), which can run code when loaded; "
+        f"{instead_of_pickles}"
+        if pickles
+        else "holds no *.safetensors weights"
+    )
+    raise InputError(f"{folder} {hint}")

@@ -1,0 +1,292 @@
+"""The formats of preference datasets as one table: what a record looks like, and how it becomes a pair.
+
+Explicit prompts and responses stay as they stand; conversations are cut as `transcripts.py` says. To add
+a format is to add an entry of `FORMATS`, with a parser where none of those here will do.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from seal.engine.datasets.transcripts import ASSISTANT, Malformed, Pair, cut_messages, cut_transcript, kind
+
+Record = Mapping[str, Any]
+MetaType = type[str] | type[float] | type[int]
+
+
+@dataclass(frozen=True)
+class Meta:
+    """A column carried through as `meta_<name>`: the same value on both texts of a pair, null where it is
+    missing or of another type.
+
+    Attributes:
+        name: without the prefix.
+        read: finds the value in a record.
+        type: `str` (other values are carried as JSON), `float` or `int`.
+    """
+
+    name: str
+    read: Callable[[Record], Any]
+    type: MetaType = str
+
+
+@dataclass(frozen=True)
+class Format:
+    """One shape of record.
+
+    Attributes:
+        name: as `--format` takes it.
+        holds: its columns in words, for help and errors.
+        columns: the top-level columns `parse` and `meta` read.
+        matches: whether a record looks like it; malformed values may still fail in `parse`.
+        parse: record -> pair.
+        meta: what is carried beyond the texts.
+    """
+
+    name: str
+    holds: str
+    columns: tuple[str, ...]
+    matches: Callable[[Record], bool]
+    parse: Callable[[Record], Pair]
+    meta: tuple[Meta, ...] = ()
+
+
+def _get(record: Any, *path: str) -> Any:
+    """The value at a path of columns, None where it breaks off."""
+    for name in path:
+        if not isinstance(record, dict):
+            return None
+        record = record.get(name)
+    return record
+
+
+def _need(record: Record, *path: str) -> Any:
+    value = _get(record, *path)
+    if value is None:
+        column = ".".join(path)
+        present = isinstance(_get(record, *path[:-1]), dict) and path[-1] in _get(record, *path[:-1])
+        if present:
+            raise Malformed("wrong_type", f"'{column}' is null")
+        raise Malformed(
+            "missing_field", f"no '{column}'; here are {', '.join(map(str, record)) or 'none'}"[:300]
+        )
+    return value
+
+
+def _text(record: Record, *path: str) -> str:
+    value = record.get(path[0]) if len(path) == 1 else _get(record, *path)  # the common case first
+    if not isinstance(value, str):
+        value = _need(record, *path)
+        raise Malformed("wrong_type", f"'{'.'.join(path)}' is {kind(value)}; a string is needed")
+    return value
+
+
+def _number(record: Record, *path: str) -> float:
+    value = _need(record, *path)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise Malformed("wrong_type", f"'{'.'.join(path)}' is {kind(value)}; a number is needed")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise Malformed("bad_preference", f"'{'.'.join(path)}' is {number}; a finite number is needed")
+    return number
+
+
+def _ordered(prompt: str, first: str, second: str, *, first_wins: bool) -> Pair:
+    chosen, rejected = (first, second) if first_wins else (second, first)
+    return Pair(prompt, chosen, prompt, rejected)
+
+
+def _parse_hh(record: Record) -> Pair:
+    chosen, rejected = _text(record, "chosen"), _text(record, "rejected")
+    return Pair(*cut_transcript(chosen, "chosen"), *cut_transcript(rejected, "rejected"))
+
+
+def _parse_pairs(record: Record) -> Pair:
+    prompt = _text(record, "prompt")
+    return Pair(prompt, _text(record, "chosen"), prompt, _text(record, "rejected"))
+
+
+def _parse_messages(record: Record) -> Pair:
+    prompt, chosen, rejected = record.get("prompt"), _need(record, "chosen"), _need(record, "rejected")
+    return Pair(*cut_messages(prompt, chosen, "chosen"), *cut_messages(prompt, rejected, "rejected"))
+
+
+def _parse_webgpt(record: Record) -> Pair:
+    score_0, score_1 = _number(record, "score_0"), _number(record, "score_1")
+    question = _text(record, "question", "full_text")
+    answer_0, answer_1 = _text(record, "answer_0"), _text(record, "answer_1")
+    if score_0 == score_1:
+        raise Malformed("no_preference", f"both answers score {score_0:g}; neither is preferred")
+    return _ordered(question, answer_0, answer_1, first_wins=score_0 > score_1)
+
+
+def _parse_summarize(record: Record) -> Pair:
+    summaries = _need(record, "summaries")
+    if not isinstance(summaries, list) or len(summaries) != 2:
+        found = f"{len(summaries)} entries" if isinstance(summaries, list) else kind(summaries)
+        raise Malformed("wrong_type", f"'summaries' is {found}; a list of two is needed")
+    first, second = (_text({"summaries": s}, "summaries", "text") for s in summaries)
+    choice = _number(record, "choice")
+    if choice not in (0, 1):
+        raise Malformed("bad_preference", f"'choice' is {choice:g}; 0 or 1 is needed")
+    return _ordered(_summarize_prompt(record), first, second, first_wins=choice == 0)
+
+
+def _summarize_prompt(record: Record) -> str:
+    """The query the summaries were written for: a Reddit post (TL;DR) or a news article (CNN/DM)."""
+    if _get(record, "info", "post") is None and _get(record, "info", "article") is not None:
+        return f"Article:\n{_text(record, 'info', 'article')}\n\nTL;DR:"
+    post = _text(record, "info", "post")
+    heads = [("SUBREDDIT: r/", "subreddit"), ("TITLE: ", "title")]
+    found = [(head, _get(record, "info", name)) for head, name in heads]
+    lines = [f"{head}{value}" for head, value in found if isinstance(value, str)]
+    return "\n\n".join([*lines, f"POST: {post}", "TL;DR:"])
+
+
+def _parse_helpsteer3(record: Record) -> Pair:
+    context = _need(record, "context")
+    preference = _number(record, "overall_preference")
+    if preference not in (-3, -2, -1, 0, 1, 2, 3):
+        raise Malformed("bad_preference", f"'overall_preference' is {preference:g}; -3 to 3 is needed")
+    prompt, first = cut_messages(context, _text(record, "response1"), "response1")
+    _, second = cut_messages(context, _text(record, "response2"), "response2")
+    if preference == 0:
+        raise Malformed("no_preference", "'overall_preference' is 0; neither response is preferred")
+    return _ordered(prompt, first, second, first_wins=preference < 0)
+
+
+def _parse_implicit(record: Record) -> Pair:
+    chosen, rejected = _text(record, "chosen"), _text(record, "rejected")
+    shared = next((i for i, (a, b) in enumerate(zip(chosen, rejected, strict=False)) if a != b), None)
+    if shared is None:
+        raise Malformed(
+            "no_preference", "one text opens with the whole of the other; no prompt can be cut off"
+        )
+    cut = max(chosen.rfind(space, 0, shared) for space in " \n\t") + 1
+    return Pair(chosen[:cut], chosen[cut:], rejected[:cut], rejected[cut:])
+
+
+def _strings(*columns: str) -> Callable[[Record], bool]:
+    return lambda record: all(isinstance(record.get(c), str) for c in columns)
+
+
+def _has(*columns: str) -> Callable[[Record], bool]:
+    return lambda record: all(c in record for c in columns)
+
+
+def _is_hh(record: Record) -> bool:
+    sides = [record.get("chosen"), record.get("rejected")]
+    return record.get("prompt") is None and any(isinstance(s, str) and ASSISTANT in s for s in sides)
+
+
+def _is_messages(record: Record) -> bool:
+    return _has("chosen", "rejected")(record) and any(
+        isinstance(record.get(c), list) for c in ("prompt", "chosen", "rejected")
+    )
+
+
+def _is_ultrafeedback(record: Record) -> bool:
+    return _is_messages(record) and _has("score_chosen", "score_rejected")(record)
+
+
+def column(name: str, *, type: MetaType = str, inside: str = "") -> Meta:
+    """A column carried as it stands, or one inside an object."""
+    path = (inside, name) if inside else (name,)
+    return Meta(name, lambda record: _get(record, *path), type)
+
+
+def _carried(*names: str, type: MetaType = str, inside: str = "") -> tuple[Meta, ...]:
+    return tuple(column(name, type=type, inside=inside) for name in names)
+
+
+def _score_margin(record: Record) -> float:
+    return abs(_number(record, "score_0") - _number(record, "score_1"))
+
+
+_SIDES = ("prompt", "chosen", "rejected")
+_REWARDBENCH = ("subset", "chosen_model", "rejected_model")
+
+# In the order of detection: the more columns a format asks for, the earlier it is tried.
+FORMATS: Mapping[str, Format] = {
+    f.name: f
+    for f in (
+        Format(
+            "rewardbench",
+            "prompt, chosen, rejected, chosen_model, rejected_model, subset",
+            (*_SIDES, *_REWARDBENCH),
+            lambda r: _has(*_REWARDBENCH)(r) and _strings(*_SIDES)(r),
+            _parse_pairs,
+            _carried(*_REWARDBENCH),
+        ),
+        Format(
+            "ultrafeedback",
+            "prompt, chosen and rejected as message lists, score_chosen, score_rejected",
+            (*_SIDES, "prompt_id", "score_chosen", "score_rejected"),
+            _is_ultrafeedback,
+            _parse_messages,
+            _carried("prompt_id") + _carried("score_chosen", "score_rejected", type=float),
+        ),
+        Format(
+            "helpsteer3",
+            "context, response1, response2, overall_preference",
+            ("context", "response1", "response2", "overall_preference", "domain", "language"),
+            _has("context", "response1", "response2", "overall_preference"),
+            _parse_helpsteer3,
+            _carried("overall_preference", type=int) + _carried("domain", "language"),
+        ),
+        Format(
+            "webgpt",
+            "question.full_text, answer_0, answer_1, score_0, score_1",
+            ("question", "answer_0", "answer_1", "score_0", "score_1"),
+            _has("question", "answer_0", "answer_1", "score_0", "score_1"),
+            _parse_webgpt,
+            (Meta("score_margin", _score_margin, float), *_carried("dataset", inside="question")),
+        ),
+        Format(
+            "summarize",
+            "info.post or info.article, summaries[].text, choice",
+            ("info", "summaries", "choice", "worker", "batch", "extra"),
+            _has("info", "summaries", "choice"),
+            _parse_summarize,
+            _carried("subreddit", inside="info")
+            + _carried("worker", "batch")
+            + _carried("confidence", type=int, inside="extra"),
+        ),
+        Format(
+            "messages",
+            "chosen and rejected as message lists (role, content), maybe a prompt as string or list",
+            _SIDES,
+            _is_messages,
+            _parse_messages,
+        ),
+        Format("pairs", "prompt, chosen, rejected as strings", _SIDES, _strings(*_SIDES), _parse_pairs),
+        Format("hh", "chosen and rejected as transcripts with '\\n\\nAssistant:'", _SIDES, _is_hh, _parse_hh),
+        # Named only: the first cannot be told from `pairs`, the second could be a damaged `hh`.
+        Format(
+            "synthetic-instruct", "prompt, chosen, rejected as strings", _SIDES, lambda r: False, _parse_pairs
+        ),
+        Format(
+            "implicit",
+            "chosen and rejected as strings that open with the prompt, cut at the last space they share",
+            _SIDES,
+            lambda r: False,
+            _parse_implicit,
+        ),
+    )
+}
+
+
+def detect(records: Iterable[Record]) -> Format | None:
+    """The format that most of these records have the shape of, the earlier in the table winning a tie."""
+    votes = dict.fromkeys(FORMATS, 0)
+    for record in records:
+        for name, known in FORMATS.items():
+            if known.matches(record):
+                votes[name] += 1
+                break
+    best = max(votes, key=lambda name: votes[name])
+    return FORMATS[best] if votes[best] else None

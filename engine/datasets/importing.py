@@ -1,0 +1,310 @@
+"""Preference datasets -> TEXTS: what `seal import` does.
+
+    open_feeds -> Feed.items -> Format.parse -> a part -> Sink
+
+Rows are numbered by the position of their record over the sources laid end to end, malformed records counted.
+So a part is a range of records, and a run that was killed goes on behind the last one.
+"""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import polars as pl
+
+from seal.engine.datasets.feeds import AUTO, Feed, open_feeds
+from seal.engine.datasets.files import Item, count_rows
+from seal.engine.datasets.formats import FORMATS, Meta, Record
+from seal.engine.datasets.transcripts import Malformed, Pair, check_encodable, check_pair
+from seal.engine.errors import InputError, UsageError
+from seal.engine.frames.manifest import Manifest, content_hash
+from seal.engine.frames.schema import CHOSEN, FAILURES, ORIGINAL, REJECTED, TEXTS
+from seal.engine.frames.sink import Sink
+from seal.engine.progress import Listener, Progress, silent
+
+STAGE = "import"
+_PART_CHARS = 1 << 26  # a part of long texts ends early, so that memory does not depend on their length
+_FAILED = "failed."
+_OTHER = "n_other_splits"
+
+MetaValue = str | float | int | None
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """How to read the sources; every one of these changes the result.
+
+    Attributes:
+        format: a name of `seal.engine.datasets.formats.FORMATS`, or `auto` to detect it for each file.
+        limit: only the first so many records (of the split).
+        split: only files of this name or, where none is named so, records whose `split` column says so.
+        meta: further columns to carry through as `meta_<column>`, as strings.
+        max_chars: the longest prompt and response together, in characters.
+        part_rows: records in a part.
+    """
+
+    format: str = AUTO
+    limit: int | None = None
+    split: str | None = None
+    meta: tuple[str, ...] = ()
+    max_chars: int = 1_000_000
+    part_rows: int = 8192
+
+    def __post_init__(self) -> None:
+        if self.format != AUTO and self.format not in FORMATS:
+            raise UsageError(f"no format {self.format!r}; known: {AUTO}, {', '.join(FORMATS)}")
+        for name in ("limit", "max_chars", "part_rows"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UsageError(f"{name} is {value}; 1 or more is needed")
+        if self.split == "" or "" in self.meta:
+            raise UsageError("an empty name for split or meta; leave it out, or name one")
+        if twice := [column for column, n in Counter(self.meta).items() if n > 1]:
+            raise UsageError(f"the meta column {twice[0]!r} is named twice")
+
+    @property
+    def max_bytes(self) -> int:
+        """The longest line: two such texts with every character escaped, and as much again beside them."""
+        return (1 << 20) + 48 * self.max_chars
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """What came of an import; the counts are of the whole folder, earlier runs included.
+
+    Attributes:
+        out: the folder.
+        formats: the format of each file, by its label.
+        n_records: records read.
+        n_pairs: of these, pairs; two rows each.
+        n_failures: of these, no pairs.
+        n_other_splits: of these, left out because their `split` column names another split.
+        failures: failures by code, the most frequent first.
+    """
+
+    out: Path
+    formats: Mapping[str, str]
+    n_records: int
+    n_pairs: int
+    n_failures: int
+    n_other_splits: int
+    failures: Mapping[str, int]
+
+    def __post_init__(self) -> None:
+        n_out = self.n_pairs + self.n_failures + self.n_other_splits
+        if self.n_records != n_out or self.n_failures != sum(self.failures.values()):
+            raise AssertionError(f"{self.n_records} records in, {n_out} out: {self}")
+
+
+def import_texts(
+    sources: Sequence[Path],
+    out: Path,
+    *,
+    options: ImportOptions | None = None,
+    overwrite: bool = False,
+    listen: Listener = silent,
+) -> ImportReport:
+    """Read preference pairs into a folder of TEXTS, and the malformed records into its failures.
+
+    Args:
+        sources: data files, or folders of such.
+        out: the folder; one that the same call left unfinished is gone on with.
+        options: how to read; the defaults when None.
+        overwrite: start afresh in a folder that this program wrote.
+        listen: hears of every part.
+
+    Raises:
+        InputError: a source is missing, empty, damaged or of no known format, or the split has no records.
+        ResumeError: `out` was made by something else, or another process writes it.
+        SealError: `out` cannot be written.
+    """
+    options = options or ImportOptions()
+    _refuse_overlap(sources, out)
+    feeds = open_feeds(
+        sources, format=options.format, split=options.split, meta=options.meta, max_bytes=options.max_bytes
+    )
+    with Sink(out, _manifest(feeds, options), overwrite=overwrite) as sink:
+        told = _progress(sink, feeds, options)
+        for part in _parts(feeds, options, sink) if not sink.finished else ():
+            _write(part, sink)
+            listen(next(told))
+        report = _report(out, feeds, sink)
+        if not report.n_pairs and not report.n_failures:
+            raise InputError(f"no record has {options.split!r} in its column 'split'")
+        sink.finish(n_records=report.n_records, n_pairs=report.n_pairs, n_failures=report.n_failures)
+    return report
+
+
+def _refuse_overlap(sources: Sequence[Path], out: Path) -> None:
+    inner = out.resolve()
+    for path in sources:
+        if inner in (path.resolve(), *path.resolve().parents) or path.resolve() in inner.parents:
+            raise UsageError(f"--out {out} and the source {path} lie in one another; choose another --out")
+
+
+def _manifest(feeds: Sequence[Feed], options: ImportOptions) -> Manifest:
+    labels = [feed.source.label for feed in feeds]
+    formats = {feed.source.label: feed.format.name for feed in feeds}
+    inputs = {feed.source.label: content_hash(feed.source.path) for feed in feeds}
+    return Manifest(STAGE, asdict(options) | {"format": formats, "sources": labels}, inputs)
+
+
+@dataclass
+class _Part:
+    """A range of records on its way to the sink.
+
+    Attributes:
+        first_row_id: the position of its first record.
+        n_records, n_other: records read, and those of another split among them.
+        n_chars: characters of its texts.
+        cursor: the place of its last record.
+        rows: row_id, source, the pair and its meta values.
+        failures: row_id, code and detail.
+    """
+
+    first_row_id: int
+    meta_types: Mapping[str, pl.DataType]
+    n_records: int = 0
+    n_other: int = 0
+    n_chars: int = 0
+    cursor: dict[str, int] = field(default_factory=dict)
+    rows: list[tuple[int, str, Pair, tuple[MetaValue, ...]]] = field(default_factory=list)
+    failures: list[tuple[int, str, str]] = field(default_factory=list)
+    began: float = field(default_factory=time.perf_counter)
+
+
+def _parts(feeds: Sequence[Feed], options: ImportOptions, sink: Sink) -> Iterator[_Part]:
+    """Cut the records that are left into parts. Where one ends depends on the records alone."""
+    types = feeds[0].meta_types
+    left = None if options.limit is None else options.limit - sink.n_rows // 2 - sink.n_failures
+    part = _Part(sink.last_row_id + 1, types)
+    for at, item in _walk(feeds, options, sink.cursor) if left != 0 else ():
+        _take(part, feeds[at], item, options)
+        part.n_records += 1
+        part.cursor = {"feed": at, "number": item.number, "end": item.end}
+        full = left is not None and len(part.rows) + len(part.failures) >= left
+        if full or part.n_records >= options.part_rows or part.n_chars >= _PART_CHARS:
+            yield part
+            if full:
+                return
+            left = None if left is None else left - len(part.rows) - len(part.failures)
+            part = _Part(part.first_row_id + part.n_records, types)
+    if part.n_records:
+        yield part
+
+
+def _walk(
+    feeds: Sequence[Feed], options: ImportOptions, cursor: Mapping[str, int]
+) -> Iterator[tuple[int, Item]]:
+    """Every record behind the cursor, with the index of its feed."""
+    first = cursor.get("feed", 0)
+    number, start = cursor.get("number", 0), cursor.get("end", 0)
+    for at in range(first, len(feeds)):
+        for item in feeds[at].items(number=number, start=start, max_bytes=options.max_bytes):
+            yield at, item
+        number = start = 0
+
+
+def _take(part: _Part, feed: Feed, item: Item, options: ImportOptions) -> None:
+    """Put one record into the part, as a pair or as a failure."""
+    row_id, record = part.first_row_id + part.n_records, item.record
+    try:
+        if isinstance(record, Malformed):
+            raise record
+        if feed.source.by_column and record.get("split") != options.split:
+            part.n_other += 1
+            return
+        pair = feed.format.parse(record)
+        check_pair(pair, options.max_chars)
+        meta = tuple(_meta_value(m, record) if m else None for m in feed.metas) if feed.metas else ()
+    except Malformed as malformed:
+        place = f"{feed.source.label}:{'row ' if feed.source.is_parquet else ''}{item.number}"
+        detail = f"{place}: {malformed.reason}".encode(errors="backslashreplace").decode()
+        part.failures.append((row_id, malformed.code, detail))
+        return
+    part.rows.append((row_id, feed.source.name, pair, meta))
+    part.n_chars += sum(map(len, pair))
+
+
+def _meta_value(meta: Meta, record: Record) -> MetaValue:
+    value = meta.read(record)
+    if value is None or meta.type is str:
+        text = value if value is None or isinstance(value, str) else json.dumps(value, default=str)
+        if text is not None:
+            check_encodable(f"meta_{meta.name}", text)
+        return text
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1 << 63:
+        return None
+    if meta.type is int:
+        return int(value) if value == int(value) else None
+    return float(value)
+
+
+def _write(part: _Part, sink: Sink) -> None:
+    codes = Counter(code for _, code, _ in part.failures)
+    failures = [(row_id, None, None, STAGE, code, detail) for row_id, code, detail in part.failures]
+    sink.commit(
+        _frame(part),
+        pl.DataFrame(failures, schema=FAILURES.types, orient="row"),
+        last_row_id=part.first_row_id + part.n_records - 1,
+        cursor=part.cursor,
+        counters={
+            "elapsed_s": round(time.perf_counter() - part.began, 3),
+            _OTHER: part.n_other,
+            **{_FAILED + code: n for code, n in codes.items()},
+        },
+    )
+
+
+def _frame(part: _Part) -> pl.DataFrame:
+    """The part as TEXTS: two rows a pair, chosen first, which is the order of its key."""
+    pairs = [pair for _, _, pair, _ in part.rows]
+    columns: dict[str, Sequence[object]] = {
+        "row_id": [row_id for row_id, _, _, _ in part.rows for _ in range(2)],
+        "preference": [CHOSEN, REJECTED] * len(pairs),
+        "variant": [ORIGINAL] * (2 * len(pairs)),
+        "source": [source for _, source, _, _ in part.rows for _ in range(2)],
+        "prompt": [text for p in pairs for text in (p.chosen_prompt, p.rejected_prompt)],
+        "response": [text for p in pairs for text in (p.chosen, p.rejected)],
+    }
+    for at, name in enumerate(part.meta_types):
+        columns[name] = [meta[at] for _, _, _, meta in part.rows for _ in range(2)]
+    types = TEXTS.types | dict(part.meta_types)
+    return pl.DataFrame([pl.Series(name, columns[name], dtype) for name, dtype in types.items()])
+
+
+def _progress(sink: Sink, feeds: Sequence[Feed], options: ImportOptions) -> Iterator[Progress]:
+    """A snapshot whenever asked, from now on."""
+    began, n_before = time.perf_counter(), sink.last_row_id + 1
+    counts = [count_rows(feed.source) for feed in feeds]
+    known = [n for n in counts if n is not None and not any(feed.source.by_column for feed in feeds)]
+    n_total = sum(known) if len(known) == len(feeds) else None
+    if n_total is not None and options.limit is not None:
+        n_total = min(n_total, options.limit)
+    while True:
+        yield Progress(
+            STAGE,
+            "pairs",
+            sink.last_row_id + 1,
+            n_total,
+            n_before,
+            sink.n_failures,
+            time.perf_counter() - began,
+        )
+
+
+def _report(out: Path, feeds: Sequence[Feed], sink: Sink) -> ImportReport:
+    codes = {name for commit in sink.commits for name in commit.counters if name.startswith(_FAILED)}
+    failures = {name.removeprefix(_FAILED): int(sink.total(name)) for name in codes}
+    return ImportReport(
+        out=out,
+        formats={feed.source.label: feed.format.name for feed in feeds},
+        n_records=sink.last_row_id + 1,
+        n_pairs=sink.n_rows // 2,
+        n_failures=sink.n_failures,
+        n_other_splits=int(sink.total(_OTHER)),
+        failures=dict(sorted(failures.items(), key=lambda code: (-code[1], code[0]))),
+    )

@@ -1,0 +1,294 @@
+"""A local reward model or embedder -> an ONNX folder that runs without torch, with its parity report.
+
+    model.onnx           the graph after onnxruntime's optimisation (model.onnx_data beside it beyond 1.5 GB)
+    tokenizer.json       the fast tokenizer
+    config.json          the model's own configuration
+    seal.json            what scoring needs to know (spec.py), with the hashes of all files
+
+The graph must give torch's rewards, at lengths from 5 to beyond 512 tokens and in padded batches, or there is
+no folder. An embedder's graph ends in its embedding: pooling, Dense layers and normalisation are part of it.
+"""
+
+import json
+import shutil
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer, normalizers
+
+from seal.engine.checkpoints.checkpoint import Checkpoint, read_config
+from seal.engine.checkpoints.exported import (
+    MODEL,
+    SPEC,
+    TOKENIZER,
+    Graph,
+    Kind,
+    ModelSpec,
+    PairTemplate,
+    Precision,
+    load_spec,
+    verify_files,
+)
+from seal.engine.errors import InputError, ResumeError, UsageError
+from seal.engine.export import onnx_graph
+from seal.engine.export.graphs import choose_graph, write_graph
+from seal.engine.export.parity import PARITY_LENGTHS, Parity, measure_parity, unit
+from seal.engine.export.precision import halve, quantize
+from seal.engine.frames.manifest import versions
+from seal.engine.pooling import onnx as onnx_backend
+from seal.engine.pooling.contract import Compute
+from seal.engine.pooling.torch import TorchBackend, convert_pickles, load_tokenizer
+
+_TOLERANCES = {
+    "reward": {"fp32": 1e-4, "fp16": 2e-2, "int8": 1e-1},
+    "embedding": {"fp32": 1e-5, "fp16": 5e-3},
+}
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """How to export.
+
+    Attributes:
+        graph: `reference` is optimum's; `fast` is this project's own (None: the fastest there is).
+        precision: `fp32`; `fp16` for GPUs; `int8` for CPUs, where what it costs is acceptable.
+        pair_template: how prompt and response reach the tokenizer; None takes `pair` for a reward model. An
+            embedder always gets one text.
+        convert: accept pickled weights, read with `weights_only`.
+        tolerance: largest difference of a reward from torch, relative to max(1, |reward|); None takes 1e-4
+            for fp32, 2e-2 for fp16 and 1e-1 for int8. For embeddings, at length 1: 1e-5 and 5e-3.
+    """
+
+    graph: Graph | None = None
+    precision: Precision = "fp32"
+    pair_template: PairTemplate | None = None
+    convert: bool = False
+    tolerance: float | None = None
+
+    def allowed(self, kind: Kind) -> float:
+        """The tolerance in force.
+
+        Raises:
+            UsageError: the precision is not offered for this kind of model.
+        """
+        if self.precision not in _TOLERANCES[kind]:
+            raise UsageError(f"--precision {self.precision} is for reward models, not for embedders")
+        return self.tolerance or _TOLERANCES[kind][self.precision]
+
+    def template(self, kind: Kind) -> PairTemplate:
+        """The template in force.
+
+        Raises:
+            UsageError: one was asked for that this kind of model does not take.
+        """
+        if kind == "embedding" and self.pair_template not in (None, "text"):
+            raise UsageError(
+                "--pair-template is for reward models; an embedder gets prompt and response as one text"
+            )
+        if kind == "reward" and self.pair_template == "text":
+            raise UsageError("--pair-template text is for embedders; a reward model takes pair or concat")
+        return self.pair_template or ("text" if kind == "embedding" else "pair")
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What an export did."""
+
+    folder: Path
+    spec: ModelSpec
+    parity: Parity
+    notes: list[str]
+
+
+def export(model: Path, out: Path, options: ExportOptions, *, overwrite: bool = False) -> ExportReport:
+    """Export one model. The same export standing in `out` already is left as it is.
+
+    Args:
+        model: a transformers folder: config.json, tokenizer, safetensors weights, a head of one logit; or a
+            sentence-transformers folder.
+        out: the folder to make; an earlier export there is replaced only with `overwrite`.
+        options: how.
+        overwrite: replace.
+
+    Raises:
+        InputError: the folder cannot be loaded, the architecture cannot be exported, or parity failed.
+        MissingExtraError: the extra `export` is not installed.
+        ResumeError: `out` is not empty.
+    """
+    graph, notes = _choose_graph(Checkpoint.open(model, weights=False), options)
+    if out.exists() and any(out.iterdir()) and not (overwrite and (out / SPEC).is_file()):
+        return _standing(model, out, options, graph)
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=_existing(out.parent)) as aside:
+        checkpoint = _open(model, Path(aside), convert=options.convert)
+        folder = Path(aside) / "onnx"
+        spec, parity = _write(checkpoint, graph, options, folder)
+        if not parity.passed:
+            values = "rewards" if spec.kind == "reward" else "embeddings"
+            raise InputError(
+                f"the exported graph of {model} ({checkpoint.architecture}) does not give torch's {values}: "
+                f"largest difference {parity.max_abs_diff:.3g} ({parity.worst}), allowed {parity.tolerance:g}"
+                "; nothing was written"
+            )
+        if out.exists():
+            shutil.rmtree(out)
+        folder.rename(out)
+    return ExportReport(out, spec, parity, notes)
+
+
+def _write(
+    checkpoint: Checkpoint, graph: Graph, options: ExportOptions, folder: Path
+) -> tuple[ModelSpec, Parity]:
+    """Write the whole export into a new folder and measure its parity."""
+    tokenizer_json, pad_token_id = _tokenizer(checkpoint)
+    template = options.template(checkpoint.kind)
+    folder.mkdir()
+    (folder / TOKENIZER).write_text(tokenizer_json, encoding="utf-8")
+    (folder / "config.json").write_text(json.dumps(checkpoint.config, indent=2), encoding="utf-8")
+    _write_graph(checkpoint, graph, folder / MODEL, folder.parent, options.precision)
+    parity = measure_parity(
+        *_both(checkpoint, folder),
+        tokenizer_json,
+        template,
+        checkpoint.max_tokens,
+        pad_token_id,
+        options.allowed(checkpoint.kind),
+        PARITY_LENGTHS,
+    )
+    spec = ModelSpec(
+        architecture=checkpoint.architecture,
+        graph=graph,
+        precision=options.precision,
+        pair_template=template,
+        max_tokens=checkpoint.max_tokens,
+        pad_token_id=pad_token_id,
+        label=checkpoint.label,
+        weights_sha256=checkpoint.weights_sha256(),
+        versions=versions(),
+        parity=asdict(parity),
+        kind=checkpoint.kind,
+        usual_tokens=_usual_tokens(checkpoint),
+        head=_head(checkpoint),
+    )
+    spec.save(folder)
+    return spec, parity
+
+
+def _choose_graph(checkpoint: Checkpoint, options: ExportOptions) -> tuple[Graph, list[str]]:
+    options.template(checkpoint.kind)  # refused before anything is loaded
+    if checkpoint.kind == "reward":
+        return choose_graph(options.graph, checkpoint.config)
+    note = "there is no fast graph for embedders; the reference graph was exported"
+    return "reference", [note] * (options.graph == "fast")
+
+
+def _both(checkpoint: Checkpoint, folder: Path) -> tuple[Compute, Compute]:
+    """Torch, and what was exported."""
+    graph = onnx_backend.OnnxBackend(folder, "cpu")
+    if checkpoint.kind == "reward":
+        return TorchBackend(checkpoint).rewards, graph.rewards
+    from seal.engine.export.pooling import TorchEmbedder
+
+    return unit(TorchEmbedder(checkpoint).embeddings), unit(graph.embeddings)
+
+
+def _tokenizer(checkpoint: Checkpoint) -> tuple[str, int]:
+    """The tokenizer, which lowers texts first where the embedder's settings say so."""
+    tokenizer_json, pad_token_id = load_tokenizer(checkpoint)
+    if checkpoint.embedder and checkpoint.embedder.lower_case:
+        tokenizer = Tokenizer.from_str(tokenizer_json)
+        before = [tokenizer.normalizer] if tokenizer.normalizer else []
+        tokenizer.normalizer = normalizers.Sequence([normalizers.Lowercase(), *before])
+        tokenizer_json = tokenizer.to_str()
+    return tokenizer_json, pad_token_id
+
+
+def _usual_tokens(checkpoint: Checkpoint) -> int | None:
+    return checkpoint.embedder.usual_tokens if checkpoint.embedder else None
+
+
+def _head(checkpoint: Checkpoint) -> dict[str, Any]:
+    return checkpoint.embedder.describe() if checkpoint.embedder else {}
+
+
+def _standing(model: Path, out: Path, options: ExportOptions, graph: Graph) -> ExportReport:
+    """The export that stands in `out`, if it is the one asked for."""
+    if not (out / SPEC).is_file():
+        raise ResumeError(f"{out} is not empty and holds no export; choose another --out")
+    refusal = ResumeError(f"{out} holds another export; choose another --out, or --overwrite to replace it")
+    if options.convert:
+        raise refusal
+    spec, checkpoint = load_spec(out), Checkpoint.open(model)
+    template, weights = options.template(checkpoint.kind), checkpoint.weights_sha256()
+    asked = (graph, options.precision, template, weights, _usual_tokens(checkpoint), _head(checkpoint))
+    stands = (
+        spec.graph,
+        spec.precision,
+        spec.pair_template,
+        spec.weights_sha256,
+        spec.usual_tokens,
+        spec.head,
+    )
+    if asked != stands or verify_files(out, spec) or not _same_texts(checkpoint, out):
+        raise refusal
+    return ExportReport(out, spec, Parity(**spec.parity), ["exported before; nothing to do"])
+
+
+def _same_texts(checkpoint: Checkpoint, out: Path) -> bool:
+    """Whether the checkpoint's tokenizer and configuration are still those that were exported."""
+    tokenizer_json, _ = _tokenizer(checkpoint)
+    return tokenizer_json == (out / TOKENIZER).read_text(
+        encoding="utf-8"
+    ) and checkpoint.config == read_config(out)
+
+
+def _existing(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _open(model: Path, aside: Path, *, convert: bool) -> Checkpoint:
+    if not convert:
+        return Checkpoint.open(model)
+    embedder = Checkpoint.open(model, weights=False).embedder
+    converted = aside / "converted"
+    if embedder:
+        _copy_settings(model, converted)
+    else:
+        converted.mkdir()
+    folders = embedder.folders if embedder else [""]
+    for part in [f for f in folders if not list((model / f).glob("*.safetensors"))] or folders[:1]:
+        convert_pickles(model / part, converted / part)
+    return Checkpoint.open(converted)
+
+
+def _copy_settings(model: Path, target: Path) -> None:
+    """Copy an embedder's folder without what may be code."""
+
+    def unwanted(folder: str, names: list[str]) -> list[str]:
+        kept = (".json", ".txt", ".model", ".safetensors")
+        return [n for n in names if not n.endswith(kept) and not (Path(folder) / n).is_dir()]
+
+    shutil.copytree(model, target, ignore=unwanted)
+
+
+def _write_graph(
+    checkpoint: Checkpoint, graph: Graph, target: Path, aside: Path, precision: Precision
+) -> None:
+    onnx_backend.require("exporting a model")  # optimum would ask for it late, in words of its own
+    raw = aside / "raw.onnx"
+    write_graph(checkpoint, graph, raw)
+    if precision == "fp32":
+        onnx_graph.optimize(raw, target)
+    else:
+        onnx_graph.optimize(raw, aside / MODEL)
+        reduce = halve if precision == "fp16" else quantize
+        reduce(aside / MODEL, target)
+
+
+def to_json(report: ExportReport) -> str:
+    """The report for programs."""
+    return json.dumps(
+        {"folder": str(report.folder), "notes": report.notes, **asdict(report.spec)}, default=str
+    )

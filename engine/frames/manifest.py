@@ -1,0 +1,150 @@
+"""What made a folder: the stage, its resolved options, its inputs and models by hash, and the versions.
+
+The *identity* of a run is everything that changes its result. A folder can only be resumed by a run of the
+same identity; the first difference is named otherwise.
+"""
+
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from seal.engine.errors import InputError
+from seal.engine.files import file_sha256
+
+MANIFEST = "manifest.json"
+LOG = "log.jsonl"
+FORMAT = 1
+_PACKAGES = (
+    "seal-engine", "polars", "pyarrow", "numpy", "tokenizers", "onnxruntime", "onnxruntime-gpu", "torch",
+    "transformers", "optimum-onnx", "onnx", "vllm",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The identity of a run.
+
+    Attributes:
+        stage: the command, e.g. `score`.
+        options: every option that changes the result, by its long name.
+        inputs: name -> content hash of what is read (see `content_hash`).
+        models: name -> hash and facts of each model used.
+    """
+
+    stage: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    models: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The identity as plain JSON values."""
+        plain: dict[str, Any] = json.loads(json.dumps({"format": FORMAT, **asdict(self)}))
+        return plain
+
+    def document(self, **more: Any) -> dict[str, Any]:
+        """The whole of `manifest.json`: identity, versions, machine, and what the caller adds."""
+        return {"identity": self.identity, "versions": versions(), "machine": machine(), **more}
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What differs between two identities, one line each: `options.max_tokens: 512 there, 256 now`."""
+    old, new = dict(_flat(before)), dict(_flat(now))
+    return [
+        f"{key}: {_show(old, key)} there, {_show(new, key)} now"
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key, ...) != new.get(key, ...)
+    ]
+
+
+def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping) and value:
+        for key, inner in value.items():
+            yield from _flat(inner, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield prefix, value
+
+
+def _show(flat: Mapping[str, Any], key: str) -> str:
+    if key not in flat:
+        return "nothing"
+    text = json.dumps(flat[key])
+    return text if len(text) <= 60 else text[:12] + "…" + text[-8:]
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of every installed package that can change a result."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def machine() -> dict[str, Any]:
+    """The processor, its usable cores and the system."""
+    cpu = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        cpu = next((x.split(":", 1)[1].strip() for x in lines if x.startswith("model name")), cpu)
+    except OSError:
+        pass
+    return {"cpu": cpu, "cores": len(os.sched_getaffinity(0)), "system": platform.platform()}
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """The manifest of a folder, None where there is none.
+
+    Raises:
+        InputError: it is there but cannot be read.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        return None
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        document["identity"]["stage"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is not a manifest of this program: {error}") from None
+    return dict(document)
+
+
+def content_hash(path: Path) -> str:
+    """One hash for the content of an input, wherever it lies.
+
+    A finished folder of this program is named by its commit log, which holds the hash of each part, so that
+    ten million rows are recognised without reading them; any other file or folder is hashed whole.
+    """
+    if path.is_file():
+        return file_sha256(path)
+    if (path / LOG).is_file() and read_manifest(path) is not None:
+        hashes = logged_hashes(path / LOG)
+    else:
+        hashes = {str(p.relative_to(path)): file_sha256(p) for p in sorted(path.rglob("*")) if p.is_file()}
+    return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()
+
+
+def logged_hashes(log: Path) -> dict[str, str]:
+    """File name -> SHA-256 of everything a commit log names and that has not been superseded.
+
+    Raises:
+        InputError: the log cannot be read.
+    """
+    hashes: dict[str, str] = {}
+    try:
+        for line in log.read_text(encoding="utf-8").splitlines():
+            entry = json.loads(line)
+            if entry.get("finished"):
+                hashes = {name: h for name, h in hashes.items() if not name.startswith("failures-")}
+            hashes |= {str(name): str(facts["sha256"]) for name, facts in entry["files"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{log} is damaged: {error}") from None
+    return hashes

@@ -1,0 +1,175 @@
+"""The frames that flow between stages: names, types, keys, and one function that checks them.
+
+A frame is long and keyed; frames are joined on keys, never by position. `row_id` is the pair's 0-based
+position in its source (with several sources: in the sources laid end to end), `preference` the human's
+choice, `variant` whether the text is the dataset's own or a rewriting of it.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+
+from seal.engine.errors import InputError
+
+CHOSEN, REJECTED = "chosen", "rejected"
+ORIGINAL, REWRITTEN = "original", "rewritten"
+PREFERENCE = pl.Enum([CHOSEN, REJECTED])
+VARIANT = pl.Enum([ORIGINAL, REWRITTEN])
+
+PAIR_KEY = ("row_id",)
+TEXT_KEY = ("row_id", "preference", "variant")
+
+_KEY_TYPES: dict[str, pl.DataType] = {"row_id": pl.Int64(), "preference": PREFERENCE, "variant": VARIANT}
+
+
+@dataclass(frozen=True)
+class Schema:
+    """Columns of one frame.
+
+    Attributes:
+        name: as users read it in errors.
+        key: columns that identify a row, in sort order.
+        columns: the columns beyond the key, with their types; all required.
+        open_prefixes: further columns whose names start so are allowed and carried through; "" allows any.
+        nullable: columns that may hold nulls (key columns included, where a key can be partly unknown).
+    """
+
+    name: str
+    key: tuple[str, ...]
+    columns: dict[str, pl.DataType]
+    open_prefixes: tuple[str, ...] = ()
+    nullable: frozenset[str] = field(default_factory=frozenset)
+
+    @property
+    def types(self) -> dict[str, pl.DataType]:
+        """All fixed columns in order, key first."""
+        return {name: self._key_type(name) for name in self.key} | self.columns
+
+    def _key_type(self, name: str) -> pl.DataType:
+        return _KEY_TYPES.get(name, pl.String())
+
+    def empty(self) -> pl.DataFrame:
+        """A frame of this schema with no rows."""
+        return pl.DataFrame(schema=self.types)
+
+
+TEXTS = Schema(
+    "TEXTS",
+    TEXT_KEY,
+    {"source": pl.String(), "prompt": pl.String(), "response": pl.String()},
+    open_prefixes=("meta_",),
+)
+SCORES = Schema(
+    "SCORES",
+    (*TEXT_KEY, "model"),
+    {"reward": pl.Float32(), "n_tokens": pl.Int32(), "truncated": pl.Boolean()},
+)
+LABELS = Schema("LABELS", (*TEXT_KEY, "labeler"), {}, open_prefixes=("",))
+SIMILARITIES = Schema("SIMILARITIES", ("row_id", "preference", "embedder"), {"cosine": pl.Float32()})
+FAILURES = Schema(
+    "FAILURES",
+    TEXT_KEY,
+    {"stage": pl.String(), "error": pl.String(), "detail": pl.String()},
+    nullable=frozenset({"preference", "variant"}),
+)
+
+
+def check(frame: pl.LazyFrame, schema: Schema, *, origin: str, columns: Sequence[str] = ()) -> pl.LazyFrame:
+    """Check a lazy frame against a schema and cast what may stand in another form (strings for enums).
+
+    Nothing is read but the column names and types; a value that does not fit its type (a preference that is
+    neither `chosen` nor `rejected`) raises `polars.exceptions.InvalidOperationError` when collected.
+
+    Args:
+        frame: the frame, usually from `scan`.
+        schema: what it must be.
+        origin: where it came from, for the error text.
+        columns: the fixed columns wanted beyond the key; all of them when empty.
+
+    Returns:
+        The frame with the key first, then the wanted columns, then the open ones, each of its type.
+
+    Raises:
+        InputError: a column is missing or of a type that cannot be cast, with its name and the origin.
+    """
+    have = frame.collect_schema()
+    wanted = {n: t for n, t in schema.types.items() if not columns or n in schema.key or n in columns}
+    if missing := [n for n in wanted if n not in have]:
+        raise InputError(
+            f"{origin}: no column {', '.join(map(repr, missing))}; a {schema.name} frame has "
+            f"{', '.join(schema.types)}, and here are {', '.join(have) or 'none'}"
+        )
+    for name, want in wanted.items():
+        if not _castable(have[name], want):
+            raise InputError(f"{origin}: column '{name}' is {have[name]}, a {schema.name} frame needs {want}")
+    extra = [n for n in have if n not in schema.types and any(n.startswith(p) for p in schema.open_prefixes)]
+    return frame.select(*(pl.col(n).cast(t) for n, t in wanted.items()), *extra)
+
+
+def parquet_files(path: Path) -> list[Path]:
+    """The Parquet files that make up a frame: the file itself, or a folder's parts in order.
+
+    In a folder, `part-*.parquet` where there are such, else every Parquet file that holds no failures.
+
+    Raises:
+        InputError: nothing is there, or a stage of this program has not finished writing the folder.
+    """
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise InputError(f"{path} is neither a Parquet file nor a folder of such")
+    if _is_unfinished(path / "manifest.json"):
+        raise InputError(
+            f"{path} is not finished: run the command that writes it again, it goes on from there"
+        )
+    files = sorted(path.glob("part-*.parquet")) or sorted(
+        p for p in path.glob("*.parquet") if not p.name.startswith("failures")
+    )
+    if not files:
+        if (path / "failures.parquet").exists():
+            raise InputError(f"{path} holds no rows: all failed, and the reasons are in its failures.parquet")
+        raise InputError(f"{path} holds no Parquet files")
+    return files
+
+
+def scan(path: Path, schema: Schema, *, columns: Sequence[str] = ()) -> pl.LazyFrame:
+    """Open a frame lazily from a Parquet file or folder and check it (see `parquet_files`, `check`)."""
+    with readable(path):
+        return check(pl.scan_parquet(parquet_files(path)), schema, origin=str(path), columns=columns)
+
+
+@contextmanager
+def readable(*paths: Path) -> Iterator[None]:
+    """What polars and pyarrow raise over the content of some files, as an `InputError` that names them."""
+    try:
+        yield
+    except (pl.exceptions.PolarsError, pa.ArrowException, OSError) as error:
+        if (
+            isinstance(error, OSError) and error.errno
+        ):  # the system's own; pyarrow's over damage have no number
+            raise
+        raise InputError(f"{', '.join(map(str, paths))} cannot be read: {error}") from None
+
+
+def _is_unfinished(manifest: Path) -> bool:
+    """Whether a stage of this program says so; a `manifest.json` of another program says nothing."""
+    try:
+        document = json.loads(manifest.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return False
+    return isinstance(document, dict) and document.get("complete") is False
+
+
+def _castable(have: pl.DataType, want: pl.DataType) -> bool:
+    if have == want:
+        return True
+    if isinstance(want, pl.Enum | pl.String):
+        return isinstance(have, pl.String | pl.Categorical | pl.Enum)
+    if want.is_integer():
+        return have.is_integer()
+    return want.is_float() and have.is_numeric()

@@ -1,0 +1,306 @@
+"""Where a stage writes: atomic Parquet parts, a commit log, resume.
+
+    part-00000.parquet ...   rows, each part a range of row_id
+    failures.parquet         rows that failed, with the reason (failures-00000.parquet ... while running)
+    log.jsonl                one line a part, with the hash of its files
+    manifest.json            what made the folder (manifest.py)
+
+A part is written aside, synced, renamed, and only then named in the log: what the log does not name did not
+happen, and is removed when the folder is opened again. Part boundaries depend on the input alone, so a run
+that was killed anywhere and started again ends in the same bytes.
+"""
+
+import fcntl
+import io
+import json
+import os
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+import polars as pl
+import pyarrow.parquet as pq
+
+from seal.engine.errors import ResumeError, SealError
+from seal.engine.files import file_sha256, sync_folder, write_atomic
+from seal.engine.frames.manifest import LOG, MANIFEST, Manifest, differences, read_manifest
+from seal.engine.frames.schema import FAILURES
+
+FAILED = "failures.parquet"
+_LOCK = ".lock"
+_OURS = ("part-*.parquet", "failures*.parquet", LOG, MANIFEST, ".*.tmp")
+
+
+@dataclass(frozen=True)
+class Commit:
+    """One line of the log: a part that happened.
+
+    Attributes:
+        part: its number, from 0.
+        n_rows: rows in the part.
+        n_failures: rows that failed.
+        last_row_id: the highest row_id read for it; the next part starts above.
+        files: file name -> its SHA-256 and size in bytes.
+        cursor: what the stage needs to go on from here (a place in a source file, say).
+        counters: sums the stage keeps over its parts (seconds, tokens), so that throughput survives a resume.
+    """
+
+    part: int
+    n_rows: int
+    n_failures: int
+    last_row_id: int
+    files: Mapping[str, Mapping[str, Any]]
+    cursor: Mapping[str, Any] = field(default_factory=dict)
+    counters: Mapping[str, float] = field(default_factory=dict)
+
+
+class Sink:
+    """The one writer of a folder; use it in a `with` statement.
+
+    Args:
+        folder: made if it is missing.
+        manifest: the identity of this run.
+        overwrite: remove what another run of this program left there.
+        beside: names of files that the stage itself writes into the folder; removed with the rest.
+
+    Raises:
+        ResumeError: another writer holds the folder, it was made by something else, or it is damaged.
+        SealError: it cannot be written.
+    """
+
+    def __init__(
+        self, folder: Path, manifest: Manifest, *, overwrite: bool = False, beside: tuple[str, ...] = ()
+    ) -> None:
+        self.folder = folder
+        self.manifest = manifest
+        self.commits: list[Commit] = []
+        self.finished = False
+        self._overwrite = overwrite
+        self._ours = (*_OURS, *beside)
+        self._lock: IO[str] | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._take_lock()
+            if self._overwrite and read_manifest(self.folder) is not None:  # else nothing here is ours
+                self._start_afresh()
+            self._open()
+        except BaseException as error:  # whatever it is, the folder must not stay locked
+            self.__exit__(None, None, None)
+            if isinstance(error, OSError):
+                raise SealError(f"cannot write {self.folder}: {error.strerror or error}") from None
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._lock:
+            self._lock.close()  # releases the lock
+            self._lock = None
+
+    @property
+    def last_row_id(self) -> int:
+        """The highest row_id that is done; -1 at the start."""
+        return self.commits[-1].last_row_id if self.commits else -1
+
+    @property
+    def cursor(self) -> Mapping[str, Any]:
+        """What the stage left to go on from; empty at the start."""
+        return self.commits[-1].cursor if self.commits else {}
+
+    def total(self, counter: str) -> float:
+        """A counter summed over every part, those of earlier runs included."""
+        return sum(commit.counters.get(counter, 0) for commit in self.commits)
+
+    @property
+    def n_rows(self) -> int:
+        """Rows written so far."""
+        return sum(commit.n_rows for commit in self.commits)
+
+    @property
+    def n_failures(self) -> int:
+        """Rows failed so far."""
+        return sum(commit.n_failures for commit in self.commits)
+
+    def commit(
+        self,
+        rows: pl.DataFrame,
+        failures: pl.DataFrame,
+        *,
+        last_row_id: int,
+        cursor: Mapping[str, Any] | None = None,
+        counters: Mapping[str, float] | None = None,
+    ) -> Commit:
+        """Write one part and its failures, then log it.
+
+        Args:
+            rows: the part, sorted by its key.
+            failures: a FAILURES frame, maybe empty.
+            last_row_id: the highest row_id read for this part, failed ones included.
+            cursor: where the stage would go on.
+            counters: what this part adds to the sums.
+
+        Raises:
+            SealError: the disk is full or the folder cannot be written; nothing logged is lost.
+        """
+        number = len(self.commits)
+        frames = {f"part-{number:05}.parquet": rows}
+        if failures.height:
+            frames[f"failures-{number:05}.parquet"] = failures.select(*FAILURES.types)
+        try:
+            files = {
+                name: write_atomic(self.folder / name, _parquet(frame)) for name, frame in frames.items()
+            }
+            entry = Commit(
+                number, rows.height, failures.height, last_row_id, files, cursor or {}, counters or {}
+            )
+            self._log(asdict(entry))
+        except OSError as error:
+            raise self._unwritable(error) from None
+        self.commits.append(entry)
+        return entry
+
+    def finish(self, **totals: Any) -> None:
+        """Gather the failures into one file and mark the folder complete. Safe to call again.
+
+        Args:
+            totals: figures of the whole run for the manifest (rows, failures, seconds).
+        """
+        try:
+            if not self.finished:
+                self._log({"finished": True, "files": {FAILED: self._gather_failures()}})
+                self.finished = True
+            self._write_manifest(complete=True, totals=totals)
+            for piece in self.folder.glob("failures-*.parquet"):
+                piece.unlink()
+        except OSError as error:
+            raise self._unwritable(error) from None
+
+    def _unwritable(self, error: OSError) -> SealError:
+        return SealError(
+            f"cannot write {self.folder}: {error.strerror or error}; "
+            f"{len(self.commits)} parts are safe, the same command goes on from there"
+        )
+
+    def _take_lock(self) -> None:
+        self._lock = (self.folder / _LOCK).open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ResumeError(
+                f"{self.folder} is being written by another process; wait for it to end"
+            ) from None
+
+    def _open(self) -> None:
+        document = read_manifest(self.folder)
+        if document is None:
+            self._refuse_foreign()
+            self._remove_ours()
+            self._write_manifest(complete=False)
+            return
+        if found := differences(document["identity"], self.manifest.identity):
+            more = f" (and {len(found) - 3} more)" if len(found) > 3 else ""
+            raise ResumeError(
+                f"{self.folder} was made by another run: {'; '.join(found[:3])}{more}. "
+                "Choose another --out, or --overwrite to start afresh"
+            )
+        self._read_log()
+        self._remove_unlogged()
+
+    def _refuse_foreign(self) -> None:
+        ours = {path for pattern in (*self._ours, _LOCK) for path in self.folder.glob(pattern)}
+        foreign = sorted(path.name for path in set(self.folder.iterdir()) - ours)
+        stray = [p.name for p in ours if p.name == LOG or p.suffix == ".parquet"]
+        if foreign or stray:
+            raise ResumeError(
+                f"{self.folder} is not empty ({', '.join((foreign + stray)[:3])}) and holds no {MANIFEST} of "
+                "this program; choose another --out"
+            )
+
+    def _read_log(self) -> None:
+        path = self.folder / LOG
+        data = path.read_bytes() if path.exists() else b""
+        whole = data[: data.rfind(b"\n") + 1]
+        if whole != data:  # killed while it wrote this line: the part did not happen
+            os.truncate(path, len(whole))
+        try:
+            for line in whole.splitlines():
+                entry = json.loads(line)
+                self.finished = bool(entry.get("finished"))
+                if not self.finished:
+                    self.commits.append(Commit(**entry))
+        except (ValueError, TypeError) as error:
+            raise ResumeError(f"{path} is damaged ({error}); --overwrite starts afresh") from None
+        for name, facts in self._logged_files().items():
+            file = self.folder / name
+            if not file.is_file() or file.stat().st_size != facts["bytes"]:
+                raise ResumeError(
+                    f"{file} is missing or of another size than the log says; bring it back, or --overwrite"
+                )
+
+    def _logged_files(self) -> dict[str, Mapping[str, Any]]:
+        files = {name: facts for commit in self.commits for name, facts in commit.files.items()}
+        return {n: f for n, f in files.items() if not (self.finished and n.startswith("failures-"))}
+
+    def _remove_unlogged(self) -> None:
+        keep = self._logged_files().keys() | {LOG, MANIFEST} | ({FAILED} if self.finished else set())
+        for pattern in _OURS:
+            for path in self.folder.glob(pattern):
+                if path.name not in keep:
+                    path.unlink()
+
+    def _start_afresh(self) -> None:
+        # Cut short, this must leave a folder of the old identity that nobody takes for finished: with the
+        # new identity the old log would be believed, with `complete` the parts left be taken for all.
+        document = read_manifest(self.folder) or {}
+        write_atomic(self.folder / MANIFEST, json.dumps(document | {"complete": False}, indent=2).encode())
+        self._remove_ours()
+
+    def _remove_ours(self) -> None:
+        # The log goes first, so that it never names what is gone; the manifest last: cut short, the folder
+        # must look unfinished, not foreign.
+        for pattern in sorted(self._ours, key=lambda p: (p == MANIFEST) - (p == LOG)):
+            for path in self.folder.glob(pattern):
+                path.unlink()
+
+    def _gather_failures(self) -> dict[str, Any]:
+        target = self.folder / FAILED
+        aside = target.with_name(f".{FAILED}.tmp")
+        schema = FAILURES.empty().to_arrow().schema
+        with pq.ParquetWriter(aside, schema, compression="zstd") as writer:
+            for piece in sorted(self.folder.glob("failures-*.parquet")):
+                writer.write_table(pl.read_parquet(piece).to_arrow().cast(schema))
+        with aside.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(aside, target)
+        sync_folder(self.folder)
+        return {"sha256": file_sha256(target), "bytes": target.stat().st_size}
+
+    def _log(self, entry: Mapping[str, Any]) -> None:
+        path = self.folder / LOG
+        size = path.stat().st_size if path.exists() else 0
+        try:
+            with path.open("ab") as file:
+                file.write(json.dumps(entry, sort_keys=True).encode() + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            with suppress(OSError):  # a torn line is dropped at the next start as well
+                os.truncate(path, size)
+            raise
+
+    def _write_manifest(self, **more: Any) -> None:
+        document = self.manifest.document(written=time.strftime("%Y-%m-%dT%H:%M:%S%z"), **more)
+        write_atomic(self.folder / MANIFEST, json.dumps(document, indent=2).encode())
+
+
+def _parquet(frame: pl.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    frame.write_parquet(buffer, compression="zstd", compression_level=3, statistics=True)
+    return buffer.getvalue()

@@ -1,0 +1,277 @@
+"""Decoders through transformers: the reference that other backends are held against.
+
+A batch is padded on the left; what all its messages open with is computed once. Answers under a schema are
+held to it token by token by llguidance; choices are read from one forward pass.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from itertools import takewhile
+from typing import Any
+
+import llguidance
+import llguidance.numpy
+import numpy as np
+import torch
+import transformers
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+
+from seal.engine.checkpoints.decoder import Decoder
+from seal.engine.errors import InputError, UsageError
+from seal.engine.generation.chat import ChatEncoder
+from seal.engine.generation.contract import Answer, Request
+from seal.engine.generation.local import refuse_too_long, shares
+
+_COMPACT = {"whitespace_flexible": False, "item_separator": ",", "key_separator": ":"}
+_MAX_BATCH, _MAX_SLOTS = 32, 32_768
+
+
+@dataclass(frozen=True)
+class _Prompt:
+    """A request with its tokens; `index` is its place in what was asked."""
+
+    index: int
+    request: Request
+    ids: list[int]
+
+
+class TransformersGenerator:
+    """Answers with a transformers decoder (see `seal.engine.pooling.contract.TextGenerator`).
+
+    Args:
+        decoder: its folder.
+        device: `cpu` or `cuda`; `auto` takes CUDA where there is one.
+        context: tokens that message and answer may have together; never more than the model's own.
+    """
+
+    def __init__(self, decoder: Decoder, device: str = "auto", context: int | None = None) -> None:
+        self._encoder = ChatEncoder(decoder)
+        self._decoder = decoder
+        self._device = device = (
+            ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+        )
+        if device == "cuda" and not torch.cuda.is_available():
+            raise UsageError("--device cuda: torch sees no CUDA device here")
+        self._dtype = torch.float32 if device == "cpu" else "auto"
+        self._model = self._load(decoder).to(device).eval()
+        self.context = min(context or decoder.context, decoder.context)
+
+    def _load(self, decoder: Decoder) -> Any:
+        try:
+            model, found = transformers.AutoModelForCausalLM.from_pretrained(
+                str(decoder.folder), dtype=self._dtype, local_files_only=True,
+                trust_remote_code=False, use_safetensors=True, output_loading_info=True,
+            )  # fmt: skip
+        except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+            reason = str(error).strip() or type(error).__name__
+            raise InputError(f"{decoder.folder} cannot be loaded: {reason.splitlines()[0]}") from None
+        if missing := sorted(found["missing_keys"]):  # transformers would go on with random numbers
+            raise InputError(
+                f"{decoder.folder}: its weights lack {', '.join(missing[:3])}; bring it over again"
+            )
+        return model
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """The model's hashes and what runs it."""
+        return {
+            "backend": "transformers", "device": self._device, "dtype": str(self._model.dtype),
+            "context": self.context, **self._encoder.facts, **self._decoder.facts,
+        }  # fmt: skip
+
+    def count_tokens(self, message: str) -> int:
+        """Tokens of a message in its template."""
+        return len(self._encoder.encode(message))
+
+    def answer(self, requests: Sequence[Request]) -> list[Answer]:
+        """Answer each request, in their order."""
+        with torch.inference_mode():
+            return self._answer(requests)
+
+    def _answer(self, requests: Sequence[Request]) -> list[Answer]:
+        answers: dict[int, Answer] = {}
+        fitting = []
+        for index, request in enumerate(requests):
+            prompt = _Prompt(index, request, self._encoder.encode(request.message))
+            if (too_long := refuse_too_long(len(prompt.ids), request, self.context)) is not None:
+                answers[index] = too_long
+            else:
+                fitting.append(prompt)
+        for batch in _batches(fitting):
+            run = self._choose if batch[0].request.choices else self._generate
+            answers.update(zip((p.index for p in batch), run(batch), strict=True))
+        return [answers[index] for index in range(len(requests))]
+
+    def _choose(self, batch: Sequence[_Prompt]) -> list[Answer]:
+        logits, n_shared = self._prefill(batch).last()
+        answers = []
+        for row, prompt in zip(logits, batch, strict=True):
+            choices = prompt.request.choices
+            likely = shares(row[self._choice_ids(choices)].tolist())
+            best = choices[likely.index(max(likely))]
+            answers.append(Answer(best, "done", "", likely, len(prompt.ids), n_shared, 1))
+        return answers
+
+    def _generate(self, batch: Sequence[_Prompt]) -> list[Answer]:
+        state = self._prefill(batch)
+        writers = [_Writer(p.request, self._matcher(p.request), self._encoder.end_ids) for p in batch]
+        logits, n_shared = state.last()
+        while True:
+            tokens = [writer.next(row) for writer, row in zip(writers, logits, strict=True)]
+            if all(writer.stop for writer in writers):
+                break
+            logits = state.step(tokens)
+        return [
+            Answer(
+                self._encoder.decode(w.ids), w.stop or "cut", n_prompt=len(p.ids), n_cached=n_shared,
+                n_generated=len(w.ids),
+            )
+            for w, p in zip(writers, batch, strict=True)
+        ]  # fmt: skip
+
+    def _prefill(self, batch: Sequence[_Prompt]) -> "_State":
+        return _State(self._model, [p.ids for p in batch], self._device)
+
+    def _matcher(self, request: Request) -> Any:
+        if request.schema is None:
+            return None
+        grammar = _grammar(json.dumps(request.schema))
+        return llguidance.LLMatcher(self._vocabulary, grammar)
+
+    @cached_property
+    def _vocabulary(self) -> Any:
+        size = self._model.get_output_embeddings().weight.shape[0]
+        ends = sorted(self._encoder.end_ids)
+        return llguidance.LLTokenizer(self._encoder.tokenizer_json, n_vocab=size, eos_token=ends or None)
+
+    @lru_cache(maxsize=256)  # noqa: B019  # a generator lives as long as its run
+    def _choice_ids(self, choices: tuple[str, ...]) -> list[int]:
+        return self._encoder.choice_ids(choices)
+
+
+class _State:
+    """A batch of prompts inside the model: the shared prefix once, the rest padded on the left.
+
+    Args:
+        model: the decoder.
+        prompts: token ids of each, none empty.
+        device: where the model is.
+    """
+
+    def __init__(self, model: Any, prompts: Sequence[list[int]], device: str) -> None:
+        self._model, self._device = model, device
+        self._n_shared = min(_n_common(prompts), min(map(len, prompts)) - 1)
+        if len(prompts) == 1 or self._n_shared < 16:
+            self._n_shared = 0
+        rests = [ids[self._n_shared :] for ids in prompts]
+        width = max(map(len, rests))
+        ids = np.zeros((len(rests), width), np.int64)
+        real = np.zeros((len(rests), width), np.int64)
+        for row, rest in enumerate(rests):
+            ids[row, width - len(rest) :] = rest
+            real[row, width - len(rest) :] = 1
+        cache = transformers.DynamicCache()
+        if self._n_shared:
+            prefix = torch.tensor([prompts[0][: self._n_shared]], device=device)
+            model(input_ids=prefix, past_key_values=cache, use_cache=True, logits_to_keep=1)
+            cache.batch_repeat_interleave(len(rests))
+            real = np.concatenate([np.ones((len(rests), self._n_shared), np.int64), real], axis=1)
+        self._cache = cache
+        self._real = torch.from_numpy(real).to(device)
+        positions = (self._real.cumsum(1) - 1).clamp(min=0)[:, self._n_shared :]
+        self._logits = self._forward(torch.from_numpy(ids).to(device), positions)
+        self._next = positions[:, -1:] + 1
+
+    def last(self) -> tuple[NDArray[np.float32], int]:
+        """Logits after each prompt, shape (b, v), and how many tokens were shared."""
+        return self._logits, self._n_shared
+
+    def step(self, tokens: Sequence[int]) -> NDArray[np.float32]:
+        """Add one token to each and return the logits after it, shape (b, v)."""
+        self._real = torch.cat([self._real, self._real.new_ones(len(tokens), 1)], dim=1)
+        logits = self._forward(torch.tensor(tokens, device=self._device)[:, None], self._next)
+        self._next = self._next + 1
+        return logits
+
+    def _forward(self, ids: torch.Tensor, positions: torch.Tensor) -> NDArray[np.float32]:
+        out = self._model(
+            input_ids=ids, attention_mask=self._real, position_ids=positions, past_key_values=self._cache,
+            use_cache=True, logits_to_keep=1,
+        )  # fmt: skip
+        logits: NDArray[np.float32] = out.logits[:, -1].float().cpu().numpy()
+        return logits
+
+
+def _n_common(prompts: Sequence[list[int]]) -> int:
+    """Tokens that all prompts open with."""
+    first, last = min(prompts), max(prompts)  # in order, what these two share all others share
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False)))
+
+
+class _Writer:
+    """Writes one answer: picks each token from its logits, under a grammar or freely.
+
+    Attributes:
+        ids: the answer so far.
+        stop: None while it goes on.
+    """
+
+    def __init__(self, request: Request, matcher: Any, end_ids: frozenset[int]) -> None:
+        self._request, self._matcher, self._end_ids = request, matcher, end_ids
+        self._random = np.random.default_rng(request.seed)
+        self.ids: list[int] = []
+        self.stop: Any = None
+
+    def next(self, logits: NDArray[np.float32]) -> int:
+        """The token that follows; any token, unread, after the end."""
+        if self.stop is not None:
+            return self.ids[-1] if self.ids else 0
+        token = self._pick(self._allowed(logits))
+        if token in self._end_ids:
+            self.stop = "done"
+            return token
+        self.ids.append(token)
+        if self._matcher is not None:
+            self._matcher.consume_token(token)
+            if self._matcher.is_stopped():
+                self.stop = "done"
+        if self.stop is None and len(self.ids) >= self._request.max_tokens:
+            self.stop = "cut"
+        return token
+
+    def _allowed(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+        if self._matcher is None:
+            return logits
+        mask = llguidance.numpy.allocate_token_bitmask(1, len(logits))
+        llguidance.numpy.fill_next_token_bitmask(self._matcher, mask)
+        allowed = np.unpackbits(mask.view(np.uint8), bitorder="little")[: len(logits)].astype(bool)
+        return np.where(allowed, logits, -np.inf).astype(np.float32)
+
+    def _pick(self, logits: NDArray[np.float32]) -> int:
+        if self._request.temperature == 0:
+            return int(np.argmax(logits))
+        scaled = logits.astype(np.float64) / self._request.temperature
+        weights = np.exp(scaled - scaled.max()).cumsum()
+        return int(np.searchsorted(weights, self._random.random() * weights[-1], side="right"))
+
+
+def _batches(prompts: Sequence[_Prompt]) -> Iterator[list[_Prompt]]:
+    """Prompts of one kind side by side, of like length where they may be parted, within the budget."""
+    for kind in (True, False):
+        batch: list[_Prompt] = []
+        for prompt in (p for p in prompts if bool(p.request.choices) == kind):
+            longest = max(len(p.ids) + p.request.max_tokens for p in (*batch, prompt))
+            if batch and (len(batch) == _MAX_BATCH or longest * (len(batch) + 1) > _MAX_SLOTS):
+                yield batch
+                batch = []
+            batch.append(prompt)
+        if batch:
+            yield batch
+
+
+@lru_cache(maxsize=16)
+def _grammar(schema: str) -> str:
+    return str(llguidance.LLMatcher.grammar_from_json_schema(schema, defaults=_COMPACT))

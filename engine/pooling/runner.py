@@ -1,0 +1,153 @@
+"""Texts through models: tokenize and batch a window, run its batches, halve what does not fit into memory.
+
+What a model gives a text (a reward, an embedding) makes no difference here: a window is prepared and run in
+the same way, and the stage says which function of the backend is called.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from seal.engine.pooling.batching import Plan, plan_batches, plan_buckets
+from seal.engine.pooling.contract import Compute, OutOfMemoryError
+from seal.engine.pooling.loading import Loaded
+from seal.engine.pooling.tokenizing import Deduplicated, EncodedTexts
+from seal.engine.progress import Meter
+
+PART_ROWS = 2048
+MAX_BATCH_TOKENS = {"cpu": 512, "cuda": 32_768, "tensorrt": 32_768}
+
+
+@dataclass(frozen=True)
+class Window:
+    """Texts of whole pairs, ready to run.
+
+    Attributes:
+        rows: key, prompt, response of the texts that can be run, n of them, in the order they were given.
+        unusable: those that cannot (no text).
+        distinct: which of the n texts are the same.
+        inputs: for each model, the tokens of the distinct texts and their batches.
+    """
+
+    rows: pl.DataFrame
+    unusable: pl.DataFrame
+    distinct: Deduplicated
+    inputs: list[tuple[EncodedTexts, Plan]]
+
+    @property
+    def last_row_id(self) -> int:
+        """The highest row_id in it."""
+        ids = [frame["row_id"].max() for frame in (self.rows, self.unusable) if frame.height]
+        return max(int(i) for i in ids if isinstance(i, int))
+
+    @property
+    def n_pairs(self) -> int:
+        """Distinct row_ids in it."""
+        return pl.concat([self.rows["row_id"], self.unusable["row_id"]]).n_unique()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one model gives the distinct texts of a window.
+
+    Attributes:
+        values: float32, shape (m,) for rewards, (m, d) for embeddings; NaN where there is none.
+        too_large: positions of texts that did not fit into memory even alone.
+    """
+
+    values: NDArray[np.float32]
+    too_large: set[int]
+
+
+def prepare(rows: pl.DataFrame, models: Sequence[Loaded[Any]], budget: int) -> Window:
+    """Tokenize and batch a window: identical texts once, models of the same encoder once."""
+    usable = rows["prompt"].is_not_null() & rows["response"].is_not_null()
+    good = rows.filter(usable)
+    prompts, responses = good["prompt"].to_list(), good["response"].to_list()
+    distinct = Deduplicated.of(prompts, responses)
+    prompts, responses = [prompts[i] for i in distinct.first], [responses[i] for i in distinct.first]
+    encoded = {id(m.encoder): m.encoder for m in models}
+    inputs = {key: encoder.encode(prompts, responses) for key, encoder in encoded.items()}
+    edges = {id(m.encoder): m.edges for m in models}
+    plans = {
+        key: plan_buckets(texts.lengths, budget, edges[key])
+        if edges[key]
+        else plan_batches(texts.lengths, budget)
+        for key, texts in inputs.items()
+    }
+    return Window(
+        good, rows.filter(~usable), distinct, [(inputs[id(m.encoder)], plans[id(m.encoder)]) for m in models]
+    )
+
+
+class Runner:
+    """Runs windows through models, as many batches at once as each backend allows.
+
+    Args:
+        models: the models.
+        computes: for each model, what of its backend is called, and the shape of what a text gets: () or
+            (d,).
+        meter: counts what is done.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[Loaded[Any]],
+        computes: Sequence[tuple[Compute, tuple[int, ...]]],
+        meter: Meter,
+    ) -> None:
+        self._models = models
+        self._computes = computes
+        self._meter = meter
+        self._pool = ThreadPoolExecutor(max(m.backend.concurrency for m in models))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def run(self, window: Window) -> list[Outcome]:
+        """What the models give the texts of a window, one outcome a model."""
+        work = zip(self._models, self._computes, window.inputs, strict=True)
+        return [
+            self._run(model, *compute, *inputs, window.distinct.copies) for model, compute, inputs in work
+        ]
+
+    def _run(
+        self,
+        model: Loaded[Any],
+        compute: Compute,
+        shape: tuple[int, ...],
+        texts: EncodedTexts,
+        plan: Plan,
+        copies: NDArray[np.intp],
+    ) -> Outcome:
+        outcome = Outcome(np.full((len(texts.lengths), *shape), np.nan, np.float32), set())
+
+        def run_batch(rows: NDArray[np.intp]) -> None:
+            try:
+                batch = texts.batch(rows, model.pad_token_id)
+                outcome.values[rows] = compute(batch)
+                n_texts = int(copies[rows].sum())
+                self._meter.batch(n_texts, int(texts.lengths[rows].sum()), batch.width * len(rows))
+            except (OutOfMemoryError, MemoryError):
+                if len(rows) == 1:
+                    outcome.too_large.add(int(rows[0]))
+                    return
+                self._meter.halved()
+                run_batch(rows[: len(rows) // 2])
+                run_batch(rows[len(rows) // 2 :])
+
+        if model.backend.concurrency == 1:
+            for rows in plan.batches:
+                run_batch(rows)
+        else:
+            for done in [self._pool.submit(run_batch, rows) for rows in plan.batches]:
+                done.result()
+        return outcome

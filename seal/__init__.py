@@ -1,0 +1,1 @@
+"""What a reward model really learned from human preferences."""

@@ -1,0 +1,235 @@
+"""Regimes, preference profiles, and the tests of the reward shift and of who agrees with whom.
+
+A pair's regime is (delta_pre, delta_post); its profile gamma is the text a labeler's target features favour:
+c (chosen), r (rejected) or i (indifferent).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import polars as pl
+from scipy import stats as distributions
+
+from seal.stats.pairs.rewards import Theta, Ties, aligned, margin, theta
+from seal.stats.regression.cells import Tally
+from seal.stats.regression.inference import mcnemar_exact, wilson
+
+Profile = Literal["lexicographic", "pareto"]
+
+REGIMES = {
+    (False, True): "became_aligned",
+    (True, True): "stayed_aligned",
+    (False, False): "stayed_misaligned",
+    (True, False): "reversed_alignment",
+}
+DECIDED = ("c", "r")
+BIN_DEGREES = 5
+
+
+def gamma(n_targets: int, profile: Profile = "lexicographic") -> pl.Expr:
+    """Preference profile over a block of `Pairs`: `c`, `r`, `i`, and under `pareto` also `conflict`.
+
+    Lexicographic: the first target that differs decides. Pareto: a text wins that is nowhere worse and
+    somewhere better; `conflict` where the targets disagree. `unlabelled` where a target's label is null,
+    and where there is no target.
+    """
+    if not n_targets:
+        return pl.lit("unlabelled")
+    differences = [pl.col(f"t{i}_chosen") - pl.col(f"t{i}_rejected") for i in range(n_targets)]
+    known = pl.all_horizontal([pl.lit(True), *(d.is_not_null() for d in differences)])
+    if profile == "lexicographic":
+        verdict = pl.lit("i")
+        for d in reversed(differences):
+            verdict = pl.when(d > 0).then(pl.lit("c")).when(d < 0).then(pl.lit("r")).otherwise(verdict)
+    else:
+        better = pl.any_horizontal([pl.lit(False), *(d > 0 for d in differences)])
+        worse = pl.any_horizontal([pl.lit(False), *(d < 0 for d in differences)])
+        verdict = pl.when(better & worse).then(pl.lit("conflict")).when(better).then(pl.lit("c"))
+        verdict = verdict.when(worse).then(pl.lit("r")).otherwise(pl.lit("i"))
+    return pl.when(known).then(verdict).otherwise(pl.lit("unlabelled"))
+
+
+@dataclass
+class RegimeTally:
+    """Pairs counted by regime, gamma and the post model's pick, with the shift's sums and histogram.
+
+    Attributes:
+        gamma: the preference profile, an expression over a block of `Pairs`.
+        ties: what equal rewards count as.
+        kind: of theta.
+        n_left_out: pairs that ties leave without a regime.
+    """
+
+    gamma: pl.Expr
+    ties: Ties = "misaligned"
+    kind: Theta = "signed"
+    n_left_out: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        self._cells = Tally(["pre", "post", "pick", "gamma"])
+        self._bins = Tally(["pre", "post", "gamma", "bin"])
+
+    def add(self, block: pl.DataFrame) -> None:
+        """Add a block of `Pairs`; ties are left out of the regimes unless they count as misaligned."""
+        frame = block.select(
+            pre=aligned("pre", self.ties),
+            post=aligned("post", self.ties),
+            pick=margin("post").sign().cast(pl.Int8),
+            gamma=self.gamma,
+            theta=theta(self.kind),
+        )
+        placed = frame.filter(pl.col("pre").is_not_null() & pl.col("post").is_not_null())
+        self.n_left_out += frame.height - placed.height
+        angle = pl.col("theta")
+        self._cells.add(
+            placed.group_by("pre", "post", "pick", "gamma").agg(
+                n=pl.len().cast(pl.Int64), n_theta=angle.count().cast(pl.Int64),
+                s=angle.sum(), q=angle.pow(2).sum(),
+                up=(angle > 0).sum().cast(pl.Int64),
+                down=(angle < 0).sum().cast(pl.Int64),
+            )
+        )  # fmt: skip
+        binned = ((angle + 180) // BIN_DEGREES).clip(0, 360 // BIN_DEGREES - 1).cast(pl.Int32)
+        self._bins.add(
+            placed.filter(angle.is_not_null())
+            .group_by("pre", "post", "gamma", bin=binned)
+            .agg(n=pl.len().cast(pl.Int64))
+        )
+
+    def counts(self) -> pl.DataFrame:
+        """`regime`, `pick`, `gamma`, `n` and theta's `n_theta`, `s`, `q`, `up`, `down`."""
+        return _named(self._cells.total())
+
+    def histogram(self) -> pl.DataFrame:
+        """`regime`, `gamma`, `theta_from`, `theta_to` (degrees), `n_pairs`: what the roses draw."""
+        found = _named(self._bins.total())
+        if not found.height:
+            return pl.DataFrame(schema=HISTOGRAM)
+        low = pl.col("bin") * BIN_DEGREES - 180
+        return found.select(
+            "regime", "gamma", low.cast(pl.Float64).alias("theta_from"),
+            (low + BIN_DEGREES).cast(pl.Float64).alias("theta_to"), pl.col("n").alias("n_pairs"),
+        ).sort("regime", "gamma", "theta_from")  # fmt: skip
+
+
+HISTOGRAM: dict[str, pl.DataType] = {
+    "regime": pl.String(), "gamma": pl.String(), "theta_from": pl.Float64(), "theta_to": pl.Float64(),
+    "n_pairs": pl.Int64(),
+}  # fmt: skip
+
+
+def _named(found: pl.DataFrame | None) -> pl.DataFrame:
+    """Put the regime's name in place of the two deltas."""
+    if found is None:
+        return pl.DataFrame(schema={"regime": pl.String, "gamma": pl.String, "pick": pl.Int8, "n": pl.Int64})
+    name = pl.lit(None, pl.String)
+    for (pre, post), regime in REGIMES.items():
+        name = pl.when((pl.col("pre") == pre) & (pl.col("post") == post)).then(pl.lit(regime)).otherwise(name)
+    return found.with_columns(regime=name).drop("pre", "post")
+
+
+def regimes(counts: pl.DataFrame, level: float = 0.95) -> pl.DataFrame:
+    """Table 1: prevalence of each regime, and the labeler's agreement with the human among decided pairs.
+
+    Args:
+        counts: `regime`, `gamma`, `n`, any number of rows each.
+        level: of the Wilson interval of P(gamma = c | gamma in {c, r}).
+
+    Returns:
+        `regime`, `n_pairs`, `prevalence`, `n_decided`, `agreement`, `agreement_conf_low`,
+        `agreement_conf_high`, in the paper's order; agreement is null where nothing is decided.
+    """
+    total, rows = int(counts["n"].sum()), []
+    for name in REGIMES.values():
+        part = counts.filter(pl.col("regime") == name)
+        n = int(part["n"].sum())
+        agree, against = (int(part.filter(pl.col("gamma") == g)["n"].sum()) for g in DECIDED)
+        decided = agree + against
+        low, high = wilson(agree, decided, level)
+        rows.append(
+            {"regime": name, "n_pairs": n, "prevalence": n / total if total else None, "n_decided": decided,
+             "agreement": agree / decided if decided else None,
+             "agreement_conf_low": float(low) if decided else None,
+             "agreement_conf_high": float(high) if decided else None}
+        )  # fmt: skip
+    kinds = {"regime": pl.String, "n_pairs": pl.Int64, "n_decided": pl.Int64}
+    return pl.DataFrame(rows, schema={c: kinds.get(c, pl.Float64) for c in rows[0]})
+
+
+def profile_table(counts: pl.DataFrame) -> pl.DataFrame:
+    """`regime`, `gamma`, `n_pairs`: the twelve cells (c, r, i in each regime), zeros included."""
+    there = counts["gamma"].unique().to_list() if counts.height else []
+    marks = ["c", "r", "i", *(g for g in ("conflict", "unlabelled") if g in there)]
+    every = pl.DataFrame({"regime": list(REGIMES.values())}).join(pl.DataFrame({"gamma": marks}), how="cross")
+    found = counts.group_by("regime", "gamma").agg(n_pairs=pl.col("n").sum())
+    return every.join(found, on=["regime", "gamma"], how="left", maintain_order="left").with_columns(
+        pl.col("n_pairs").fill_null(0).cast(pl.Int64)
+    )
+
+
+def shift_tests(counts: pl.DataFrame) -> list[dict[str, object]]:
+    """Sign test and t test that theta centres on zero, for every regime, gamma, and both crossed.
+
+    Returns:
+        `test` (`sign_theta`: how many are positive, zeros left out; `t_theta`: Student's t of the mean),
+        `group`, `statistic`, `p_value` (two-sided), `n`.
+    """
+    rows: list[dict[str, object]] = []
+    marks = [g for g in ("c", "r", "i", "conflict") if g in counts["gamma"].to_list()]
+    groups: list[tuple[str, list[pl.Expr]]] = [("all", [])]
+    groups += [(r, [pl.col("regime") == r]) for r in REGIMES.values()]
+    groups += [(f"gamma={g}", [pl.col("gamma") == g]) for g in marks]
+    groups += [
+        (f"{r}, gamma={g}", [pl.col("regime") == r, pl.col("gamma") == g])
+        for r in REGIMES.values()
+        for g in marks
+    ]
+    for name, conditions in groups:
+        part = counts.filter(*conditions) if conditions else counts
+        rows += _centre_tests(name, part.select("n_theta", "s", "q", "up", "down").sum())
+    return rows
+
+
+def _centre_tests(group: str, sums: pl.DataFrame) -> list[dict[str, object]]:
+    n, s, q, up, down = (float(v) for v in sums.row(0))
+    rows: list[dict[str, object]] = []
+    if up + down > 0:
+        p = float(distributions.binomtest(int(up), int(up + down)).pvalue)
+        rows.append(
+            {"test": "sign_theta", "group": group, "statistic": up, "p_value": p, "n": int(up + down)}
+        )
+    variance = (q - s * s / n) / (n - 1) if n > 1 else 0.0
+    if variance > 0:
+        t = s / n / float(np.sqrt(variance / n))
+        p = float(2 * distributions.t.sf(abs(t), n - 1))
+        rows.append({"test": "t_theta", "group": group, "statistic": t, "p_value": p, "n": int(n)})
+    return rows
+
+
+def agreement_tests(counts: pl.DataFrame) -> list[dict[str, object]]:
+    """McNemar's exact test of each two of the three agreements, on decided pairs.
+
+    The human picks the chosen text, the labeler gamma's, the post model the one it scores higher (a tie is no
+    pick and agrees with nobody). `statistic` is the smaller discordant count, `n` the decided pairs.
+    """
+    decided = counts.filter(pl.col("gamma").is_in(DECIDED))
+    labeler = pl.col("gamma") == "c"
+    model = pl.col("pick") == 1
+    both = pl.when(labeler).then(model).otherwise(pl.col("pick") == -1)
+    claims = {"post-human": model, "labeler-human": labeler, "labeler-post": both}
+    names: Sequence[str] = list(claims)
+    rows: list[dict[str, object]] = []
+    for i, first in enumerate(names):
+        for second in names[i + 1 :]:
+            only = [
+                int(decided.filter(a & ~b)["n"].sum())
+                for a, b in ((claims[first], claims[second]), (claims[second], claims[first]))
+            ]
+            statistic, p_value = mcnemar_exact(*only)
+            rows.append(
+                {"test": "mcnemar_exact", "group": f"{first} against {second}", "statistic": float(statistic),
+                 "p_value": p_value, "n": int(decided["n"].sum())}
+            )  # fmt: skip
+    return rows

@@ -1,0 +1,285 @@
+"""Eq. 1 beyond the one pair effect: further fixed effects, wider clusters, slopes that differ by source.
+
+The pair effect always stays; pyfixest estimates. All texts are held in memory, one row a text (and labeler).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import polars as pl
+
+from seal.engine.errors import InputError, UsageError
+from seal.engine.frames.schema import TEXT_KEY
+from seal.stats.equations.imprint import CHOSEN_TERM, SCHEMA, Imprint, standardise
+from seal.stats.pairs.features import Features, Regressor
+from seal.stats.pairs.joins import SIDES, Inputs, Joined, Pairs, collect_all
+from seal.stats.regression import collinearity, fixest
+from seal.stats.regression.cells import unpack
+from seal.stats.regression.collinearity import Verdict
+from seal.stats.regression.inference import FEW_INFORMATIVE, Adjust, Floats, adjust_families, coefficient
+
+LABELER = "labeler"
+_RESERVED = {"pre", "post", "change", "row_id", "preference", CHOSEN_TERM, LABELER}
+_MOST_SLOPES = 20
+_FEW_CLUSTERS = 30  # below it the clustered sandwich is too small on average
+
+
+@dataclass(frozen=True)
+class Design:
+    """What is asked for beside the pair effect.
+
+    Attributes:
+        fixed_effects: columns of TEXTS (`source`, `meta_...`), or `labeler`.
+        cluster: column to cluster by in place of the pair; the same for both texts of a pair.
+        interactions: (feature, column): a slope of the feature for each value of the column.
+    """
+
+    fixed_effects: tuple[str, ...] = ()
+    cluster: str | None = None
+    interactions: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        if fixest.PAIR in self.fixed_effects:
+            raise UsageError("the pair effect (row_id) is always in Eq. 1; name further effects only")
+        if self.cluster in (fixest.PAIR, LABELER):
+            raise UsageError("errors are clustered by pair already; --cluster takes a column of TEXTS")
+        if self.cluster and self.cluster in {c for _, c in self.interactions}:
+            raise UsageError(
+                f"a slope for each {self.cluster} rests on one cluster alone when errors are clustered by "
+                f"{self.cluster}: no error can be given; drop one of --cluster and --interactions"
+            )
+
+    @property
+    def plain(self) -> bool:
+        """Whether nothing is asked for, and the streaming path will do."""
+        return not (self.fixed_effects or self.cluster or self.interactions)
+
+    @property
+    def stacked(self) -> bool:
+        """Whether every labeler's labels enter, one row a text and labeler."""
+        return LABELER in (*self.fixed_effects, *(c for _, c in self.interactions))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns the design needs of TEXTS."""
+        wanted = [
+            *self.fixed_effects,
+            *([self.cluster] if self.cluster else []),
+            *(c for _, c in self.interactions),
+        ]
+        return tuple(dict.fromkeys(c for c in wanted if c not in (LABELER, fixest.PAIR)))
+
+
+def imprint_by_pyfixest(
+    inputs: Inputs,
+    design: Design,
+    *,
+    labelers: Sequence[tuple[str, pl.LazyFrame]] = (),
+    chosen_side: bool = False,
+    adjust: Adjust = "holm",
+    level: float = 0.95,
+    max_vif: float = collinearity.THRESHOLD,
+) -> tuple[Imprint, Joined]:
+    """Estimate Eq. 1 under a wider design.
+
+    Errors are clustered by pair without small-sample factors, as in the streaming path, or by
+    `design.cluster` with pyfixest's default ones; t(clusters - 1).
+
+    Args:
+        inputs: the frames; `texts` where the design names their columns.
+        design: what is asked for.
+        labelers: (name, LABELS frame) of every labeler, stacked when `labeler` is a fixed effect.
+        chosen_side, adjust, level, max_vif: as in `seal.stats.equations.imprint.feature_imprint`.
+
+    Raises:
+        SealError: a column is missing, or does not suit its use.
+    """
+    frame, joined = _long(inputs, design, labelers)
+    assert inputs.features is not None
+    if not frame.height:
+        empty = pl.DataFrame(schema=SCHEMA)
+        return Imprint(empty, (), (), ("no pair has both rewards and labels: no imprint",)), joined
+    notes = _check_columns(frame, design)
+    regressors, frame = _interact(frame, inputs.features, design)
+    sides = [CHOSEN_TERM] if chosen_side else []
+    frame = frame.with_columns((pl.col("preference") == SIDES[0]).cast(pl.Float64).alias(CHOSEN_TERM))
+    names = [*sides, *(r.term for r in regressors)]
+    within = frame.select(pl.col(n) - pl.col(n).mean().over(fixest.PAIR) for n in names)
+    verdicts = _verdicts(within.to_numpy(), names, max_vif, chosen_side)
+    kept = [r.term for r, v in zip(regressors, verdicts, strict=True) if v.kept]
+    if not kept:
+        notes.append("no feature varies within pairs: no imprint")
+    if reserved := _RESERVED & {r.term for r in regressors}:
+        raise InputError(
+            f"a feature cannot be called {', '.join(sorted(reserved))} in this design; rename it"
+        )
+    informative = {n: frame.filter(within[n].abs() > 1e-12)[fixest.PAIR].n_unique() for n in names}
+    rows, absorbed = _estimate(frame, [*sides, *kept] if kept else [], informative, inputs, design, level)
+    if few := [t for t in kept if informative[t] < FEW_INFORMATIVE]:
+        notes.append(
+            f"imprint: fewer than {FEW_INFORMATIVE} informative pairs for {', '.join(few)}: errors too small"
+        )
+    standardise(rows, lambda base: _sd(frame, base), inputs)
+    verdicts = [
+        replace(v, kept=False, reason="collinear with the fixed effects") if r.term in absorbed else v
+        for r, v in zip(regressors, verdicts, strict=True)
+    ]
+    table = adjust_families(pl.DataFrame(rows, schema=SCHEMA), ["model"], adjust, outside=(CHOSEN_TERM,))
+    return Imprint(table, tuple(zip(regressors, verdicts, strict=True)), (), tuple(notes)), joined
+
+
+def _estimate(
+    frame: pl.DataFrame,
+    entering: list[str],
+    informative: dict[str, int],
+    inputs: Inputs,
+    design: Design,
+    level: float,
+) -> tuple[list[dict[str, object]], set[str]]:
+    """The three outcomes' coefficients, and the regressors that the fixed effects absorb."""
+    rows: list[dict[str, object]] = []
+    absorbed: set[str] = set()
+    n_pairs = frame[fixest.PAIR].n_unique()
+    models = {"pre": inputs.pre, "post": inputs.post, "change": f"{inputs.post}-{inputs.pre}"}
+    for outcome, model in models.items() if entering else ():
+        fit = fixest.fit(
+            frame,
+            outcome,
+            entering,
+            fixed_effects=(fixest.PAIR, *design.fixed_effects),
+            cluster=design.cluster or fixest.PAIR,
+            small_sample=design.cluster is not None,
+        )
+        absorbed |= set(entering) - set(fit.estimate)
+        for term in (t for t in entering if t in fit.estimate):
+            row = coefficient(fit.estimate[term], fit.std_error[term], fit.dof, level)
+            rows.append(
+                {"model": model, "term": term, **row, "n_pairs": n_pairs, "n_informative": informative[term]}
+            )
+    return rows, absorbed
+
+
+def _long(
+    inputs: Inputs, design: Design, labelers: Sequence[tuple[str, pl.LazyFrame]]
+) -> tuple[pl.DataFrame, Joined]:
+    """One row a text: key, rewards `pre`, `post`, `change`, regressors by term, and the design's columns."""
+    stacked = labelers if design.stacked else [("", inputs.labels)]
+    pieces, joined = [], Joined()
+    for name, labels in stacked:
+        pairs = Pairs(replace(inputs, labels=labels, carried=()))
+        pieces += [_texts(b, pairs.inputs).with_columns(pl.lit(name).alias(LABELER)) for b in pairs]
+        joined = pairs.joined
+    frame = pl.concat(pieces) if pieces else pl.DataFrame()
+    if not design.columns or not frame.height:
+        return frame, joined
+    if inputs.texts is None:
+        raise InputError(f"{', '.join(design.columns)} come with the texts; name them with --texts")
+    schema = inputs.texts.collect_schema()
+    if missing := [c for c in design.columns if c not in schema]:
+        there = [c for c in schema if c == "source" or c.startswith("meta_")]
+        raise InputError(
+            f"texts: no column {', '.join(map(repr, missing))}; there are: {', '.join(there) or 'none'}"
+        )
+    (texts,) = collect_all(
+        [
+            inputs.texts.filter(pl.col("variant").cast(pl.String) == inputs.variant).select(
+                *TEXT_KEY[:2], *design.columns
+            )
+        ]
+    )
+    keyed = texts.with_columns(pl.col("preference").cast(pl.String))
+    if keyed.select(*TEXT_KEY[:2]).is_duplicated().any():
+        raise InputError(
+            "texts: a text stands there twice; every (row_id, preference, variant) must stand once"
+        )
+    whole = frame.join(keyed, on=TEXT_KEY[:2], how="left").with_columns(
+        known=pl.all_horizontal(pl.col(design.columns).is_not_null()).all().over(fixest.PAIR)
+    )
+    return whole.filter("known").drop("known"), joined
+
+
+def _texts(block: pl.DataFrame, inputs: Inputs) -> pl.DataFrame:
+    """The two texts of each pair that enters, one above the other."""
+    assert inputs.features is not None
+    features = inputs.features
+    pairs = block.filter("regressed")
+    n_fields = len(features.coded) + len(features.curves)
+    sides = []
+    for side in SIDES:
+        codes = unpack(pairs.select(f"{w}_{side}" for w in inputs.words), n_fields, 1)
+        coded = {r.term: codes[:, j] for j, r in enumerate(features.coded)}
+        dense = {
+            r.term: pairs[f"{x}_{side}"] for r, x in zip(features.numeric, inputs.covariates, strict=True)
+        }
+        rewards = {"pre": pairs[f"pre_{side}"], "post": pairs[f"post_{side}"]}
+        sides.append(
+            pl.DataFrame({"row_id": pairs["row_id"], **rewards, **coded, **dense}).with_columns(
+                *(pl.col(r.term).alias(x) for r, x in zip(features.numeric, inputs.covariates, strict=True)),
+                preference=pl.lit(side),
+                change=pl.col("post") - pl.col("pre"),
+            )
+        )
+    return pl.concat(sides)
+
+
+def _check_columns(frame: pl.DataFrame, design: Design) -> list[str]:
+    """Notes on fixed effects that change nothing and on few clusters; refuse clusters that split pairs."""
+    within = {c: frame.group_by(fixest.PAIR).agg(pl.col(c).n_unique())[c].max() == 1 for c in design.columns}
+    notes = [
+        f"{c} is the same for both texts of every pair: the pair effect absorbs it, nothing changes"
+        for c in design.fixed_effects
+        if within.get(c)
+    ]
+    if design.cluster and not within.get(design.cluster, True):
+        raise InputError(f"{design.cluster!r} differs within pairs; a cluster holds whole pairs")
+    if design.cluster and (n := frame[design.cluster].n_unique()) < _FEW_CLUSTERS:
+        if n < 2:
+            raise InputError(f"{design.cluster!r} has one value alone; clustering needs several")
+        notes.append(
+            f"errors are clustered by {design.cluster}, which has {n} values only: intervals are rough"
+        )
+    return notes
+
+
+def _interact(
+    frame: pl.DataFrame, features: Features, design: Design
+) -> tuple[list[Regressor], pl.DataFrame]:
+    """Put a slope for each value of the column in a feature's place."""
+    regressors = list(features.regressors)
+    for feature, column in design.interactions:
+        own = [r for r in regressors if r.feature == feature and r.level != "|.|"]
+        if not own:
+            known = ", ".join(dict.fromkeys(r.feature for r in features.regressors))
+            raise UsageError(
+                f"--interactions {feature}:{column}: no regressor {feature!r}; there are: {known}"
+            )
+        values = sorted(map(str, frame[column].unique()))
+        if len(values) > _MOST_SLOPES:
+            raise UsageError(
+                f"--interactions {feature}:{column}: {column} has {len(values)} values, over {_MOST_SLOPES}"
+            )
+        for r in own:
+            slopes = [replace(r, term=f"{r.term}:{column}={v}") for v in values]
+            frame = frame.with_columns(
+                pl.when(pl.col(column).cast(pl.String) == v).then(pl.col(r.term)).otherwise(0).alias(s.term)
+                for s, v in zip(slopes, values, strict=True)
+            )
+            at = regressors.index(r)
+            regressors[at : at + 1] = slopes
+    return regressors, frame
+
+
+def _verdicts(within: Floats, names: Sequence[str], max_vif: float, chosen_side: bool) -> list[Verdict]:
+    """VIFs of the regressors within pairs; of the features, where the chosen side has its own intercept."""
+    x = within
+    if chosen_side:
+        side = within[:, :1]
+        x = within[:, 1:] - side @ (side.T @ within[:, 1:]) / np.sum(side**2)
+        x[:, np.abs(x).max(axis=0, initial=0.0) < 1e-9] = 0.0
+    return collinearity.select(x.T @ x, names[1:] if chosen_side else names, threshold=max_vif)
+
+
+def _sd(frame: pl.DataFrame, base: str) -> float:
+    value = frame[base].std()
+    return float(value) if isinstance(value, int | float) and value > 0 else float("nan")

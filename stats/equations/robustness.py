@@ -1,0 +1,262 @@
+"""Eq. 4, alignment robustness: which label flips go with a pair that is no longer aligned once rewritten.
+
+Among rewritten pairs whose target labels did not change, a logit of delta (1 - delta_hat) on flips t - t_hat
+of each other feature in each text, as categories beside "no flip": lost (+1) and gained (-1), for a feature
+that moves by two also lost_2 and gained_2. HC0 variance, z statistics; Firth's logit where a flip separates.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import polars as pl
+
+from seal.stats.equations.flips import (
+    FLIPS,
+    alignment_drop,
+    drop_tests,
+    flip_table,
+    moved_targets,
+    pair_cosines,
+    same_targets,
+)
+from seal.stats.pairs.features import Regressor
+from seal.stats.pairs.joins import SIDES, Inputs, Joined, Pairs
+from seal.stats.pairs.rewards import Ties, margin
+from seal.stats.pairs.two_sided import INTERCEPT
+from seal.stats.regression import collinearity
+from seal.stats.regression.cells import Cells, cluster_ids, grouped, unpack
+from seal.stats.regression.inference import INFERENCE, Adjust, adjust_families
+from seal.stats.regression.linear import centred, cross_products
+from seal.stats.regression.logit import EFFECTS, logit_rows
+
+Outcome = Literal["became_misaligned", "became_misaligned_given_aligned", "became_aligned"]
+OUTCOMES: tuple[Outcome, ...] = ("became_misaligned", "became_misaligned_given_aligned", "became_aligned")
+
+SCHEMA: dict[str, pl.DataType] = (
+    dict.fromkeys(("model", "preference", "term", "flip"), pl.String())
+    | {"n_flipped": pl.Int64()}
+    | INFERENCE
+    | EFFECTS
+)
+
+
+@dataclass(frozen=True)
+class Flip:
+    """One column of the design: a feature of one text moved by `size` = label - label of the rewriting."""
+
+    regressor: Regressor
+    preference: str
+    size: int
+
+    @property
+    def name(self) -> str:
+        """As read in reasons and notes."""
+        return f"{self.regressor.term} ({self.preference}, {FLIPS[self.size]})"
+
+
+@dataclass(frozen=True)
+class Robustness:
+    """Eq. 4.
+
+    Attributes:
+        tables: outcome -> columns of `SCHEMA`; estimates are log odds ratios. `became_misaligned` is Eq. 4 as
+            written, over all eligible pairs; `became_misaligned_given_aligned` over those aligned before;
+            `became_aligned` the other direction, over all.
+        alignment, targets, flips: what rewriting did, in counts (see `seal.stats.equations.flips`).
+        verdicts: every flip's verdict.
+        tests: McNemar's exact test of the two directions, per model.
+        joined: counts of the original's and the rewriting's joins.
+        cells, design: the eligible pairs and their flips, for other models of them.
+        notes: what a reader must know.
+    """
+
+    tables: dict[Outcome, pl.DataFrame]
+    alignment: pl.DataFrame
+    targets: pl.DataFrame
+    flips: pl.DataFrame
+    verdicts: tuple[tuple[Flip, collinearity.Verdict], ...]
+    tests: tuple[dict[str, object], ...]
+    joined: tuple[Joined, Joined]
+    cells: Cells
+    design: tuple[Flip, ...]
+    notes: tuple[str, ...] = ()
+
+
+def alignment_robustness(
+    original: Inputs,
+    rewritten: Inputs,
+    *,
+    ties: Ties = "misaligned",
+    adjust: Adjust = "holm",
+    level: float = 0.95,
+    max_vif: float = collinearity.THRESHOLD,
+    cluster: str | None = None,
+    similarities: pl.LazyFrame | None = None,
+) -> Robustness:
+    """Estimate Eq. 4 for both models.
+
+    Args:
+        original: scores and labels of the dataset's texts.
+        rewritten: of the rewritten ones (same features), for as many pairs as were rewritten.
+        ties: a tie is misaligned; under other rules a pair tied before or after is left out.
+        adjust: for multiplicity over the flips of one model.
+        level: of the intervals.
+        max_vif: flips above it are dropped.
+        cluster: a column carried with the original's pairs to cluster by.
+        similarities: SIMILARITIES of one embedder; their mean and SD stand beside the flips.
+    """
+    pairs = (Pairs(original), Pairs(rewritten))
+    frame = _matched(pairs, original, ties, cluster)
+    features = _coded(original)
+    n_fields = len(features) + len(_curves(original))
+    moved = _flips(frame, n_fields, len(original.words))[:, : len(features)]
+    same = frame.select(same_targets(original.targets)).to_series()
+    eligible = frame.filter(same)
+    drops = alignment_drop(frame, same, _models(original))
+    targets = moved_targets(frame, original.targets, [t.term for t in _targets(original)])
+    counts = flip_table(frame, same, moved, features, pair_cosines(frame, similarities))
+    others = [i for i, r in enumerate(features) if r.feature not in {t.feature for t in _targets(original)}]
+    cells, design = _cells(eligible, moved[same.to_numpy()], features, others, cluster)
+    cells = grouped(cells)
+    notes = [_left_out(frame.height, frame.height - eligible.height)]
+    verdicts = collinearity.select(
+        centred(cross_products(cells, "all", range(len(design)), intercept=True)),
+        [d.name for d in design],
+        threshold=max_vif,
+    )
+    kept = [j for j, v in enumerate(verdicts) if v.kept]
+    tables = {}
+    for outcome in OUTCOMES:
+        tables[outcome], said = _estimate(cells, outcome, design, kept, original, adjust, level)
+        notes += said
+    fates, counted = tuple(zip(design, verdicts, strict=True)), (pairs[0].joined, pairs[1].joined)
+    return Robustness(
+        tables, drops, targets, counts, fates, tuple(drop_tests(drops)), counted, cells, tuple(design),
+        tuple(notes),
+    )  # fmt: skip
+
+
+def _left_out(n_pairs: int, n_moved: int) -> str:
+    share = f" ({n_moved / n_pairs:.1%})" if n_pairs else ""
+    return (
+        f"robustness: {n_pairs} pairs were rewritten, scored and labeled; a target label changed in "
+        f"{n_moved} of them, which are left out{share}"
+    )
+
+
+def _models(inputs: Inputs) -> tuple[tuple[str, str], ...]:
+    return (("pre", inputs.pre), ("post", inputs.post))
+
+
+def _coded(inputs: Inputs) -> tuple[Regressor, ...]:
+    assert inputs.features is not None
+    return inputs.features.coded
+
+
+def _curves(inputs: Inputs) -> tuple[Regressor, ...]:
+    assert inputs.features is not None
+    return inputs.features.curves
+
+
+def _targets(inputs: Inputs) -> tuple[Regressor, ...]:
+    assert inputs.features is not None
+    return inputs.features.targets
+
+
+def _matched(pairs: Sequence[Pairs], inputs: Inputs, ties: Ties, cluster: str | None) -> pl.DataFrame:
+    """Rewritten pairs beside their originals, `_hat` for the rewriting, with both models' deltas."""
+    words = [f"{b}_{s}" for b in (*inputs.words, *inputs.targets) for s in SIDES]
+    margins = {f"margin_{m}": margin(m) for m, _ in _models(inputs)}
+    hat = [b.filter("regressed").select("row_id", *words, **margins) for b in pairs[1]]
+    empty = pl.DataFrame(schema={"row_id": pl.Int64} | dict.fromkeys([*words, *margins], pl.Float64))
+    rewritten = pl.concat(hat) if hat else empty
+    ids = rewritten.select("row_id")
+    carried = [cluster] if cluster else []
+    own = [b.filter("regressed").join(ids, on="row_id", how="semi") for b in pairs[0]]
+    before = pl.concat(own).select("row_id", *carried, *words, **margins) if own else empty
+    frame = before.join(rewritten, on="row_id", suffix="_hat").sort("row_id")
+    for model, _ in _models(inputs):
+        a, b = pl.col(f"margin_{model}"), pl.col(f"margin_{model}_hat")
+        known = pl.lit(True) if ties == "misaligned" else (a != 0) & (b != 0)
+        frame = frame.with_columns(
+            pl.when(known).then(a > 0).alias(f"aligned_{model}"),
+            pl.when(known).then(b > 0).alias(f"aligned_{model}_hat"),
+        )
+    return frame
+
+
+def _flips(
+    frame: pl.DataFrame, n_fields: int, n_words: int
+) -> np.ndarray[tuple[int, int, int], np.dtype[np.int8]]:
+    """t - t_hat, shape (pairs, features, sides)."""
+    sides = []
+    for side in SIDES:
+        before = unpack(frame.select(f"w{i}_{side}" for i in range(n_words)), n_fields, 1)
+        after = unpack(frame.select(f"w{i}_{side}_hat" for i in range(n_words)), n_fields, 1)
+        sides.append(before - after)
+    return np.stack(sides, axis=2)
+
+
+def _cells(
+    frame: pl.DataFrame,
+    flips: np.ndarray,
+    features: Sequence[Regressor],
+    others: Sequence[int],
+    cluster: str | None,
+) -> tuple[Cells, list[Flip]]:
+    """A 0/1 column for each flip that could occur, one cell a pair, and the outcomes of both models."""
+    design, columns = [], []
+    for s, side in enumerate(SIDES):
+        for j in others:
+            sizes = (1, -1, 2, -2) if features[j].kind == "ternary" else (1, -1)
+            design += [Flip(features[j], side, size) for size in sizes]
+            columns += [(flips[:, j, s] == size).astype(np.int8) for size in sizes]
+    codes = np.stack(columns, axis=1) if columns else np.empty((frame.height, 0), dtype=np.int8)
+    found = {"all": pl.lit(1.0)}
+    for model in ("pre", "post"):
+        before, after = pl.col(f"aligned_{model}"), pl.col(f"aligned_{model}_hat")
+        found |= {
+            f"became_misaligned/{model}": before & ~after,
+            f"became_misaligned_given_aligned/{model}": pl.when(before).then(~after),
+            f"became_aligned/{model}": ~before & after,
+        }
+    y = frame.select(**{k: v.cast(pl.Float64) for k, v in found.items()})
+    counts = {k: y[k].is_not_null().cast(pl.Float64).to_numpy() for k in found}
+    sums = {k: y[k].fill_null(0.0).to_numpy() for k in found}
+    return Cells(codes, np.empty((frame.height, 0)), counts, sums, sums, cluster_ids(frame, cluster)), design
+
+
+def _estimate(
+    cells: Cells,
+    outcome: Outcome,
+    design: Sequence[Flip],
+    kept: Sequence[int],
+    inputs: Inputs,
+    method: Adjust,
+    level: float,
+) -> tuple[pl.DataFrame, list[str]]:
+    rows: list[dict[str, object]] = []
+    notes: list[str] = []
+    names = [INTERCEPT, *(design[j].name for j in kept)]
+    for model, name in _models(inputs):
+        key = f"{outcome}/{model}"
+        found, said, _ = logit_rows(cells, key, kept, names, level, f"robustness of {name}, {outcome}")
+        notes += said
+        for i, row in enumerate(found):
+            flip = design[kept[i - 1]] if i else None
+            rows.append(
+                {
+                    "model": name,
+                    "preference": flip.preference if flip else None,
+                    "term": flip.regressor.term if flip else INTERCEPT,
+                    "flip": FLIPS[flip.size] if flip else None,
+                    "n_flipped": int(cells.counts[key][cells.codes[:, kept[i - 1]] == 1].sum())
+                    if flip
+                    else None,
+                    **row,
+                }
+            )
+    table = pl.DataFrame(rows, schema=SCHEMA)
+    return adjust_families(table, ["model"], method, outside=(INTERCEPT,)), notes

@@ -1,0 +1,315 @@
+"""Keyed joins: scores, labels and texts become one row a pair, a block of row_ids at a time.
+
+Rows may stand in any order and in any number of files; what is missing or left over is counted, a key that
+stands twice is refused. Blocks are ranges of `row_id`, so memory is bounded by a block, and in files whose
+rows follow `row_id` each block reads its own row groups alone.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from dataclasses import field as dataclass_field
+
+import polars as pl
+
+from seal.engine.errors import InputError, UsageError
+from seal.engine.frames.schema import CHOSEN, LABELS, ORIGINAL, REJECTED, SCORES, TEXT_KEY, TEXTS, check
+from seal.stats.pairs.features import Features
+from seal.stats.regression.cells import n_words, pack
+
+SIDES = (CHOSEN, REJECTED)
+PAIRS_PER_BLOCK = 500_000
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The frames of an analysis.
+
+    Attributes:
+        scores: SCORES with both models.
+        pre, post: names of the models before and after training on the preferences.
+        labels: LABELS of one labeler, or None where only rewards are asked about.
+        features: what of `labels` (and `computed`) enters.
+        computed: a further LABELS frame that holds the numeric features, where `labels` does not.
+        texts: TEXTS, for lengths, sources and `meta_` columns.
+        carried: columns of `texts` to carry along a pair (a cluster); the chosen side's value.
+        variant: which texts are meant.
+    """
+
+    scores: pl.LazyFrame
+    pre: str
+    post: str
+    labels: pl.LazyFrame | None = None
+    features: Features | None = None
+    computed: pl.LazyFrame | None = None
+    texts: pl.LazyFrame | None = None
+    carried: tuple[str, ...] = ()
+    variant: str = ORIGINAL
+
+    def __post_init__(self) -> None:
+        if self.pre == self.post:
+            raise UsageError(f"pre and post are the same model, {self.pre!r}; name two")
+        if (self.labels is None) != (self.features is None):
+            raise ValueError("labels and features come together")
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Base names of the packed label words: `w0`, `w1`, ..."""
+        coded = [*self.features.coded, *self.features.curves] if self.features else []
+        return tuple(f"w{i}" for i in range(n_words(len(coded))))
+
+    @property
+    def covariates(self) -> tuple[str, ...]:
+        """Base names of the covariates: `x0`, ..."""
+        return tuple(f"x{i}" for i in range(len(self.features.numeric))) if self.features else ()
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Base names of the target features: `t0`, ..."""
+        return tuple(f"t{i}" for i in range(len(self.features.targets))) if self.features else ()
+
+
+@dataclass
+class Joined:
+    """What the joins counted, over all blocks.
+
+    Attributes:
+        n_pairs: pairs with both rewards of both models: the pairs of every reward statistic.
+        n_unscored: pairs in the labels or texts that lack one of the four rewards (extra keys).
+        n_half_scored: of those, pairs with some of the four rewards, or one that is null, NaN or infinite.
+        n_regressed: pairs also labeled in full on both sides: the pairs of the regressions.
+        n_unlabelled: scored pairs without labels on one side or both (missing keys).
+        n_null_labels: scored pairs whose labels stand there but hold a null in a feature that enters.
+        n_without_text: scored pairs whose text is not in TEXTS, where TEXTS are given.
+    """
+
+    n_pairs: int = 0
+    n_unscored: int = 0
+    n_half_scored: int = 0
+    n_regressed: int = 0
+    n_unlabelled: int = 0
+    n_null_labels: int = 0
+    n_without_text: int = 0
+
+    def add(self, counts: dict[str, int]) -> None:
+        """Add one block's counts."""
+        for f in fields(self):
+            setattr(self, f.name, getattr(self, f.name) + counts[f.name])
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Blocks of pairs, to be walked through once; `joined` is complete when they are.
+
+    A block has one row a pair: `row_id`; `pre_chosen`, `pre_rejected`, `post_chosen`, `post_rejected` as
+    Float64; with labels `w0_chosen` ... (packed, Int64), `x0_chosen` ... (Float64), `t0_chosen` ... (Int8,
+    null where the label is), `regressed` (Boolean); with texts `length_chosen`, `length_rejected` (characters
+    of the response) and the carried columns.
+    """
+
+    inputs: Inputs
+    per_block: int = PAIRS_PER_BLOCK
+    joined: Joined = dataclass_field(default_factory=Joined)
+
+    def __iter__(self) -> Iterator[pl.DataFrame]:
+        parts = [_scores_part(self.inputs)]
+        if self.inputs.labels is not None:
+            parts.append(_labels_part(self.inputs))
+        if self.inputs.computed is not None:
+            parts.append(_computed_part(self.inputs))
+        if self.inputs.texts is not None:
+            parts.append(_texts_part(self.inputs))
+        for low, high in row_blocks([p.frame for p in parts], self.per_block):
+            block = _join([_pair_up(p, low, high) for p in parts])
+            block = _judge(block, self.inputs)
+            self.joined.add(_count(block, self.inputs))
+            yield block.filter("scored")
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One frame to be paired up: values per text, and what a duplicate is called."""
+
+    name: str
+    frame: pl.LazyFrame
+    sided: tuple[tuple[str, pl.Expr, pl.Expr], ...]  # column, which rows, value
+    carried: tuple[str, ...] = ()
+
+
+def row_blocks(frames: Sequence[pl.LazyFrame], per_block: int) -> list[tuple[int, int]]:
+    """Ranges of `row_id`, both ends included, that cover all frames; about `per_block` pairs each.
+
+    Raises:
+        InputError: a `row_id` is null.
+    """
+    row_id = pl.col("row_id")
+    ends = pl.concat(
+        collect_all(
+            [
+                f.select(
+                    low=row_id.min(),
+                    high=row_id.max(),
+                    null=row_id.null_count(),
+                    rows=pl.len().cast(pl.Int64),
+                )
+                for f in frames
+            ]
+        ),
+        how="vertical_relaxed",
+    )
+    if ends["null"].sum():
+        raise InputError(f"{ends['null'].sum()} rows have no row_id; every row needs its pair's number")
+    low, high, most = ends["low"].min(), ends["high"].max(), max(ends["rows"].to_list())
+    if not isinstance(low, int) or not isinstance(high, int):
+        return []
+    if high - low + 1 <= 4 * max(most, per_block):
+        starts = list(range(low, high + 1, per_block))
+    else:  # few ids far apart: cut by count, not by range
+        ids = pl.concat(collect_all([f.select(row_id.cast(pl.Int64).unique()) for f in frames]))
+        starts = ids["row_id"].unique().sort().gather_every(per_block).to_list()
+    return list(zip(starts, [*(s - 1 for s in starts[1:]), high], strict=True))
+
+
+def collect_all(lazy: Sequence[pl.LazyFrame]) -> list[pl.DataFrame]:
+    """Collect frames together; a value that does not fit its column's type is the user's mistake.
+
+    Raises:
+        InputError: such a value, as polars words it.
+    """
+    try:
+        return pl.collect_all(lazy, engine="streaming")
+    except (pl.exceptions.InvalidOperationError, pl.exceptions.SchemaError) as error:
+        raise InputError(f"a value does not fit its column: {str(error).splitlines()[0]}") from None
+
+
+def _pair_up(part: _Part, low: int, high: int) -> pl.LazyFrame:
+    """One row a pair of a block: each value's two sides, and how often a text stood there too often."""
+    columns = []
+    for side in SIDES:
+        here = pl.col("preference") == side
+        columns += [
+            pl.when(here & rows).then(value).max().alias(f"{name}_{side}") for name, rows, value in part.sided
+        ]
+        columns.append(here.sum().cast(pl.Int64).alias(f"n_{part.name}_{side}"))
+    chosen_first = pl.col("preference") == CHOSEN
+    columns += [pl.col(c).filter(chosen_first).first() for c in part.carried]
+    return part.frame.filter(pl.col("row_id").is_between(low, high)).group_by("row_id").agg(columns)
+
+
+def _join(frames: Sequence[pl.LazyFrame]) -> pl.DataFrame:
+    blocks = collect_all(frames)
+    together = blocks[0]
+    for block in blocks[1:]:
+        together = together.join(block, on="row_id", how="full", coalesce=True)
+    return together.sort("row_id")  # sums of the same numbers in another order differ in their last digits
+
+
+def _scores_part(inputs: Inputs) -> _Part:
+    frame = check(inputs.scores, SCORES, origin="scores", columns=("reward",))
+    pre, post = pl.col("model") == inputs.pre, pl.col("model") == inputs.post
+    reward = pl.col("reward").cast(pl.Float64)
+    finite = reward.is_finite()
+    return _Part(
+        "scores",
+        frame.filter(pl.col("variant") == inputs.variant, pre | post),
+        (("pre", pre & finite, reward), ("post", post & finite, reward),
+         ("has_pre", pre, pl.lit(1)), ("has_post", post, pl.lit(1))),
+    )  # fmt: skip
+
+
+def _labels_part(inputs: Inputs) -> _Part:
+    assert inputs.labels is not None
+    assert inputs.features is not None
+    everywhere = pl.lit(True)
+    features = inputs.features
+    coded = [r.value() for r in (*features.coded, *features.curves)]
+    own = [] if inputs.computed is not None else [r.value() for r in features.numeric]
+    whole = pl.all_horizontal([pl.lit(True), *(v.is_not_null() for v in [*coded, *own])])
+    values = [
+        *((f"w{i}", word) for i, word in enumerate(pack(coded))),
+        *((f"x{i}", value) for i, value in enumerate(own)),
+        *((f"t{i}", t.value()) for i, t in enumerate(features.targets)),
+        ("whole", whole.cast(pl.Int8)),
+    ]
+    return _text_part("labels", inputs.labels, inputs.variant, values, everywhere)
+
+
+def _computed_part(inputs: Inputs) -> _Part:
+    assert inputs.computed is not None
+    assert inputs.features is not None
+    values = [(f"x{i}", r.value()) for i, r in enumerate(inputs.features.numeric)]
+    return _text_part("computed", inputs.computed, inputs.variant, values, pl.lit(True))
+
+
+def _text_part(
+    name: str, frame: pl.LazyFrame, variant: str, values: list[tuple[str, pl.Expr]], rows: pl.Expr
+) -> _Part:
+    """A LABELS frame with its values worked out per text."""
+    typed = check(frame, LABELS, origin=name).filter(pl.col("variant") == variant)
+    worked = typed.select("row_id", "preference", *(v.alias(n) for n, v in values))
+    return _Part(name, worked, tuple((n, rows, pl.col(n)) for n, _ in values))
+
+
+def _texts_part(inputs: Inputs) -> _Part:
+    assert inputs.texts is not None
+    schema = inputs.texts.collect_schema()
+    if missing := [c for c in inputs.carried if c not in schema]:
+        there = [c for c in schema if c == "source" or c.startswith("meta_")]
+        raise InputError(
+            f"texts: no column {', '.join(map(repr, missing))}; there are: {', '.join(there) or 'none'}"
+        )
+    frame = check(inputs.texts, TEXTS, origin="texts", columns=("source", "response"))
+    worked = frame.filter(pl.col("variant") == inputs.variant).select(
+        *TEXT_KEY, *inputs.carried, length=pl.col("response").str.len_chars().cast(pl.Int64)
+    )
+    return _Part("texts", worked, (("length", pl.lit(True), pl.col("length")),), inputs.carried)
+
+
+def _judge(block: pl.DataFrame, inputs: Inputs) -> pl.DataFrame:
+    """Refuse keys that stand twice; mark which pairs are scored and which enter the regressions."""
+    for name in ("scores", "labels", "computed", "texts"):
+        _refuse_duplicates(block, name, inputs)
+    rewards = [f"{m}_{s}" for m in ("pre", "post") for s in SIDES]
+    marked = block.with_columns(scored=pl.all_horizontal(pl.col(rewards).is_not_null()))
+    if inputs.features is None:
+        return marked
+    whole = pl.all_horizontal([pl.col(f"whole_{s}").fill_null(0) == 1 for s in SIDES])
+    known = [pl.col(f"{x}_{s}").is_not_null() for x in inputs.covariates for s in SIDES]
+    carried = [pl.col(c).is_not_null() for c in inputs.carried]
+    return marked.with_columns(regressed=pl.all_horizontal([pl.col("scored"), whole, *known, *carried]))
+
+
+def _refuse_duplicates(block: pl.DataFrame, name: str, inputs: Inputs) -> None:
+    columns = [f"n_{name}_{s}" for s in SIDES]
+    if columns[0] not in block.columns:
+        return
+    twice = pl.any_horizontal(pl.col(columns) > 1)
+    if name == "scores":
+        models = [pl.col(f"has_{m}_{s}").fill_null(0) for s in SIDES for m in ("pre", "post")]
+        twice = (pl.col(columns[0]) > models[0] + models[1]) | (pl.col(columns[1]) > models[2] + models[3])
+    if (found := block.filter(twice)).height:
+        key = "row_id, preference, variant" + {"scores": ", model", "texts": ""}.get(name, ", labeler")
+        first = int(found.select(pl.col("row_id").min()).item())
+        raise InputError(
+            f"{name}: {found.height} pairs have a text that stands there twice, the first row_id "
+            f"{first}; every ({key}) must stand once"
+        )
+
+
+def _count(block: pl.DataFrame, inputs: Inputs) -> dict[str, int]:
+    scored = pl.col("scored")
+    none, zero = pl.all_horizontal(pl.col(f"n_scores_{s}").fill_null(0) == 0 for s in SIDES), pl.lit(0)
+    counts = {
+        "n_pairs": scored.sum(),
+        "n_unscored": (~scored).sum(),
+        "n_half_scored": (~scored & ~none).sum(),
+    }
+    counts |= dict.fromkeys(("n_regressed", "n_unlabelled", "n_null_labels", "n_without_text"), zero)
+    if inputs.features is not None:
+        there = pl.all_horizontal(pl.col(f"n_labels_{s}").fill_null(0) > 0 for s in SIDES)
+        counts["n_regressed"] = pl.col("regressed").sum()
+        counts["n_unlabelled"] = (scored & ~there).sum()
+        counts["n_null_labels"] = (scored & there & ~pl.col("regressed")).sum()
+    if inputs.texts is not None:
+        text = pl.all_horizontal(pl.col(f"n_texts_{s}").fill_null(0) > 0 for s in SIDES)
+        counts["n_without_text"] = (scored & ~text).sum()
+    return {k: int(v) for k, v in block.select(**counts).row(0, named=True).items()}

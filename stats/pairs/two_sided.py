@@ -1,0 +1,119 @@
+"""Designs with the two texts' features side by side: what Eq. 2 and Eq. 3 regress on, grouped by pattern."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import polars as pl
+
+from seal.engine.frames.schema import CHOSEN, REJECTED
+from seal.stats.pairs.features import Features, Regressor
+from seal.stats.pairs.joins import SIDES, Inputs
+from seal.stats.regression import collinearity, linear
+from seal.stats.regression.cells import Cells, Tally, collapse, unpack
+from seal.stats.regression.inference import Floats
+
+INTERCEPT = "intercept"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the design: a regressor of one side."""
+
+    regressor: Regressor
+    preference: str
+
+    @property
+    def name(self) -> str:
+        """As read in reasons and notes."""
+        return f"{self.regressor.term} ({self.preference})"
+
+
+@dataclass
+class Patterns:
+    """Pairs grouped by the labels of both texts, block by block.
+
+    Attributes:
+        inputs: the frames.
+        outcomes: name -> expression over a block of `Pairs`.
+        cluster: a carried column to cluster by, if any.
+    """
+
+    inputs: Inputs
+    outcomes: Mapping[str, pl.Expr]
+    cluster: str | None = None
+    _tally: Tally = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._words = [f"{w}_{s}" for s in SIDES for w in self.inputs.words]
+        self._dense = [f"{x}_{s}" for s in SIDES for x in self.inputs.covariates]
+        self._keys = [*self._words, *([self.cluster] if self.cluster else [])]
+        self._tally = Tally(self._keys, covariates=self._dense)
+
+    @property
+    def features(self) -> Features:
+        """The features of the inputs, which a regression must have."""
+        assert self.inputs.features is not None
+        return self.inputs.features
+
+    @property
+    def columns(self) -> list[Column]:
+        """The design's columns, as the cells hold them."""
+        kinds = (self.features.coded, self.features.numeric)
+        return [Column(r, s) for kind in kinds for s in (CHOSEN, REJECTED) for r in kind]
+
+    def add(self, block: pl.DataFrame) -> None:
+        """Add a block of `Pairs`."""
+        frame = block.filter("regressed").select(*self._keys, *self._dense, **self.outcomes)
+        self._tally.add(collapse(frame, self._keys, list(self.outcomes), covariates=self._dense))
+
+    def cells(self) -> Cells | None:
+        """The patterns as arrays, or None where no pair could enter."""
+        frame = self._tally.total()
+        if frame is None or not frame.height:
+            return None
+        n_fields, n_coded = len(self.features.coded) + len(self.features.curves), len(self.features.coded)
+        halves = [
+            unpack(frame.select(f"{w}_{s}" for w in self.inputs.words), n_fields, 1)[:, :n_coded]
+            for s in SIDES
+        ]
+        return Cells.of(frame, np.concatenate(halves, axis=1), self._dense, self.cluster)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The columns that enter one equation, with every column's verdict."""
+
+    columns: tuple[Column, ...]
+    positions: tuple[int, ...]
+    verdicts: tuple[tuple[Column, collinearity.Verdict], ...]
+    few: tuple[str, ...]
+
+
+def choose(cells: Cells, columns: Sequence[Column], outcome: str, max_vif: float, few: int) -> Chosen:
+    """Drop what never varies, what repeats others, what has too large a VIF (centred, for the intercept).
+
+    Args:
+        cells: the data.
+        columns: all columns of the cells, in order.
+        outcome: whose pairs count.
+        max_vif: threshold.
+        few: a column in which fewer pairs than this differ from its commonest value is named in `few`.
+    """
+    everything = range(len(columns))
+    gram = linear.centred(linear.cross_products(cells, outcome, everything, intercept=True))
+    verdicts = collinearity.select(gram, [c.name for c in columns], threshold=max_vif)
+    kept = [j for j in everything if verdicts[j].kept]
+    rare = [columns[j].name for j in kept if differing(cells, outcome, j) < few]
+    return Chosen(
+        tuple(columns[j] for j in kept), tuple(kept), tuple(zip(columns, verdicts, strict=True)), tuple(rare)
+    )
+
+
+def differing(cells: Cells, outcome: str, j: int) -> int:
+    """Pairs whose value of column j is not its commonest one (all pairs, for a covariate)."""
+    n: Floats = cells.counts[outcome]
+    if j >= cells.codes.shape[1]:
+        return int(n.sum())
+    by_value = np.bincount(cells.codes[:, j].astype(np.int64) + 4, weights=n)
+    return int(n.sum() - by_value.max())

@@ -1,0 +1,79 @@
+"""Separation: whether a logit's maximum likelihood estimate is infinite, and in which coefficients."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.optimize import linprog
+
+from seal.stats.regression.cells import Cells
+from seal.stats.regression.inference import Floats
+from seal.stats.regression.linear import cross_products
+
+
+class NoFit(Exception):
+    """The logit has no estimate; the text says why."""
+
+
+def find_separation(cells: Cells, outcome: str, columns: Sequence[int]) -> list[int]:
+    """Positions (intercept 0) of the coefficients whose maximum likelihood estimate is infinite.
+
+    The data are separated when some direction b has x'b >= 0 wherever the outcome is 1 and <= 0 wherever it
+    is 0, not all zero (Albert and Anderson 1984); a linear programme finds one (Konis 2007). Cells with both
+    outcomes force x'b = 0, so the search is left to the directions they leave open; of the other cells,
+    those a solution violates are added to the programme until none is. An empty list means no separation.
+    """
+    counts, sums = cells.counts[outcome], cells.sums[outcome]
+    gram = cross_products(cells, outcome, columns, intercept=True)
+    scale = np.sqrt(np.where(np.diag(gram) > 0, np.diag(gram) / gram[0, 0], 1.0))
+    mixed = np.zeros_like(gram)
+    for part, x in cells.blocks(columns, intercept=True):
+        both = (sums[part] > 0) & (sums[part] < counts[part])
+        z = x[both] / scale
+        mixed += z.T @ z
+    values, vectors = np.linalg.eigh(mixed)
+    open_directions = vectors[:, values <= 1e-9 * max(float(values[-1]), 1.0)]
+    if open_directions.shape[1] == 0:
+        return []
+    rows = _signed_rows(cells, outcome, columns, open_directions / scale[:, None])
+    direction = _recession(rows)
+    if direction is None:
+        return []
+    found = np.abs(open_directions @ direction)
+    return [int(j) for j in np.flatnonzero(found > 1e-6 * found.max()) if j > 0]
+
+
+def _signed_rows(cells: Cells, outcome: str, columns: Sequence[int], basis: Floats) -> Floats:
+    """Distinct nonzero x'N with the sign of the outcome, of the cells with one outcome only."""
+    counts, sums = cells.counts[outcome], cells.sums[outcome]
+    found = []
+    for part, x in cells.blocks(columns, intercept=True):
+        n, s = counts[part], sums[part]
+        pure = (n > 0) & ((s == 0) | (s == n))
+        rows = (x[pure] @ basis) * np.where(s[pure] > 0, 1.0, -1.0)[:, None]
+        rows = rows[np.abs(rows).max(axis=1) > 1e-9]
+        found.append(np.unique(np.round(rows, 12), axis=0) if basis.shape[1] <= 8 else rows)
+    return np.concatenate(found)
+
+
+def _recession(rows: Floats, batch: int = 2000) -> Floats | None:
+    """A direction z with rows @ z >= 0, not all zero, or None: cutting planes over the rows."""
+    if not len(rows):
+        return None
+    rng = np.random.default_rng(0)
+    working = rng.permutation(len(rows))[:batch]
+    for _ in range(100):
+        part = rows[working]
+        solved = linprog(
+            -part.sum(axis=0), A_ub=-part, b_ub=np.zeros(len(part)), bounds=(-1, 1), method="highs"
+        )
+        if solved.status != 0:
+            raise NoFit(f"the search for separation failed: {solved.message}")
+        if -solved.fun <= 1e-7 * len(part):
+            return None
+        margins = rows @ solved.x
+        worst = np.argsort(margins)[:batch]
+        worst = worst[margins[worst] < -1e-7]
+        if not len(worst):
+            return np.asarray(solved.x, dtype=np.float64)
+        working = np.union1d(working, worst)
+    raise NoFit("the search for separation did not end")

@@ -1,0 +1,261 @@
+"""A results folder as one HTML file: no script, nothing loaded from anywhere, all text of others escaped.
+
+What stands in a dialogue, a label or a model's name was written by someone else. It reaches the page through
+autoescaping only; `Markup` is used for the drawings of `seal.stats.report.svg` and for nothing else.
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from seal.engine.errors import InputError, SealError
+from seal.stats.report import provenance as provenance
+from seal.stats.report.comparison import Comparison, beside_results, beside_truth, read_truth
+from seal.stats.report.folders import Folder, Identify, find_folders
+from seal.stats.report.resisting_pairs import Pair, resisting_pairs
+from seal.stats.report.summary import summarise
+from seal.stats.report.svg import FigureView, figure_views
+from seal.stats.report.tables import TableView, imprint_overview, lowest_alphas, table_view
+from seal.stats.report.text import count, cut, fixed, percent, pieces, visible
+from seal.stats.results import JSON, Results, read
+
+CHARACTERS = 20_000  # of one text; a dialogue may be a book
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """How a report is made.
+
+    Attributes:
+        title: of the page; made of the models' names where it is None.
+        stages: folders that stages wrote, where they are not where the analysis found them.
+        truth: CSV of planted coefficients (see `seal.stats.report.comparison.read_truth`).
+        beside: the results folder of another analysis of the same models. beside_name: what to call it.
+        n_pairs: resisting pairs shown.
+    """
+
+    title: str | None = None
+    stages: tuple[Path, ...] = ()
+    truth: Path | None = None
+    beside: Path | None = None
+    beside_name: str = "the other analysis"
+    n_pairs: int = 10
+
+
+@dataclass(frozen=True)
+class Section:
+    """A chapter of the report: its sentences, figures and tables in order."""
+
+    key: str
+    title: str
+    sentences: tuple[str, ...] = ()
+    figures: tuple[FigureView, ...] = ()
+    tables: tuple[TableView, ...] = ()
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was written.
+
+    Attributes:
+        path: the file.
+        n_bytes: its size.
+        missing: what could not be shown and why, one line each.
+    """
+
+    path: Path
+    n_bytes: int
+    missing: tuple[str, ...]
+
+
+def report(results: Path, out: Path, options: ReportOptions, *, identify: Identify) -> Report:
+    """Write the report of a results folder.
+
+    The same results, folders and options give the same bytes. The file is written aside and renamed.
+
+    Args:
+        results: what `seal analyze` wrote.
+        out: the HTML file.
+        options: how.
+        identify: the content hash of a file or folder (`seal.engine.frames.manifest.content_hash`).
+
+    Raises:
+        InputError: the results, the truth or the other results cannot be read.
+        SealError: the file cannot be written.
+    """
+    found = read(results)
+    folders = find_folders(found.inputs, results, options.stages, identify)
+    pairs, no_pairs = _pairs(found, folders, options.n_pairs)
+    missing = (*_missing(found, folders), *no_pairs)
+    html = render(found, folders, pairs, missing, options)
+    data = html.encode("utf-8", errors="replace")
+    _write(out, data)
+    return Report(out, len(data), missing)
+
+
+def render(
+    results: Results,
+    folders: Sequence[Folder],
+    pairs: Sequence[Pair],
+    missing: Sequence[str],
+    options: ReportOptions,
+) -> str:
+    """The page as text."""
+    pre, post = results.options["pre"], results.options["post"]
+    title = options.title or f"What training taught: {pre} and {post}"
+    return _environment().get_template("report.html.j2").render(
+        title=visible(title), pre=visible(pre), post=visible(post),
+        summary=summarise(results), sections=_sections(results, options),
+        pairs=pairs, missing=[visible(m) for m in missing], joins=_joins(results),
+        stages=[provenance.throughput_table(folders), provenance.failures_table(folders)],
+        total_s=provenance.total_seconds(folders),
+        origins=[
+            provenance.inputs_table(folders), provenance.models_table(folders),
+            provenance.settings_table(results, folders), provenance.versions_table(results, folders),
+        ],
+        commands=provenance.commands(results, folders), results_file=JSON,
+        taxonomy=provenance.taxonomy(results), characters=CHARACTERS,
+        level=f"{100 * float(results.options.get('level', 0.95)):g}%",
+    )  # fmt: skip
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("seal.stats.report"), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
+    )  # fmt: skip
+    environment.filters |= {
+        "pieces": pieces, "visible": visible, "count": count, "fixed": fixed, "percent": percent, "cut": cut,
+        "parts": name_parts, "drawing": lambda figure: Markup(figure.svg),  # drawn and escaped here
+    }  # fmt: skip
+    return environment
+
+
+def name_parts(name: str) -> list[str]:
+    """A name cut behind its underscores, where a line may break."""
+    parts = name.split("_")
+    return [*(f"{p}_" for p in parts[:-1]), parts[-1]]
+
+
+_CHAPTERS: tuple[tuple[str, str, tuple[str, ...], tuple[str, ...]], ...] = (
+    ("agreement", "Agreement with the people", ("figure-2",),
+     ("alignment", "regimes", "profile", "reward_sample")),
+    ("imprint", "What the models reward", ("figure-3",), ("imprint", "imprint_chosen")),
+    ("shift", "What training shifted", ("figure-4",), ("shift", "theta_histogram")),
+    ("resistance", "What predicts resistance", (), ("resistance",)),
+    ("robustness", "What flips under rewriting", ("figure-5",),
+     ("robustness", "robustness_given_aligned", "robustness_became_aligned", "flips")),
+    ("trust", "How far to trust the labels and the regressors", (), ("labelers", "vif", "tests")),
+)  # fmt: skip
+
+
+def _sections(results: Results, options: ReportOptions) -> list[Section]:
+    """All chapters that hold result tables; every table stands in exactly one."""
+    level = float(results.options.get("level", 0.95))
+    alphas = lowest_alphas(results.tables.get("labelers"))
+    pre, post = results.options["pre"], results.options["post"]
+    views = {n: table_view(n, f, level=level, alphas=alphas) for n, f in results.tables.items()}
+    figures = {f.key: f for f in figure_views(results.tables, pre, post)}
+    sections = []
+    for key, title, drawn, tables in _CHAPTERS:
+        here = [views.pop(t) for t in tables if t in views]
+        if key == "imprint" and "imprint" in results.tables:
+            overview = imprint_overview(results.tables["imprint"], pre, post, level=level, alphas=alphas)
+            here = [overview, *here]
+        shown = tuple(figures[f] for f in drawn if f in figures)
+        sections.append(Section(key, title, _said(key, results), shown, tuple(here)))
+    sections += _beside(results, options, level)
+    published = [table_view(n, f, level=level, folder="as_published/") for n, f in results.published.items()]
+    if views:
+        sections.append(Section("others", "Other tables", tables=tuple(views.values())))
+    if published:
+        sections.append(Section("published", "As published", tables=tuple(published)))
+    return sections
+
+
+def _said(key: str, results: Results) -> tuple[str, ...]:
+    """What must be said where a chapter has nothing to show."""
+    if key == "robustness" and "robustness" not in results.tables:
+        return (
+            "Rewritten texts are not part of this analysis; seal analyze takes their scores and labels with "
+            "--rewritten-scores and --rewritten-labels.",
+        )
+    if key == "trust" and not lowest_alphas(results.tables.get("labelers")):
+        return ("No two labelers share a feature: there is no agreement to report.",)
+    return ()
+
+
+def _beside(results: Results, options: ReportOptions, level: float) -> Iterator[Section]:
+    compared: list[Comparison] = []
+    if options.truth is not None:
+        compared.append(beside_truth(results.tables["imprint"], read_truth(options.truth), level))
+    if options.beside is not None:
+        compared.append(beside_results(results, read(options.beside), options.beside_name, level))
+    if compared:
+        sentences = tuple(s for c in compared for s in c.sentences)
+        yield Section(
+            "beside", "Beside the planted truth" if options.truth else "Beside another analysis",
+            sentences, tables=tuple(c.table for c in compared),
+        )  # fmt: skip
+
+
+def _joins(results: Results) -> list[tuple[str, list[tuple[str, str]]]]:
+    """What the keyed joins counted, in words."""
+    return [
+        (
+            visible(of),
+            [(visible(k.removeprefix("n_").replace("_", " ")), count(v)) for k, v in counts.items()],
+        )
+        for of, counts in results.joins.items()
+    ]
+
+
+def _missing(results: Results, folders: Sequence[Folder]) -> list[str]:
+    said = [f"{f.role} ({f.place}): {f.problem}" for f in folders if f.problem]
+    if not results.inputs:
+        said.append(
+            f"{JSON} does not say what the analysis read: it was written by an earlier version; name the "
+            "folders with --stage, or run seal analyze again"
+        )
+    return said
+
+
+def _pairs(results: Results, folders: Sequence[Folder], n_pairs: int) -> tuple[list[Pair], tuple[str, ...]]:
+    """The resisting pairs, or why there are none to show."""
+    paths: dict[str, list[Path]] = {}
+    for f in folders:
+        if f.path is not None:
+            paths.setdefault(f.role, []).append(f.path)
+    if n_pairs and "scores" not in paths:
+        return [], ("the scores were not found: the pairs that resist most are not shown",)
+    options: Mapping[str, Any] = results.options
+    try:
+        found = resisting_pairs(
+            paths.get("scores", []), next(iter(paths.get("texts", [])), None), paths.get("labels", []),
+            pre=options["pre"], post=options["post"], labeler=options.get("labeler"), n_pairs=n_pairs,
+        )  # fmt: skip
+    except InputError as error:
+        return [], (f"the pairs that resist most are not shown: {error}",)
+    without = found and "texts" not in paths
+    return found, ("the texts were not found: resisting pairs are shown by number only",) if without else ()
+
+
+def _write(out: Path, data: bytes) -> None:
+    aside = out.with_name(f".{out.name}.tmp")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with aside.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, out)
+    except OSError as error:
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
+        raise SealError(f"cannot write {out}: {error.strerror or error}") from None

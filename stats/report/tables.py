@@ -1,0 +1,298 @@
+"""Result tables as a report sets them: columns in words, numbers rounded to what is known, rows capped."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from seal.stats.labelers.agreement import doubtful_features
+from seal.stats.report.captions import ABOUT, HEADINGS, SHARES, SURE
+from seal.stats.report.text import (
+    NOTHING,
+    count,
+    decimals_for,
+    fixed,
+    p_value,
+    shortened,
+    significant,
+    visible,
+)
+
+SHOWN_ROWS = 200
+_DRAWN = {"reward_sample": 20, "theta_histogram": 40}  # rows that nobody reads: figures draw them
+FOLDED_FROM = 31  # longer tables are folded away, so that a reader finds the next heading
+SIGNIFICANT = 0.05
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its heading and whether it is set to the right as numbers are."""
+
+    title: str
+    number: bool = False
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell; `text` holds nothing invisible. `name`: may break after an underscore; `code`: a hash."""
+
+    text: str
+    kind: str = "number"
+    strong: bool = False
+
+
+@dataclass(frozen=True)
+class TableView:
+    """A table ready to be set.
+
+    Attributes:
+        key: unique in the report, letters, digits and hyphens.
+        title, note: the caption; what the table shows and how to read it.
+        columns: headings; the first column heads its row.
+        rows: cells of the rows that are shown.
+        n_rows: how many there are.
+        csv: the file in the results folder that holds all of it in full precision, None for a derived table.
+        folded: whether it starts folded.
+    """
+
+    key: str
+    title: str
+    note: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    n_rows: int
+    csv: str | None = None
+    folded: bool = False
+
+
+_IN_ITS_UNIT = frozenset(("estimate", "std_error", "conf_low", "conf_high"))  # rounded with their error
+_NAMES = frozenset(("term", "feature", "model", "regime", "test", "labeler_a", "labeler_b", "group"))
+_LEADS = ("term", "feature", "regime", "model", "test")
+
+
+def table_view(
+    name: str,
+    frame: pl.DataFrame,
+    *,
+    level: float,
+    alphas: Mapping[str, float] | None = None,
+    folder: str = "",
+    limit: int = SHOWN_ROWS,
+) -> TableView:
+    """Set one result table.
+
+    Args:
+        name: its file name without `.csv`.
+        frame: its rows.
+        level: of the intervals, for their heading.
+        alphas: feature -> lowest alpha between two labelers, set beside the coefficients.
+        folder: of the CSV inside the results folder.
+        limit: rows shown at most.
+    """
+    limit = min(limit, _DRAWN.get(name, limit))
+    title, note = ABOUT.get(name, (name.replace("_", " ").capitalize(), ""))
+    if folder:
+        title = f"{title}, the published study's own arithmetic"
+    shown = frame.head(limit)
+    rows = shown.to_dicts()
+    blocks = _blocks(shown.drop("flag", strict=False), rows, level)
+    if alphas and "estimate" in shown.columns and "term" in shown.columns:
+        blocks.insert(_behind_interval(blocks), _alpha_block(rows, alphas))
+    columns = tuple(column for column, _ in blocks)
+    cells = tuple(zip(*(values for _, values in blocks), strict=True)) if rows else ()
+    return TableView(
+        f"table-{'published-' if folder else ''}{_key(name)}", visible(title), note, columns, cells,
+        frame.height, f"{folder}{name}.csv", frame.height >= FOLDED_FROM,
+    )  # fmt: skip
+
+
+_Block = tuple[Column, list[Cell]]
+
+
+def _blocks(frame: pl.DataFrame, rows: Sequence[Mapping[str, object]], level: float) -> list[_Block]:
+    """Every column with its cells, the one that heads the row first, the ends of an interval in one."""
+    decimals = _decimals(rows)
+    blocks: list[_Block] = []
+    for name in _ordered(frame.columns):
+        if name.endswith("conf_low") and (high := name.removesuffix("low") + "high") in frame.columns:
+            share = name != "conf_low" or "estimate" not in frame.columns
+            ends = [
+                _interval(r[name], r[high], 3 if share else d) for r, d in zip(rows, decimals, strict=True)
+            ]
+            blocks.append((Column(_interval_heading(name, level), number=True), ends))
+        elif frame.schema[name].is_numeric():
+            column = Column(_heading(name), number=True)
+            cells = [
+                _number(name, r[name], d, strong=name == "estimate" and _sure(r))
+                for r, d in zip(rows, decimals, strict=True)
+            ]
+            blocks.append((column, cells))
+        else:
+            kind = "name" if name in _NAMES else "text"
+            blocks.append((Column(_heading(name)), [_text(r[name], kind) for r in rows]))
+    return blocks
+
+
+def _ordered(columns: Sequence[str]) -> list[str]:
+    """The column that heads the row first, each interval beside what it is of; its upper end goes with it."""
+    ends = [c for c in columns if c.endswith("conf_low") and c.removesuffix("low") + "high" in columns]
+    lead = next((c for c in _LEADS if c in columns), None)
+    rest = [c for c in columns if c != lead and c not in ends and c.removesuffix("high") + "low" not in ends]
+    order = [lead, *rest] if lead else rest
+    for end in reversed(ends):
+        of = end.removesuffix("_conf_low") if end != "conf_low" else ""
+        after = next((c for c in (of, "estimate", "alignment") if c in order), order[-1])
+        order.insert(order.index(after) + 1, end)
+    return order
+
+
+def _heading(name: str) -> str:
+    return HEADINGS.get(name) or visible(name.removeprefix("n_").replace("_", " "))
+
+
+def _interval_heading(name: str, level: float) -> str:
+    of = name.removesuffix("conf_low").removesuffix("_")
+    return interval_heading(level) + (f" of {HEADINGS.get(of, of)}" if of else "")
+
+
+def interval_heading(level: float) -> str:
+    """`95% interval`."""
+    return f"{100 * level:g}% interval"
+
+
+def _decimals(rows: Sequence[Mapping[str, object]]) -> list[int]:
+    """Decimals of each row's estimate, the same for all rows of one outcome."""
+    errors: dict[object, list[float]] = {}
+    for row in rows:
+        error = row.get("std_error")
+        if isinstance(error, int | float):
+            errors.setdefault(row.get("outcome"), []).append(float(error))
+    known = {outcome: decimals_for(found) for outcome, found in errors.items()}
+    return [known.get(row.get("outcome"), 3) for row in rows]
+
+
+def _sure(row: Mapping[str, object]) -> bool:
+    p = row.get("p_adjusted")
+    return isinstance(p, int | float) and p <= SIGNIFICANT
+
+
+def _interval(low: object, high: object, decimals: int) -> Cell:
+    if not isinstance(low, int | float) or not isinstance(high, int | float):
+        return Cell(NOTHING)
+    return Cell(f"{_capped(low, decimals)} to {_capped(high, decimals)}")
+
+
+def _capped(value: float, decimals: int) -> str:
+    """Fixed decimals, except where an estimate has run away."""
+    return significant(value) if abs(value) >= 1e6 else fixed(value, decimals)
+
+
+def _number(name: str, value: object, decimals: int, *, strong: bool = False) -> Cell:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return Cell(NOTHING)
+    if name in _IN_ITS_UNIT:
+        return Cell(_capped(value, decimals), strong=strong)
+    if name.startswith("p_"):
+        return Cell(p_value(value))
+    if name in SHARES:
+        return Cell(_capped(value, 3))
+    if name == "row_id":
+        return Cell(str(value))
+    if isinstance(value, int):
+        return Cell(count(value))
+    if name.startswith("theta_"):
+        return Cell(fixed(value, 0))
+    if name in ("statistic", "vif"):
+        return Cell(_capped(value, 2))
+    return Cell(significant(value))
+
+
+def _text(value: object, kind: str) -> Cell:
+    if isinstance(value, bool):
+        return Cell("yes" if value else "no", "text")
+    return Cell(NOTHING if value is None else visible(value), kind)
+
+
+def _behind_interval(blocks: Sequence[_Block]) -> int:
+    """Where the labelers' agreement stands: beside the estimate and its interval."""
+    return next((i + 1 for i, (c, _) in enumerate(blocks) if c.title.endswith("interval")), len(blocks))
+
+
+def _alpha_block(rows: Sequence[Mapping[str, object]], alphas: Mapping[str, float]) -> _Block:
+    """The labelers' agreement on the feature behind each coefficient, in place of the column `flag`."""
+    cells = [alpha_cell(str(row.get("term")), alphas, row.get("flag") is not None) for row in rows]
+    return Column("labelers' alpha", number=True), cells
+
+
+def alpha_cell(term: str, alphas: Mapping[str, float], flagged: bool) -> Cell:
+    """The alpha behind a coefficient; `doubtful` where the analysis flags it."""
+    alpha = alpha_of(term, alphas)
+    if alpha is None:
+        return Cell(NOTHING)
+    return Cell(f"{fixed(alpha, 2)}, doubtful" if flagged else fixed(alpha, 2), strong=flagged)
+
+
+def lowest_alphas(labelers: pl.DataFrame | None) -> dict[str, float]:
+    """Feature -> its lowest alpha between some two labelers."""
+    if labelers is None or not {"feature", "alpha"} <= set(labelers.columns):
+        return {}
+    return doubtful_features(labelers, math.inf)
+
+
+def alpha_of(term: str, alphas: Mapping[str, float]) -> float | None:
+    """The alpha of the feature a term is made of (`sentiment=positive`, `helpful:source=a`)."""
+    return next(
+        (a for f, a in alphas.items() if term == f or term.startswith((f"{f}=", f"{f}:"))), None
+    )  # fmt: skip
+
+
+def imprint_overview(
+    imprint: pl.DataFrame, pre: str, post: str, *, level: float, alphas: Mapping[str, float]
+) -> TableView:
+    """Before, after and the change side by side, one row a feature, the largest change first."""
+    by = {(str(r["model"]), str(r["term"])): r for r in imprint.to_dicts()}
+    models = (pre, post, f"{post}-{pre}")
+    terms = dict.fromkeys(str(t) for t in imprint["term"]) if imprint.height else {}
+    ordered = sorted(terms, key=lambda t: (-abs(_estimate(by.get((models[2], t)))), t))
+    decimals = decimals_for([float(r["std_error"]) for r in by.values() if r["std_error"] is not None])
+    short = shortened([visible(pre), visible(post)], 24)
+    before, after = (short[visible(m)] for m in (pre, post))
+    interval = interval_heading(level)
+    columns = [
+        Column("feature"), Column(before, True), Column(interval, True), Column(after, True),
+        Column(interval, True), Column("change", True), Column(interval, True),
+        Column("adjusted p of the change", True), Column("informative pairs", True),
+    ]  # fmt: skip
+    columns += [Column("labelers' alpha", True)] if alphas else []
+    rows = []
+    for term in ordered[:SHOWN_ROWS]:
+        found = [by.get((m, term), {}) for m in models]
+        cells = [Cell(visible(term), "name")]
+        for row in found:
+            cells.append(_number("estimate", row.get("estimate"), decimals, strong=_sure(row)))
+            cells.append(_interval(row.get("conf_low"), row.get("conf_high"), decimals))
+        cells.append(_number("p_adjusted", found[2].get("p_adjusted"), decimals))
+        some = next((r["n_informative"] for r in found if r.get("n_informative") is not None), None)
+        cells.append(_number("n_informative", some, decimals))
+        flagged = any(row.get("flag") is not None for row in found)
+        cells += [alpha_cell(term, alphas, flagged)] if alphas else []
+        rows.append(tuple(cells))
+    note = (
+        "Reward a feature brings under each model and the change between them (its own regression), the "
+        f"largest change first. A coefficient rests on its informative pairs alone. {SURE}"
+    )
+    return TableView(
+        "overview-imprint", "What the models reward, before and after", note, tuple(columns), tuple(rows),
+        len(terms),
+    )  # fmt: skip
+
+
+def _estimate(row: Mapping[str, object] | None) -> float:
+    value = row.get("estimate") if row else None
+    return float(value) if isinstance(value, int | float) else -1.0
+
+
+def _key(name: str) -> str:
+    """A name as part of an id; no two names alike."""
+    return "".join(c if c.isascii() and (c.isalnum() or c == "_") else f"-{ord(c):x}-" for c in name)
