@@ -1,17 +1,21 @@
-"""What several commands share: options, names, the terminal."""
+"""What several commands share: options made of options classes, the terminal."""
 
 import json
-import re
 import sys
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import click
 
-from seal.engine.errors import TooManyFailuresError, UsageError
+from seal.engine.checkpoints.named import named_path as named_path
+from seal.engine.errors import TooManyFailuresError
+from seal.engine.options import Declared, Options, declared
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+Command = Callable[..., Any]
 
+PATH = click.Path(path_type=Path)
 out_option = click.option(
     "--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder to write."
 )
@@ -29,18 +33,74 @@ max_failures_option = click.option(
 )
 
 
-def named_path(value: str) -> tuple[str, Path]:
-    """Split `[NAME=]DIR`; without a name the folder's own name is taken.
+def options_of(kind: type[Options], name: str = "options") -> Callable[[Command], Command]:
+    """Give a command the options that a class declares; it gets them as one object.
 
-    Raises:
-        UsageError: the name could leave its folder or break a file name.
+    Args:
+        kind: the class.
+        name: of the command's parameter for the object.
     """
-    name, found, path = value.partition("=")
-    if not found:
-        name, path = Path(value).resolve().name, value
-    if not _NAME.fullmatch(name):
-        raise UsageError(f"{name!r} cannot be a name: letters, digits and . _ + - only; write NAME={path}")
-    return name, Path(path)
+    known = declared(kind)
+
+    def decorate(command: Command) -> Command:
+        @wraps(command)
+        def inner(**given: Any) -> Any:
+            values = {k.name: _value(k, given) for k in known}
+            return command(**given, **{name: kind(**values)})
+
+        decorated: Command = inner
+        for k in reversed(known):
+            decorated = click.option(f"--{k.flag}", k.name, **_settings(k))(decorated)
+            for old in k.words.formerly:
+                decorated = click.option(f"--{old}", _former(old), type=_kind(k), hidden=True)(decorated)
+        return decorated
+
+    return decorate
+
+
+def _former(old: str) -> str:
+    return f"formerly_{old.replace('-', '_')}"
+
+
+def _value(known: Declared, given: dict[str, Any]) -> Any:
+    """What was given for an option, under its own name or a former one."""
+    value = given.pop(known.name)
+    for old in known.words.formerly:
+        former = given.pop(_former(old))
+        if former is not None:
+            say(f"--{old} is called --{known.flag} now")
+            value = former
+    return value
+
+
+def _settings(known: Declared) -> dict[str, Any]:
+    """What click needs to know of an option."""
+    words = known.words
+    if known.kind is bool:
+        return {"help": words.help, "is_flag": True, "default": known.default}
+    plural = known.many and not words.repeat
+    settings: dict[str, Any] = {"help": words.help, "metavar": words.metavar, "required": known.required}
+    if not known.required:
+        settings["default"] = ",".join(known.default) if plural else known.default
+        settings["show_default"] = known.default not in (None, ())
+    if plural:
+        return settings | {"callback": name_list}
+    return settings | {"type": _kind(known), "multiple": known.many}
+
+
+def _kind(known: Declared) -> "click.ParamType[Any]":
+    words = known.words
+    if known.choices:
+        return click.Choice(known.choices)
+    if known.kind is Path:
+        return PATH
+    low = words.at_least if words.above is None else words.above
+    high = words.at_most if words.below is None else words.below
+    if known.kind is float:
+        return click.FloatRange(low, high, min_open=words.above is not None, max_open=words.below is not None)
+    if known.kind is int:
+        return click.IntRange(None if low is None else int(low), None if high is None else int(high))
+    return click.STRING
 
 
 def name_list(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, ...] | None:

@@ -139,7 +139,8 @@ def test_the_defaults_are_those_of_the_function() -> None:
 
 
 def test_help_needs_no_polars() -> None:
-    code = "import sys; from seal.cli.main import main as m; m(['import', '-h']); sys.exit('polars' in sys.modules)"
+    call = "main(['import', '-h'])"
+    code = f"import sys; from seal.cli.main import main; {call}; sys.exit('polars' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0
     assert "helpsteer3" in done.stdout

@@ -7,7 +7,6 @@ import numpy as np
 import polars as pl
 import pytest
 from numpy.typing import NDArray
-from test_published_numbers import PUBLISHED
 
 from benchmarks.statistics_worlds import SENTIMENT, TERMS, drawn_values, frames
 from seal.stats.analysis import analyze
@@ -16,6 +15,7 @@ from seal.stats.options import Frames, Options
 from seal.stats.pairs.features import Regressor
 from seal.stats.regression.inference import mcnemar_exact
 from seal.stats.results import Results
+from tests.support.published import PUBLISHED
 
 N = 800
 SIDES = ("chosen", "rejected")

@@ -1,9 +1,7 @@
 """The published study's figures from its own counts; tests/data/seal_published_numbers.json names sources."""
 
 import itertools
-import json
 import math
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -25,9 +23,8 @@ from seal.stats.pairs.rewards import theta
 from seal.stats.regression.cells import Cells
 from seal.stats.regression.inference import mcnemar_exact
 from seal.stats.regression.logit import fit_logit
-from tests.support.places import DATA
+from tests.support.published import PUBLISHED
 
-PUBLISHED: dict[str, Any] = json.loads((DATA / "seal_published_numbers.json").read_text(encoding="utf-8"))
 N = PUBLISHED["_meta"]["n_pairs"]
 
 
