@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,11 @@ from seal.engine.errors import InputError
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, hex."""
+    """SHA-256 of a file, hex.
+
+    Raises:
+        InputError: it cannot be read.
+    """
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -17,20 +23,25 @@ def file_sha256(path: Path) -> str:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
 
 
+@contextmanager
+def written_aside(path: Path) -> Iterator[Path]:
+    """A path to write to; what was written there takes the place of `path` at the end, whole or not."""
+    aside = path.with_name(f".{path.name}.tmp")
+    yield aside
+    _sync(aside)
+    os.replace(aside, path)
+    _sync(path.parent)
+
+
 def write_atomic(path: Path, data: bytes) -> dict[str, Any]:
     """Write a file so that it is either whole or not there; returns its SHA-256 and size."""
-    aside = path.with_name(f".{path.name}.tmp")
-    with aside.open("wb") as file:
+    with written_aside(path) as aside, aside.open("wb") as file:
         file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(aside, path)
-    sync_folder(path.parent)
     return {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
 
 
-def sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

@@ -36,6 +36,11 @@ class Progress:
 Listener = Callable[[Progress], None]
 
 
+def listener(given: Listener | None) -> Listener:
+    """Who is told of the progress: who was given, else nobody."""
+    return given or silent
+
+
 def silent(progress: Progress) -> None:
     """A listener that does nothing."""
 

@@ -139,7 +139,8 @@ def _combine(
     overwrite: bool,
 ) -> "Labeler":
     """Write the combined labels as a folder of their own; gone on with where an earlier run was killed."""
-    from seal.engine.frames.manifest import Manifest, content_hash
+    from seal.engine.frames.folder import content_hash
+    from seal.engine.frames.manifest import Manifest
     from seal.engine.frames.reader import keep_apart
     from seal.engine.frames.schema import LABELS, scan
     from seal.engine.frames.sink import Sink

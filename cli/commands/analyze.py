@@ -154,7 +154,7 @@ def command(
 
 def _sources(read: Mapping[str, Sequence[Path | None]], out: Path) -> tuple["Source", ...]:
     """What was read, where it lies as seen from the results, and what it holds: the report finds it so."""
-    from seal.engine.frames.manifest import content_hash
+    from seal.engine.frames.folder import content_hash
     from seal.stats.results import Source, place_from
 
     paths = [(role, path) for role, paths in read.items() for path in paths if path is not None]

@@ -37,7 +37,7 @@ def command(
     figures, every table, failures, the pairs that resist most, and what made it all. A folder that is not
     found is named in the report.
     """
-    from seal.engine.frames.manifest import content_hash
+    from seal.engine.frames.folder import content_hash
     from seal.stats.report.page import ReportOptions, report
 
     if beside_name is not None and beside is None:

@@ -180,7 +180,7 @@ def test_options_of_the_table_then_of_the_stage_then_variables(monkeypatch):
 
 def test_computed_takes_nothing_that_is_for_models(monkeypatch):
     monkeypatch.setenv("SEAL_LABEL_RETRIES", "4")
-    made = call(labeling("labels/computed"), {"protocol": "choice", "sample": 0.5, "part_rows": 7})
+    made = call(labeling("labels/computed"), {"protocol": "choice", "sample": 0.5, "part_pairs": 7})
     assert made.words[-2:] == ("--sample=0.5", "--part-rows=7")
     assert not made.options.keys() & {"protocol", "retries"}
 

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from benchmarks.statistics_worlds import frames, world
-from seal.engine.frames.manifest import content_hash
+from seal.engine.frames.folder import content_hash
 from seal.engine.frames.schema import TEXTS
 from seal.stats.analysis import analyze
 from seal.stats.options import Frames, Options

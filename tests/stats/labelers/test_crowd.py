@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from seal.engine.errors import InputError, UsageError
 from seal.engine.frames.schema import LABELS, check
+from seal.engine.labeling.contract import Labeler
 from seal.stats.labelers import crowd
-from seal.stats.labelers.agreement import Labeler
 from seal.stats.labelers.crowd import combine, dawid_skene, vote
 from tests.support.places import DATA
 

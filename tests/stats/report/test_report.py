@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from seal.engine.errors import InputError, SealError
-from seal.engine.frames.manifest import content_hash
+from seal.engine.frames.folder import content_hash
 from seal.stats.report.page import CHARACTERS, ReportOptions
 from seal.stats.report.summary import summarise
 from seal.stats.report.text import fixed, is_hidden, p_value, pieces, shortened, significant, visible
