@@ -45,7 +45,7 @@ def test_codes_of_rewritings() -> None:
 
 
 def test_every_result_file_is_told() -> None:
-    assert list(ROWS) and sorted(ROWS) == sorted(f"{name}.csv" for name in FILES)
+    assert sorted(ROWS) == sorted(f"{name}.csv" for name in FILES)
 
 
 def columns(file: str) -> list[str]:
@@ -81,10 +81,11 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
             part = frame.filter(variant=variant) if "variant" in frame.columns else frame
             part.write_parquet(where[name, variant])
     words = [
-        "--texts", where["texts", "original"], "--scores", where["scores", "original"],
-        "--labels", where["labels", "original"], "--rewritten", where["texts", "rewritten"],
-        "--rewritten-scores", where["scores", "rewritten"], "--rewritten-labels", where["labels", "rewritten"],
-        "--similarities", where["sims", "rewritten"], "--pre", "a", "--post", "b", "--out", str(folder / "out"),
+        "--texts", where["texts", "original"], "--rewritten", where["texts", "rewritten"],
+        "--scores", where["scores", "original"], "--rewritten-scores", where["scores", "rewritten"],
+        "--labels", where["labels", "original"], "--rewritten-labels", where["labels", "rewritten"],
+        "--similarities", where["sims", "rewritten"],
+        "--pre", "a", "--post", "b", "--out", str(folder / "out"),
     ]  # fmt: skip
     assert main(["analyze", *words]) == 0
     return folder / "out"

@@ -1,4 +1,4 @@
-"""Links, pictures, settings and Make targets of the pages exist, and pages stay as short as they are meant."""
+"""Links, pictures, settings and Make targets of the pages exist; the README stays one page."""
 
 import re
 import tomllib

@@ -1,4 +1,4 @@
-"""The pages people read, as tests see them: files, sections, code blocks, and the command line they speak of."""
+"""The pages people read, as tests see them: files, sections, code blocks, and the commands they speak of."""
 
 import re
 from collections.abc import Iterator
