@@ -46,21 +46,25 @@ if TYPE_CHECKING:  # what type checkers and editors read; `_HOMES` is what runs,
     from seal.engine.scoring.similarity import similarity as similarity
     from seal.engine.verify import Verification as Verification
     from seal.engine.verify import verify as verify
+    from seal.stats.alignment.compare import Comparison as Comparison
     from seal.stats.alignment.compare import compare as compare
     from seal.stats.analysis import analyze as analyze
+    from seal.stats.labelers.agreement import Agreement as Agreement
     from seal.stats.labelers.agreement import agreement as agreement
     from seal.stats.options import AgreementOptions as AgreementOptions
     from seal.stats.options import AnalyzeOptions as AnalyzeOptions
     from seal.stats.options import CompareOptions as CompareOptions
+    from seal.stats.options import ReportOptions as ReportOptions
     from seal.stats.report.page import Report as Report
-    from seal.stats.report.page import ReportOptions as ReportOptions
     from seal.stats.report.page import report as report
     from seal.stats.results import Results as Results
 
 _HOMES = {
+    "Agreement": "seal.stats.labelers.agreement",
     "AgreementOptions": "seal.stats.options",
     "AnalyzeOptions": "seal.stats.options",
     "CompareOptions": "seal.stats.options",
+    "Comparison": "seal.stats.alignment.compare",
     "ExportOptions": "seal.engine.export.exporting",
     "ExportReport": "seal.engine.export.exporting",
     "FAILURES": "seal.engine.frames.schema",
@@ -74,7 +78,7 @@ _HOMES = {
     "LabelReport": "seal.engine.labeling.labeling",
     "MissingExtraError": "seal.engine.errors",
     "Report": "seal.stats.report.page",
-    "ReportOptions": "seal.stats.report.page",
+    "ReportOptions": "seal.stats.options",
     "Results": "seal.stats.results",
     "ResumeError": "seal.engine.errors",
     "RewriteOptions": "seal.engine.rewriting.rewriting",

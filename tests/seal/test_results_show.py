@@ -6,8 +6,10 @@ import pytest
 
 import seal
 
-RESULTS = ("ExportReport", "ImportReport", "LabelReport", "Report", "Results", "RewriteReport", "ScoreReport",
-           "SimilarityReport", "Verification")  # fmt: skip
+RESULTS = (
+    "Agreement", "Comparison", "ExportReport", "ImportReport", "LabelReport", "Report", "Results",
+    "RewriteReport", "ScoreReport", "SimilarityReport", "Verification",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("name", RESULTS)
