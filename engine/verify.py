@@ -7,10 +7,11 @@ from seal.engine.checkpoints.exported import SPEC, load_spec
 from seal.engine.errors import InputError
 from seal.engine.files import file_sha256
 from seal.engine.frames.folder import LOG, StageFolder
+from seal.engine.notebook import Shown
 
 
 @dataclass(frozen=True)
-class Verification:
+class Verification(Shown):
     """What was found.
 
     Attributes:

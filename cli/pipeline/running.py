@@ -15,10 +15,11 @@ from seal.cli.registry import load_all
 from seal.cli.settings import load_settings
 from seal.engine.checkpoints.exported import SPEC
 from seal.engine.errors import UsageError
+from seal.engine.notebook import Shown
 
 
 @dataclass(frozen=True)
-class RunReport:
+class RunReport(Shown):
     """What a run was made of.
 
     Attributes:

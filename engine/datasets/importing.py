@@ -26,6 +26,7 @@ from seal.engine.frames.manifest import Manifest
 from seal.engine.frames.schema import CHOSEN, FAILURES, ORIGINAL, REJECTED, TEXTS
 from seal.engine.frames.sink import Sink
 from seal.engine.frames.stage import counts_by_code
+from seal.engine.notebook import Shown
 from seal.engine.progress import Listener, Progress, listener
 
 STAGE = "import"
@@ -37,7 +38,7 @@ MetaValue = str | float | int | None
 
 
 @dataclass(frozen=True)
-class ImportReport:
+class ImportReport(Shown):
     """What came of an import; the counts are of the whole folder, earlier runs included.
 
     Attributes:

@@ -36,13 +36,14 @@ from seal.engine.export.options import ExportOptions
 from seal.engine.export.parity import PARITY_LENGTHS, Parity, measure_parity, unit
 from seal.engine.export.precision import halve, quantize
 from seal.engine.frames.manifest import versions
+from seal.engine.notebook import Shown
 from seal.engine.pooling import onnx as onnx_backend
 from seal.engine.pooling.contract import Compute
 from seal.engine.pooling.torch import TorchBackend, convert_pickles, load_tokenizer
 
 
 @dataclass(frozen=True)
-class ExportReport:
+class ExportReport(Shown):
     """What an export did."""
 
     folder: Path

@@ -23,6 +23,7 @@ from seal.engine.frames.reader import TEXT_COLUMNS, chunks, in_order, windows
 from seal.engine.frames.sampling import Sample
 from seal.engine.frames.schema import FAILURES, TEXT_KEY
 from seal.engine.frames.sink import Sink
+from seal.engine.notebook import Shown
 from seal.engine.progress import Listener, Meter
 
 W = TypeVar("W")
@@ -33,7 +34,7 @@ FAILED: dict[str, pl.DataType] = {name: FAILURES.types[name] for name in (*TEXT_
 
 
 @dataclass(frozen=True)
-class StageReport:
+class StageReport(Shown):
     """What a run did, earlier starts of it included.
 
     Attributes:
