@@ -8,7 +8,9 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -20,6 +22,7 @@ from seal.engine.files import file_sha256
 MANIFEST = "manifest.json"
 LOG = "log.jsonl"
 FORMAT = 1
+_COMMAND: ContextVar[tuple[str, ...] | None] = ContextVar("command", default=None)
 _PACKAGES = (
     "seal-engine", "polars", "pyarrow", "numpy", "tokenizers", "onnxruntime", "onnxruntime-gpu", "torch",
     "transformers", "optimum-onnx", "onnx", "vllm",
@@ -50,7 +53,23 @@ class Manifest:
 
     def document(self, **more: Any) -> dict[str, Any]:
         """The whole of `manifest.json`: identity, versions, machine, and what the caller adds."""
-        return {"identity": self.identity, "versions": versions(), "machine": machine(), **more}
+        command = {"command": current_command()} if current_command() else {}
+        return {"identity": self.identity, **command, "versions": versions(), "machine": machine(), **more}
+
+
+@contextmanager
+def recorded_command(words: Sequence[str]) -> Iterator[None]:
+    """Let what is written meanwhile say that this command made it: words after `seal`, no secret in them."""
+    token = _COMMAND.set(tuple(words))
+    try:
+        yield
+    finally:
+        _COMMAND.reset(token)
+
+
+def current_command() -> tuple[str, ...] | None:
+    """The command that is being carried out; None where a function was called from Python."""
+    return _COMMAND.get()
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
