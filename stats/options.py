@@ -1,193 +1,153 @@
-"""What an analysis reads and how it is asked for: options, frames, and which labeler's features enter."""
+"""What is asked of the statistics, declared once: choices, defaults, limits, words. Nothing here is heavy."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import get_args
+from dataclasses import MISSING, dataclass
+from pathlib import Path
+from typing import Any, Literal
 
-import polars as pl
+from seal.engine.errors import UsageError
+from seal.engine.options import Options, option
 
-from seal.engine.errors import InputError, UsageError
-from seal.engine.frames.schema import LABELS, check
-from seal.stats.alignment.regimes import Profile
-from seal.stats.equations.imprint_fixed_effects import Design
-from seal.stats.labelers.agreement import ALPHA_FLOOR, Labeler
-from seal.stats.pairs.features import Regressor, Sentiment, find_features
-from seal.stats.pairs.joins import Inputs, collect_all
-from seal.stats.pairs.rewards import Theta, Ties
-from seal.stats.regression import collinearity
-from seal.stats.regression.inference import Adjust, require_choice, require_level
+Ties = Literal["misaligned", "half", "drop"]
+Theta = Literal["signed", "unsigned"]
+Sentiment = Literal["linear", "categories"]
+Profile = Literal["lexicographic", "pareto"]
+Adjust = Literal["holm", "bonferroni", "bh"]
+Method = Literal["majority", "dawid-skene"]
 
 TARGETS = ("last_response_is_harmless", "last_response_is_helpful")
+TIES: Ties = "misaligned"
+THETA: Theta = "signed"
+SENTIMENT: Sentiment = "linear"
+PROFILE: Profile = "lexicographic"
+ADJUST: Adjust = "holm"
+LEVEL = 0.95
+MAX_VIF = 5.0
+MIN_ALPHA = 0.667  # Krippendorff's lowest for tentative conclusions
+RESAMPLES = 1000
+
+
+def _level(of: str) -> Any:
+    return option(LEVEL, of, above=0, below=1)
 
 
 @dataclass(frozen=True)
-class Options:
-    """How an analysis is run.
+class AnalyzeOptions(Options):
+    """How scores and labels become estimates.
 
-    Attributes:
-        pre, post: model names before and after training on the preferences.
-        labeler: whose labels, where there are several.
-        targets: features of the preference profile, first the one that decides first.
-        profile: how they decide.
-        covariates: numeric features that enter the regressions; each is a content-blind ruler also.
-        exclude: features that do not enter them.
-        sentiment: how positive/neutral/negative enters.
-        ties: what equal rewards count as; unless `misaligned`, ties are left out of regimes and logits.
-        theta: sign convention of the reward shift.
-        adjust: for multiplicity. level: of intervals. max_vif: largest VIF kept.
-        fixed_effects, cluster, interactions: beyond the pair effect; the first and last for Eq. 1 alone.
-        gold: a labeler taken as right in the comparison of labelers.
-        min_alpha: features below it are flagged beside their coefficients.
+    Raises:
+        UsageError: a value is not allowed, the models are the same, or an interaction is no `FEATURE:COLUMN`.
     """
 
-    pre: str
-    post: str
-    labeler: str | None = None
-    targets: tuple[str, ...] = TARGETS
-    profile: Profile = "lexicographic"
-    covariates: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    sentiment: Sentiment = "linear"
-    ties: Ties = "misaligned"
-    theta: Theta = "signed"
-    adjust: Adjust = "holm"
-    level: float = 0.95
-    max_vif: float = collinearity.THRESHOLD
-    fixed_effects: tuple[str, ...] = ()
-    cluster: str | None = None
-    interactions: tuple[tuple[str, str], ...] = ()
-    gold: str | None = None
-    min_alpha: float = ALPHA_FLOOR
+    pre: str = option(MISSING, "Name of the model before it saw the preferences.")
+    post: str = option(MISSING, "Name of the model after.")
+    labeler: str | None = option(None, "Whose labels to regress on, where there are several.")
+    targets: tuple[str, ...] = option(
+        TARGETS, "Features of the preference profile, the first decides first, comma-separated."
+    )
+    profile: Profile = option(PROFILE, "How the targets decide which text is preferred.")
+    covariates: tuple[str, ...] = option(
+        (), "Numeric features to regress on, comma-separated; each is a content-blind ruler also."
+    )
+    exclude: tuple[str, ...] = option(
+        (), "Features to leave out of the regressions, comma-separated (which of two collinear ones, say)."
+    )
+    sentiment: Sentiment = option(
+        SENTIMENT, "How positive/neutral/negative enters: as 1/0/-1, or as categories beside neutral."
+    )
+    ties: Ties = option(
+        TIES, "What equal rewards count as; `half` and `drop` leave tied pairs out of regimes and logits."
+    )
+    theta: Theta = option(THETA, "The reward shift's angle: counter-clockwise positive, or its size.")
+    adjust: Adjust = option(ADJUST, "For multiplicity over the features of one equation and model.")
+    level: float = _level("Of every interval.")
+    max_vif: float = option(MAX_VIF, "Regressors above it are dropped.", above=1)
+    fixed_effects: tuple[str, ...] = option(
+        (), "Further effects of Eq. 1 beside the pair's: columns of TEXTS, or `labeler` (all stacked)."
+    )
+    cluster: str | None = option(
+        None, "Column of TEXTS to cluster errors by, in every equation; the pair otherwise."
+    )
+    interactions: tuple[str, ...] = option(
+        (), "FEATURE:COLUMN,...: in Eq. 1 a slope of the feature for each value of a column of TEXTS."
+    )
+    gold: str | None = option(
+        None, "A labeler taken as right: precision, recall and F1 of the others against it."
+    )
+    min_alpha: float = option(
+        MIN_ALPHA, "Flag coefficients of features on which labelers agree less (Krippendorff's alpha)."
+    )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.pre == self.post:
             raise UsageError(f"pre and post are the same model, {self.pre!r}; name two")
-        choices = {"profile": Profile, "sentiment": Sentiment, "ties": Ties, "theta": Theta, "adjust": Adjust}
-        for name, kind in choices.items():
-            require_choice(name, getattr(self, name), get_args(kind))
-        require_level(self.level)
-        if not self.max_vif > 1:
-            raise UsageError(f"max-vif must be above 1, the least a VIF can be, not {self.max_vif}")
+        _ = self.crossed
 
     @property
-    def design(self) -> Design:
-        """What Eq. 1 has beyond the pair effect."""
-        return Design(self.fixed_effects, self.cluster, self.interactions)
+    def crossed(self) -> tuple[tuple[str, str], ...]:
+        """The interactions as (feature, column).
+
+        Raises:
+            UsageError: one is not `FEATURE:COLUMN`.
+        """
+        pairs = []
+        for part in self.interactions:
+            feature, colon, column = part.rpartition(":")
+            if not (feature and colon and column):
+                raise UsageError(
+                    f"interactions: {part!r} is not FEATURE:COLUMN, e.g. last_response_is_helpful:source"
+                )
+            pairs.append((feature, column))
+        return tuple(pairs)
 
 
 @dataclass(frozen=True)
-class Frames:
-    """What an analysis reads; lazy frames over files stay on disk.
+class CompareOptions(Options):
+    """How models are compared by their agreement with the people."""
 
-    Attributes:
-        scores, labels, texts: of the original texts (several LABELS frames for several labelers).
-        rewritten_scores, rewritten_labels: of the rewritten texts, both or neither.
-        rewritten_texts: TEXTS of them, against which scores are counted.
-        similarities: SIMILARITIES of original and rewritten.
+    ties: Ties = option(TIES, "What a pair with equal rewards counts as.")
+    level: float = _level("Of the Wilson interval.")
+
+
+@dataclass(frozen=True)
+class AgreementOptions(Options):
+    """How labelers are compared, and made into one."""
+
+    combine: Method | None = option(
+        None,
+        "Make one labeler of them all, a LABELS frame in --out: by vote, or weighed by their error rates.",
+    )
+    taxonomy: Path | None = option(
+        None,
+        "Hold the labels to this taxonomy (TOML): its features, its values, nothing else.",
+        metavar="FILE",
+    )
+    resamples: int = option(RESAMPLES, "Of pairs, for the intervals.", at_least=10)
+    seed: int = option(0, "Of the resampling.", at_least=0)
+    level: float = _level("Of the intervals.")
+
+
+@dataclass(frozen=True)
+class ReportOptions(Options):
+    """What a report shows.
+
+    Raises:
+        UsageError: a value is not allowed, or `beside_name` names nothing.
     """
 
-    scores: pl.LazyFrame
-    labels: tuple[pl.LazyFrame, ...]
-    texts: pl.LazyFrame | None = None
-    rewritten_scores: pl.LazyFrame | None = None
-    rewritten_labels: tuple[pl.LazyFrame, ...] = ()
-    similarities: pl.LazyFrame | None = None
-    rewritten_texts: pl.LazyFrame | None = None
+    title: str | None = option(None, "Of the page.")
+    stages: tuple[Path, ...] = option(
+        (),
+        "A folder that a stage wrote, where it is not where the analysis found it; repeatable.",
+        flag="stage",
+        repeat=True,
+    )
+    truth: Path | None = option(None, "CSV of planted coefficients: model, term, planted[, low, high].")
+    beside: Path | None = option(None, "RESULTS of another analysis of the same models, set beside.")
+    beside_name: str | None = option(None, "What to call it; `the other analysis` by default.")
+    pairs: int = option(10, "Pairs shown that resist most; their dialogues may be offensive.", at_least=0)
 
     def __post_init__(self) -> None:
-        if (self.rewritten_scores is None) != (not self.rewritten_labels):
-            raise UsageError("robustness needs both the scores and the labels of the rewritten texts")
-        if self.similarities is not None and self.rewritten_scores is None:
-            raise UsageError("similarities belong to rewritten texts: give their scores and labels also")
-
-
-def find_labelers(labels: Sequence[pl.LazyFrame]) -> list[Labeler]:
-    """The labelers of some LABELS frames, in order, each with its own rows.
-
-    Raises:
-        InputError: there is none, or one stands in two frames.
-    """
-    found: list[Labeler] = []
-    for frame in labels:
-        checked = check(frame, LABELS, origin="labels")
-        (names,) = collect_all([checked.select(pl.col("labeler").unique().sort())])
-        for name in names["labeler"].drop_nulls():
-            if name in {x.name for x in found}:
-                raise InputError(f"labeler {name!r} stands in two of the --labels; give each labeler once")
-            found.append(Labeler(name, checked.filter(pl.col("labeler") == name)))
-    if not found:
-        raise InputError("labels: no rows; there is nothing to regress rewards on")
-    return found
-
-
-def text_labelers(labelers: Sequence[Labeler]) -> list[Labeler]:
-    """Those with something else than numbers."""
-    return [
-        x for x in labelers if any(_is_label(x.frame.collect_schema(), n) for n in x.frame.collect_schema())
-    ]
-
-
-def _is_label(schema: pl.Schema, name: str) -> bool:
-    kind = schema[name]
-    return name not in LABELS.types and (
-        kind == pl.Boolean() or isinstance(kind, pl.String | pl.Enum | pl.Categorical)
-    )
-
-
-def choose_labeler(labelers: Sequence[Labeler], name: str | None) -> Labeler:
-    """The named labeler, or the only one that is not all numbers.
-
-    Raises:
-        UsageError: there is no such labeler, or a choice must be made.
-    """
-    names = ", ".join(x.name for x in labelers)
-    if name is not None:
-        chosen = [x for x in labelers if x.name == name]
-        if not chosen:
-            raise UsageError(f"no labeler {name!r}; there are: {names}")
-        return chosen[0]
-    candidates = text_labelers(labelers) or list(labelers)
-    if len(candidates) > 1:
-        raise UsageError(f"several labelers ({names}); choose one with --labeler")
-    return candidates[0]
-
-
-def make_inputs(frames: Frames, options: Options, labelers: Sequence[Labeler]) -> Inputs:
-    """The original texts' frames, with the features of the chosen labeler and where numbers come from.
-
-    Raises:
-        InputError: a covariate or target is nowhere, or covariates stand with several labelers.
-    """
-    main = choose_labeler(labelers, options.labeler)
-    numbers = tuple(dict.fromkeys(options.covariates))
-    holders = [x for x in labelers if all(_is_number(x.frame, n) for n in numbers)] if numbers else []
-    if numbers and not holders:
-        there = [n for x in labelers for n in x.frame.collect_schema() if _is_number(x.frame, n)]
-        raise InputError(
-            f"no labels hold the numeric features {', '.join(numbers)} together; there are: "
-            f"{', '.join(n for n in there if n not in LABELS.types) or 'none'}"
-        )
-    own = not numbers or main in holders
-    if not own and len(holders) > 1:
-        raise InputError(
-            f"{', '.join(numbers)} stand with several labelers: {', '.join(x.name for x in holders)}"
-        )
-    features = find_features(
-        main.frame, targets=options.targets, exclude=options.exclude, sentiment=options.sentiment
-    )
-    numeric = tuple(Regressor(n, n, "numeric") for n in numbers)
-    left_out = {k: v for k, v in features.left_out.items() if k not in numbers}
-    columns = options.design.columns
-    if columns and frames.texts is None:
-        raise InputError(f"{', '.join(columns)} come with the texts; name them with --texts")
-    return Inputs(
-        frames.scores, options.pre, options.post, main.frame,
-        replace(features, regressors=(*features.regressors, *numeric), left_out=left_out),
-        computed=None if own else holders[0].frame, texts=frames.texts,
-        carried=(options.cluster,) if options.cluster and options.cluster in columns else (),
-    )  # fmt: skip
-
-
-def _is_number(frame: pl.LazyFrame, name: str) -> bool:
-    schema = frame.collect_schema()
-    return name in schema and schema[name].is_numeric()
+        super().__post_init__()
+        if self.beside_name is not None and self.beside is None:
+            raise UsageError("beside-name names the results of beside: give both")

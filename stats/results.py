@@ -10,6 +10,10 @@ from typing import Any
 import polars as pl
 
 from seal.engine.errors import InputError
+from seal.engine.files import write_atomic
+from seal.engine.notebook import html
+from seal.stats.csv_files import write_csv
+from seal.stats.options import AnalyzeOptions
 
 FILES = (
     "alignment", "regimes", "profile", "imprint", "imprint_chosen", "shift", "resistance", "robustness",
@@ -21,13 +25,14 @@ JSON = "results.json"
 
 
 @dataclass(frozen=True)
-class Source:
+class InputRecord:
     """One file or folder that an analysis read.
 
     Attributes:
         role: as the command calls it: `texts`, `scores`, `labels`, `rewritten`, `rewritten-scores`, ...
-        path: where it was, from the results folder where both lie under a common folder.
-        sha256: what it held (see `seal.engine.frames.manifest.content_hash`).
+        path: where it was, from the results folder where both lie under a common folder; empty for a frame in
+            memory.
+        sha256: what it held (see `seal.engine.frames.folder.content_hash`); empty for a frame in memory.
     """
 
     role: str
@@ -43,10 +48,12 @@ class Results:
         tables: file name (without `.csv`) -> frame; no cell is NaN.
         notes: what a reader must know, one sentence each.
         joins: what the keyed joins counted.
-        options: how it was run.
+        options: `AnalyzeOptions`; what `read` found is a plain dictionary.
         published: tables of the published study's own arithmetic, when asked for.
-        inputs: the files and folders it read; whoever opens them knows.
+        inputs: what it read.
         versions: of the packages it ran on.
+        command: the command line that made it; None where a function was called from Python.
+        folder: where it was written, None where it was not. files: what was written there.
     """
 
     tables: Mapping[str, pl.DataFrame]
@@ -54,21 +61,33 @@ class Results:
     joins: Mapping[str, Mapping[str, int]]
     options: Any
     published: Mapping[str, pl.DataFrame] = field(default_factory=dict)
-    inputs: tuple[Source, ...] = ()
+    inputs: tuple[InputRecord, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
+    command: tuple[str, ...] | None = None
+    folder: Path | None = None
+    files: tuple[Path, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """The content of `results.json`."""
         return {
             "format": FORMAT,
-            "options": self.options if isinstance(self.options, dict) else asdict(self.options),
-            "inputs": [asdict(source) for source in self.inputs],
+            "command": None if self.command is None else list(self.command),
+            "options": self.options if isinstance(self.options, dict) else _plain(self.options),
+            "inputs": [asdict(record) for record in self.inputs],
             "versions": dict(self.versions),
             "notes": list(self.notes),
             "joins": {k: dict(v) for k, v in self.joins.items()},
             "tables": {name: frame.to_dicts() for name, frame in self.tables.items()},
             "as_published": {name: frame.to_dicts() for name, frame in self.published.items()},
         }
+
+    def _repr_html_(self) -> str:
+        return html("Estimates", self.tables, self.notes)
+
+
+def _plain(options: AnalyzeOptions) -> dict[str, Any]:
+    """Options as JSON holds them; an interaction is a pair there."""
+    return asdict(options) | {"interactions": options.crossed}
 
 
 def write(results: Results, out: Path) -> list[Path]:
@@ -81,16 +100,16 @@ def write(results: Results, out: Path) -> list[Path]:
         The files written.
     """
     out.mkdir(parents=True, exist_ok=True)
-    written = [_csv(frame, out / f"{name}.csv") for name, frame in results.tables.items()]
+    written = [write_csv(frame, out / f"{name}.csv") for name, frame in results.tables.items()]
     if results.published:
         (out / "as_published").mkdir(exist_ok=True)
-        written += [_csv(f, out / "as_published" / f"{n}.csv") for n, f in results.published.items()]
+        written += [write_csv(f, out / "as_published" / f"{n}.csv") for n, f in results.published.items()]
     for folder, tables in ((out, results.tables), (out / "as_published", results.published)):
         for name in set(FILES) - set(tables):
             (folder / f"{name}.csv").unlink(missing_ok=True)
     text = json.dumps(results.as_dict(), indent=1, allow_nan=False, ensure_ascii=False)
-    written.append(_replace(out / JSON, text))
-    return written
+    write_atomic(out / JSON, text.encode())
+    return [*written, out / JSON]
 
 
 def place_from(path: Path, folder: Path) -> str:
@@ -111,6 +130,7 @@ def read(folder: Path) -> Results:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["format"] != FORMAT:
             raise InputError(f"{path} has format {content['format']!r}, this program reads {FORMAT}")
+        command = content.get("command")
         return Results(
             tables={str(n): _frame(rows) for n, rows in content["tables"].items()},
             notes=tuple(str(n) for n in content["notes"]),
@@ -118,8 +138,10 @@ def read(folder: Path) -> Results:
             options={"pre": str(content["options"]["pre"]), "post": str(content["options"]["post"])}
             | {k: v for k, v in content["options"].items() if k not in ("pre", "post")},
             published={str(n): _frame(rows) for n, rows in content["as_published"].items()},
-            inputs=tuple(Source(**source) for source in content.get("inputs", ())),
+            inputs=tuple(InputRecord(**record) for record in content.get("inputs", ())),
             versions=dict(content.get("versions", {})),
+            command=tuple(map(str, command)) if isinstance(command, list) else None,
+            folder=folder,
         )
     except OSError as error:
         raise InputError(
@@ -140,22 +162,3 @@ def _frame(rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
     frame = pl.DataFrame(list(rows), infer_schema_length=None)
     empty = [n for n, kind in frame.schema.items() if kind == pl.Null()]
     return frame.with_columns(pl.col(n).cast(pl.String() if n in _TEXT else pl.Float64()) for n in empty)
-
-
-def _csv(frame: pl.DataFrame, path: Path) -> Path:
-    return _replace(path, neutralised(frame).write_csv())
-
-
-def _replace(path: Path, text: str) -> Path:
-    aside = path.with_name(path.name + ".tmp")
-    aside.write_text(text, encoding="utf-8", newline="")
-    os.replace(aside, path)
-    return path
-
-
-def neutralised(frame: pl.DataFrame) -> pl.DataFrame:
-    """Put an apostrophe before text that a spreadsheet would take as a formula."""
-    text = pl.col(pl.String)
-    return frame.with_columns(
-        pl.when(text.str.contains(r"^[=+\-@\t\r]")).then(pl.lit("'") + text).otherwise(text).name.keep()
-    )

@@ -4,24 +4,16 @@ from pathlib import Path
 
 import click
 
-from seal.cli.options import json_option, print_json, say
+from seal.cli.options import PATH, json_option, options_of, print_json, say
+from seal.stats.options import CompareOptions
 
 
 @click.command("compare")
-@click.argument("scores", type=click.Path(path_type=Path), nargs=-1, required=True)
-@click.option(
-    "--texts", type=click.Path(path_type=Path), help="The scored TEXTS: adds a row for each source."
-)
-@click.option(
-    "--ties", type=click.Choice(["misaligned", "half", "drop"]), default="misaligned", show_default=True,
-    help="What a pair with equal rewards counts as.",
-)  # fmt: skip
-@click.option(
-    "--level", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.95, show_default=True,
-    help="Of the Wilson interval.",
-)  # fmt: skip
+@click.argument("scores", type=PATH, nargs=-1, required=True)
+@click.option("--texts", type=PATH, help="The scored TEXTS: adds a row for each source.")
+@options_of(CompareOptions)
 @json_option
-def command(scores: tuple[Path, ...], texts: Path | None, ties: str, level: float, as_json: bool) -> None:
+def command(scores: tuple[Path, ...], texts: Path | None, options: CompareOptions, as_json: bool) -> None:
     """Compare models by their agreement with people.
 
     Alignment is the share of pairs in which the human's choice has the higher reward, resistance the rest.
@@ -29,13 +21,14 @@ def command(scores: tuple[Path, ...], texts: Path | None, ties: str, level: floa
     """
     from seal.stats.alignment.compare import compare
 
-    table = compare(scores, texts=texts, ties=ties, level=level)  # type: ignore[arg-type]  # click has checked
+    found = compare(scores, texts, options)
+    rows = found.tables["alignment"].to_dicts()
     if as_json:
-        print_json(table.to_dicts())
+        print_json(rows)
         return
-    click.echo(_layout(table.to_dicts(), level))
-    for row in table.filter(table["n_incomplete"] > 0).to_dicts():
-        say(f"{row['model']}, {row['source']}: {row['n_incomplete']} pairs lack a reward and are left out")
+    click.echo(_layout(rows, options.level))
+    for note in found.notes:
+        say(note)
 
 
 def _layout(rows: list[dict[str, object]], level: float) -> str:

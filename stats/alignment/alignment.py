@@ -11,13 +11,13 @@ import polars as pl
 
 from seal.engine.errors import InputError
 from seal.engine.frames.schema import CHOSEN, REJECTED, SCORES, check
+from seal.stats.options import LEVEL, TIES, Ties
 from seal.stats.pairs.joins import PAIRS_PER_BLOCK, collect_all, row_blocks
-from seal.stats.pairs.rewards import Ties
 from seal.stats.regression.inference import require_choice, require_level, wilson
 
 
 def alignment(
-    scores: pl.LazyFrame, *, by: Sequence[str] = (), ties: Ties = "misaligned", level: float = 0.95
+    scores: pl.LazyFrame, *, by: Sequence[str] = (), ties: Ties = TIES, level: float = LEVEL
 ) -> pl.DataFrame:
     """Alignment and resistance of every model in a SCORES frame.
 
@@ -55,7 +55,7 @@ def alignment(
 _COUNTS = ("n_pairs", "n_ties", "n_incomplete", "n_won", "sum_margin")
 
 
-def with_alignment(counts: pl.DataFrame, *, ties: Ties = "misaligned", level: float = 0.95) -> pl.DataFrame:
+def with_alignment(counts: pl.DataFrame, *, ties: Ties = TIES, level: float = LEVEL) -> pl.DataFrame:
     """Alignment, resistance, interval and mean margin from `n_pairs`, `n_ties`, `n_won`, `sum_margin`."""
     won = pl.col("n_won") + (pl.col("n_ties") * 0.5 if ties == "half" else pl.lit(0.0))
     total = pl.col("n_pairs") - (pl.col("n_ties") if ties == "drop" else pl.lit(0, pl.Int64))
@@ -155,7 +155,7 @@ class Rulers:
                 )
             )
 
-    def table(self, *, ties: Ties = "misaligned", level: float = 0.95) -> pl.DataFrame | None:
+    def table(self, *, ties: Ties = TIES, level: float = LEVEL) -> pl.DataFrame | None:
         """Rows as `alignment` gives them (margins in characters or the feature's units), or None."""
         if not self._blocks:
             return None

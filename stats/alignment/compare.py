@@ -1,46 +1,70 @@
-"""Models side by side: alignment over all pairs, and source by source."""
+"""`seal.compare`: models side by side, over all pairs and source by source."""
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import polars as pl
 
 from seal.engine.errors import InputError
-from seal.engine.frames.schema import ORIGINAL, SCORES, TEXTS, readable, scan
+from seal.engine.frames.given import Given, as_frame, given_list, given_name, given_path
+from seal.engine.frames.schema import ORIGINAL, SCORES, TEXTS, readable
+from seal.engine.notebook import html
 from seal.stats.alignment.alignment import alignment
-from seal.stats.pairs.rewards import Ties
+from seal.stats.options import CompareOptions
 
 ALL = "all"
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """Models compared.
+
+    Attributes:
+        tables: `alignment`: a row a model over all pairs (source `all`), then, given texts, a row a model and
+            source: model, source, n_pairs, n_ties, n_incomplete, alignment, resistance, conf_low, conf_high,
+            mean_margin.
+        notes: what a reader must know, one sentence each.
+    """
+
+    tables: Mapping[str, pl.DataFrame]
+    notes: tuple[str, ...] = ()
+
+    def _repr_html_(self) -> str:
+        return html("Agreement with the people", self.tables, self.notes)
+
+
 def compare(
-    scores: Sequence[Path], *, texts: Path | None = None, ties: Ties = "misaligned", level: float = 0.95
-) -> pl.DataFrame:
-    """The alignment table of every model in some SCORES folders; original texts only.
+    scores: Given | Sequence[Given], texts: Given | None = None, options: CompareOptions | None = None
+) -> Comparison:
+    """Compare models by how often they score the human's choice higher; original texts only.
+
+    Each frame is a Parquet file or folder (its path), or in memory: polars, pandas or Arrow.
 
     Args:
-        scores: Parquet files or folders; a (text, model) must not stand in two of them.
+        scores: SCORES, one frame or a list; a (text, model) must not stand in two of them.
         texts: the scored TEXTS, to tell the sources apart.
-        ties: see `seal.stats.alignment.alignment.alignment`.
-        level: of the Wilson interval.
-
-    Returns:
-        One row per model over all pairs (source `all`), then, given texts, one per model and source: model,
-        source, n_pairs, n_ties, n_incomplete, alignment, resistance, conf_low, conf_high, mean_margin.
+        options: what ties count as, and the level of the intervals.
 
     Raises:
         InputError: a column is missing, a key stands twice, or there is no pair to compare.
     """
-    frames = [scan(path, SCORES, columns=("reward",)) for path in scores]
+    options, given = options or CompareOptions(), given_list(scores)
+    named = list(dict.fromkeys(given_name(x, "scores") for x in given))
+    frames = [as_frame(x, SCORES, ("reward",)) for x in given]
     rows = pl.concat(frames).filter(pl.col("variant") == ORIGINAL)
-    with readable(*scores):
-        table = alignment(rows, ties=ties, level=level).with_columns(source=pl.lit(ALL))
+    with readable(*filter(None, map(given_path, given))):
+        table = alignment(rows, ties=options.ties, level=options.level).with_columns(source=pl.lit(ALL))
     if texts is not None:
-        sources = scan(texts, TEXTS, columns=("source",)).filter(pl.col("variant") == ORIGINAL)
-        named = rows.join(sources.select("row_id", "preference", "source"), on=["row_id", "preference"])
-        with readable(texts):
-            by_source = alignment(named, by=["source"], ties=ties, level=level)
+        sources = as_frame(texts, TEXTS, ("source",)).filter(pl.col("variant") == ORIGINAL)
+        with_source = rows.join(sources.select("row_id", "preference", "source"), on=["row_id", "preference"])
+        with readable(*filter(None, [given_path(texts)])):
+            by_source = alignment(with_source, by=["source"], ties=options.ties, level=options.level)
         table = pl.concat([table, by_source.select(table.columns)])
     if not table.height:
-        raise InputError(f"{', '.join(map(str, scores))}: no original text was scored")
-    return table.select("model", "source", pl.exclude("model", "source"))
+        raise InputError(f"{', '.join(named)}: no original text was scored")
+    table = table.select("model", "source", pl.exclude("model", "source"))
+    notes = (
+        f"{row['model']}, {row['source']}: {row['n_incomplete']} pairs lack a reward and are left out"
+        for row in table.filter(table["n_incomplete"] > 0).to_dicts()
+    )
+    return Comparison({"alignment": table}, tuple(notes))

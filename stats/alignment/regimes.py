@@ -6,17 +6,15 @@ c (chosen), r (rejected) or i (indifferent).
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 import polars as pl
 from scipy import stats as distributions
 
-from seal.stats.pairs.rewards import Theta, Ties, aligned, margin, theta
+from seal.stats.options import LEVEL, PROFILE, THETA, TIES, Profile, Theta, Ties
+from seal.stats.pairs.rewards import aligned, margin, theta
 from seal.stats.regression.cells import Tally
 from seal.stats.regression.inference import mcnemar_exact, wilson
-
-Profile = Literal["lexicographic", "pareto"]
 
 REGIMES = {
     (False, True): "became_aligned",
@@ -28,7 +26,7 @@ DECIDED = ("c", "r")
 BIN_DEGREES = 5
 
 
-def gamma(n_targets: int, profile: Profile = "lexicographic") -> pl.Expr:
+def gamma(n_targets: int, profile: Profile = PROFILE) -> pl.Expr:
     """Preference profile over a block of `Pairs`: `c`, `r`, `i`, and under `pareto` also `conflict`.
 
     Lexicographic: the first target that differs decides. Pareto: a text wins that is nowhere worse and
@@ -63,8 +61,8 @@ class RegimeTally:
     """
 
     gamma: pl.Expr
-    ties: Ties = "misaligned"
-    kind: Theta = "signed"
+    ties: Ties = TIES
+    kind: Theta = THETA
     n_left_out: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
@@ -130,7 +128,7 @@ def _named(found: pl.DataFrame | None) -> pl.DataFrame:
     return found.with_columns(regime=name).drop("pre", "post")
 
 
-def regimes(counts: pl.DataFrame, level: float = 0.95) -> pl.DataFrame:
+def regimes(counts: pl.DataFrame, level: float = LEVEL) -> pl.DataFrame:
     """Table 1: prevalence of each regime, and the labeler's agreement with the human among decided pairs.
 
     Args:

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import polars as pl
 
+from seal.stats.options import ADJUST, LEVEL, MAX_VIF, Adjust
 from seal.stats.pairs.features import Features, Regressor
 from seal.stats.pairs.joins import SIDES, Inputs, Joined, Pairs
 from seal.stats.regression import collinearity, linear
 from seal.stats.regression.cells import Cells, Tally, collapse, packed_difference, unpack
-from seal.stats.regression.inference import FEW_INFORMATIVE, INFERENCE, Adjust, adjust_families, coefficient
+from seal.stats.regression.inference import FEW_INFORMATIVE, INFERENCE, adjust_families, coefficient
 
 CHOSEN_TERM = "chosen"
 _TEXT, _FLOAT, _COUNT = pl.String(), pl.Float64(), pl.Int64()
@@ -54,9 +55,9 @@ def feature_imprint(
     inputs: Inputs,
     *,
     chosen_side: bool = False,
-    adjust: Adjust = "holm",
-    level: float = 0.95,
-    max_vif: float = collinearity.THRESHOLD,
+    adjust: Adjust = ADJUST,
+    level: float = LEVEL,
+    max_vif: float = MAX_VIF,
 ) -> tuple[Imprint, Joined]:
     """Estimate Eq. 1 for the pre model, the post model and their difference.
 

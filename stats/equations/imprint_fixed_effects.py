@@ -12,12 +12,13 @@ import polars as pl
 from seal.engine.errors import InputError, UsageError
 from seal.engine.frames.schema import TEXT_KEY
 from seal.stats.equations.imprint import CHOSEN_TERM, SCHEMA, Imprint, standardise
+from seal.stats.options import ADJUST, LEVEL, MAX_VIF, Adjust
 from seal.stats.pairs.features import Features, Regressor
 from seal.stats.pairs.joins import SIDES, Inputs, Joined, Pairs, collect_all
 from seal.stats.regression import collinearity, fixest
 from seal.stats.regression.cells import unpack
 from seal.stats.regression.collinearity import Verdict
-from seal.stats.regression.inference import FEW_INFORMATIVE, Adjust, Floats, adjust_families, coefficient
+from seal.stats.regression.inference import FEW_INFORMATIVE, Floats, adjust_families, coefficient
 
 LABELER = "labeler"
 _RESERVED = {"pre", "post", "change", "row_id", "preference", CHOSEN_TERM, LABELER}
@@ -43,11 +44,11 @@ class Design:
         if fixest.PAIR in self.fixed_effects:
             raise UsageError("the pair effect (row_id) is always in Eq. 1; name further effects only")
         if self.cluster in (fixest.PAIR, LABELER):
-            raise UsageError("errors are clustered by pair already; --cluster takes a column of TEXTS")
+            raise UsageError("errors are clustered by pair already; cluster takes a column of TEXTS")
         if self.cluster and self.cluster in {c for _, c in self.interactions}:
             raise UsageError(
                 f"a slope for each {self.cluster} rests on one cluster alone when errors are clustered by "
-                f"{self.cluster}: no error can be given; drop one of --cluster and --interactions"
+                f"{self.cluster}: no error can be given; drop one of cluster and interactions"
             )
 
     @property
@@ -77,9 +78,9 @@ def imprint_by_pyfixest(
     *,
     labelers: Sequence[tuple[str, pl.LazyFrame]] = (),
     chosen_side: bool = False,
-    adjust: Adjust = "holm",
-    level: float = 0.95,
-    max_vif: float = collinearity.THRESHOLD,
+    adjust: Adjust = ADJUST,
+    level: float = LEVEL,
+    max_vif: float = MAX_VIF,
 ) -> tuple[Imprint, Joined]:
     """Estimate Eq. 1 under a wider design.
 
@@ -174,7 +175,7 @@ def _long(
     if not design.columns or not frame.height:
         return frame, joined
     if inputs.texts is None:
-        raise InputError(f"{', '.join(design.columns)} come with the texts; name them with --texts")
+        raise InputError(f"{', '.join(design.columns)} come with the texts; give the texts also")
     schema = inputs.texts.collect_schema()
     if missing := [c for c in design.columns if c not in schema]:
         there = [c for c in schema if c == "source" or c.startswith("meta_")]
@@ -251,13 +252,11 @@ def _interact(
         own = [r for r in regressors if r.feature == feature and r.level != "|.|"]
         if not own:
             known = ", ".join(dict.fromkeys(r.feature for r in features.regressors))
-            raise UsageError(
-                f"--interactions {feature}:{column}: no regressor {feature!r}; there are: {known}"
-            )
+            raise UsageError(f"interactions {feature}:{column}: no regressor {feature!r}; there are: {known}")
         values = sorted(map(str, frame[column].unique()))
         if len(values) > _MOST_SLOPES:
             raise UsageError(
-                f"--interactions {feature}:{column}: {column} has {len(values)} values, over {_MOST_SLOPES}"
+                f"interactions {feature}:{column}: {column} has {len(values)} values, over {_MOST_SLOPES}"
             )
         for r in own:
             slopes = [replace(r, term=f"{r.term}:{column}={v}") for v in values]

@@ -63,7 +63,7 @@ class PublishedTally:
 
     def __post_init__(self) -> None:
         if len(self.inputs.targets) != 2:
-            raise UsageError("--as-published needs two targets, as the study had: harmless, then helpful")
+            raise UsageError("as-published needs two targets, as the study had: harmless, then helpful")
         self.regimes = RegimeTally(published_gamma())
 
     def add(self, block: pl.DataFrame) -> None:

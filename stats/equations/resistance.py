@@ -10,14 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from seal.stats.pairs.rewards import Ties, aligned
-from seal.stats.pairs.two_sided import INTERCEPT, Chosen, Column, choose
+from seal.stats.options import Adjust, Ties
+from seal.stats.pairs.rewards import aligned
+from seal.stats.pairs.two_sided import INTERCEPT, Column, KeptColumns, choose
 from seal.stats.regression import collinearity
 from seal.stats.regression.cells import Cells
 from seal.stats.regression.inference import (
     FEW_INFORMATIVE,
     INFERENCE,
-    Adjust,
     adjust_families,
     wald,
 )
@@ -67,35 +67,31 @@ def estimate_resistance(
         level: of the intervals.
         max_vif: regressors above it are dropped.
     """
-    chosen = choose(cells, columns, "misaligned_post", max_vif, FEW_INFORMATIVE)
+    kept = choose(cells, columns, "misaligned_post", max_vif, FEW_INFORMATIVE)
     rows: list[dict[str, object]] = []
     notes: list[str] = []
     tests: list[dict[str, object]] = []
     for outcome, model in zip(("misaligned_pre", "misaligned_post"), models, strict=True):
         keys = [{"model": model, "preference": None, "term": INTERCEPT}]
-        keys += [
-            {"model": model, "preference": c.preference, "term": c.regressor.term} for c in chosen.columns
-        ]
-        names = [INTERCEPT, *(c.name for c in chosen.columns)]
-        found, said, fit = logit_rows(
-            cells, outcome, chosen.positions, names, level, f"resistance of {model}"
-        )
+        keys += [{"model": model, "preference": c.preference, "term": c.regressor.term} for c in kept.columns]
+        names = [INTERCEPT, *(c.name for c in kept.columns)]
+        found, said, fit = logit_rows(cells, outcome, kept.positions, names, level, f"resistance of {model}")
         rows += [key | row for key, row in zip(keys, found, strict=True)]
         notes += said
         if fit is not None:
-            tests += _antisymmetry(fit, chosen, model)
-    if chosen.few:
+            tests += _antisymmetry(fit, kept, model)
+    if kept.few:
         notes.append(
-            f"resistance: fewer than {FEW_INFORMATIVE} pairs vary in {', '.join(chosen.few)}: take care"
+            f"resistance: fewer than {FEW_INFORMATIVE} pairs vary in {', '.join(kept.few)}: take care"
         )
     table = adjust_families(pl.DataFrame(rows, schema=SCHEMA), ["model"], method, outside=(INTERCEPT,))
-    return Resistance(table, chosen.verdicts, tuple(tests), tuple(notes))
+    return Resistance(table, kept.verdicts, tuple(tests), tuple(notes))
 
 
-def _antisymmetry(fit: LogitFit, chosen: Chosen, model: str) -> list[dict[str, object]]:
+def _antisymmetry(fit: LogitFit, kept: KeptColumns, model: str) -> list[dict[str, object]]:
     """Wald tests of rho(chosen) = -rho(rejected), for each feature and for all together."""
-    found = {(c.regressor.term, c.preference): i + 1 for i, c in enumerate(chosen.columns)}
-    terms = [c.regressor.term for c in chosen.columns if c.preference == "chosen"]
+    found = {(c.regressor.term, c.preference): i + 1 for i, c in enumerate(kept.columns)}
+    terms = [c.regressor.term for c in kept.columns if c.preference == "chosen"]
     terms = [t for t in terms if (t, "rejected") in found]
     if not terms:
         return []

@@ -21,18 +21,19 @@ from seal.stats.equations.flips import (
     pair_cosines,
     same_targets,
 )
+from seal.stats.options import ADJUST, LEVEL, MAX_VIF, TIES, Adjust, Ties
 from seal.stats.pairs.features import Regressor
 from seal.stats.pairs.joins import SIDES, Inputs, Joined, Pairs
-from seal.stats.pairs.rewards import Ties, margin
+from seal.stats.pairs.rewards import margin
 from seal.stats.pairs.two_sided import INTERCEPT
 from seal.stats.regression import collinearity
 from seal.stats.regression.cells import Cells, cluster_ids, grouped, unpack
-from seal.stats.regression.inference import INFERENCE, Adjust, adjust_families
+from seal.stats.regression.inference import INFERENCE, adjust_families
 from seal.stats.regression.linear import centred, cross_products
 from seal.stats.regression.logit import EFFECTS, logit_rows
 
-Outcome = Literal["became_misaligned", "became_misaligned_given_aligned", "became_aligned"]
-OUTCOMES: tuple[Outcome, ...] = ("became_misaligned", "became_misaligned_given_aligned", "became_aligned")
+Direction = Literal["became_misaligned", "became_misaligned_given_aligned", "became_aligned"]
+DIRECTIONS: tuple[Direction, ...] = ("became_misaligned", "became_misaligned_given_aligned", "became_aligned")
 
 SCHEMA: dict[str, pl.DataType] = (
     dict.fromkeys(("model", "preference", "term", "flip"), pl.String())
@@ -72,7 +73,7 @@ class Robustness:
         notes: what a reader must know.
     """
 
-    tables: dict[Outcome, pl.DataFrame]
+    tables: dict[Direction, pl.DataFrame]
     alignment: pl.DataFrame
     targets: pl.DataFrame
     flips: pl.DataFrame
@@ -88,10 +89,10 @@ def alignment_robustness(
     original: Inputs,
     rewritten: Inputs,
     *,
-    ties: Ties = "misaligned",
-    adjust: Adjust = "holm",
-    level: float = 0.95,
-    max_vif: float = collinearity.THRESHOLD,
+    ties: Ties = TIES,
+    adjust: Adjust = ADJUST,
+    level: float = LEVEL,
+    max_vif: float = MAX_VIF,
     cluster: str | None = None,
     similarities: pl.LazyFrame | None = None,
 ) -> Robustness:
@@ -128,7 +129,7 @@ def alignment_robustness(
     )
     kept = [j for j, v in enumerate(verdicts) if v.kept]
     tables = {}
-    for outcome in OUTCOMES:
+    for outcome in DIRECTIONS:
         tables[outcome], said = _estimate(cells, outcome, design, kept, original, adjust, level)
         notes += said
     fates, counted = tuple(zip(design, verdicts, strict=True)), (pairs[0].joined, pairs[1].joined)
@@ -230,7 +231,7 @@ def _cells(
 
 def _estimate(
     cells: Cells,
-    outcome: Outcome,
+    outcome: Direction,
     design: Sequence[Flip],
     kept: Sequence[int],
     inputs: Inputs,

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from seal.stats.pairs.rewards import SHIFTS, Theta, margin_change, normalised_margin_change, theta
-from seal.stats.pairs.two_sided import INTERCEPT, Chosen, Column, choose, differing
+from seal.stats.options import THETA, Adjust, Theta
+from seal.stats.pairs.rewards import SHIFTS, margin_change, normalised_margin_change, theta
+from seal.stats.pairs.two_sided import INTERCEPT, Column, KeptColumns, choose, differing
 from seal.stats.regression import collinearity, linear
 from seal.stats.regression.cells import Cells
-from seal.stats.regression.inference import FEW_INFORMATIVE, INFERENCE, Adjust, adjust_families, coefficient
+from seal.stats.regression.inference import FEW_INFORMATIVE, INFERENCE, adjust_families, coefficient
 
 SCHEMA: dict[str, pl.DataType] = (
     dict.fromkeys(("outcome", "preference", "term"), pl.String()) | INFERENCE | {"n_pairs": pl.Int64()}
@@ -34,7 +35,7 @@ class Shift:
         return cls(pl.DataFrame(schema=SCHEMA), ())
 
 
-def outcomes(kind: Theta = "signed") -> dict[str, pl.Expr]:
+def outcomes(kind: Theta = THETA) -> dict[str, pl.Expr]:
     """The three outcomes as expressions over a block of pairs."""
     changes = (theta(kind), margin_change(), normalised_margin_change())
     return dict(zip(SHIFTS, changes, strict=True))
@@ -52,27 +53,27 @@ def estimate_shift(
         level: of the intervals.
         max_vif: regressors above it are dropped.
     """
-    chosen = choose(cells, columns, "margin_change", max_vif, FEW_INFORMATIVE)
+    kept = choose(cells, columns, "margin_change", max_vif, FEW_INFORMATIVE)
     rows: list[dict[str, object]] = []
     notes: list[str] = []
     for outcome in SHIFTS:
         keys = [{"outcome": outcome, "preference": None, "term": INTERCEPT}]
         keys += [
-            {"outcome": outcome, "preference": c.preference, "term": c.regressor.term} for c in chosen.columns
+            {"outcome": outcome, "preference": c.preference, "term": c.regressor.term} for c in kept.columns
         ]
-        found, said = _rows(cells, outcome, chosen, level)
+        found, said = _rows(cells, outcome, kept, level)
         rows += [key | row for key, row in zip(keys, found, strict=True)]
         notes += said
     if missing := cells.total("margin_change") - cells.total("theta"):
         notes.append(f"shift: theta of {missing} pairs is null, both rewards of a model being zero")
     table = adjust_families(pl.DataFrame(rows, schema=SCHEMA), ["outcome"], method, outside=(INTERCEPT,))
-    return Shift(table, chosen.verdicts, tuple(notes))
+    return Shift(table, kept.verdicts, tuple(notes))
 
 
 def _rows(
-    cells: Cells, outcome: str, chosen: Chosen, level: float
+    cells: Cells, outcome: str, kept: KeptColumns, level: float
 ) -> tuple[list[dict[str, object]], list[str]]:
-    n, positions = cells.total(outcome), list(chosen.positions)
+    n, positions = cells.total(outcome), list(kept.positions)
     nothing: list[dict[str, object]] = [{"n_pairs": n} for _ in range(len(positions) + 1)]
     try:
         fit = linear.least_squares(cells, outcome, positions, intercept=True, robust="HC1")
@@ -84,10 +85,10 @@ def _rows(
         std_error, dof = float(fit.std_error[i]), fit.dof
         if i and cells.cluster is None and differing(cells, outcome, positions[i - 1]) < FEW_INFORMATIVE:
             std_error, dof = linear.few_informative(cells, outcome, positions, fit, i, intercept=True)
-            few.append(chosen.columns[i - 1].name)
+            few.append(kept.columns[i - 1].name)
         row = coefficient(float(fit.estimate[i]), std_error, dof, level)
         if row["std_error"] is None:
-            exact.append(chosen.columns[i - 1].name if i else INTERCEPT)
+            exact.append(kept.columns[i - 1].name if i else INTERCEPT)
         rows.append({**row, "n_pairs": n})
     notes = []
     if few:

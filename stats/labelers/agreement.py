@@ -1,300 +1,191 @@
-"""Labelers against each other: agreement beyond chance, feature by feature, on keyed rows.
+"""Labelers against each other and against a gold one; their labels made into one folder, on request."""
 
-The pair is the unit that is drawn: its two texts are labeled alike, so intervals resample pairs, not texts.
-Pairs are first grouped by what both labelers said of both texts, which makes a resample one multinomial draw.
-"""
-
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from pathlib import Path
+from typing import Any
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from seal.engine.errors import InputError
-from seal.engine.frames.schema import LABELS, check
-from seal.stats.pairs.joins import PAIRS_PER_BLOCK, SIDES, collect_all, row_blocks
-from seal.stats.regression.cells import Tally
-from seal.stats.regression.inference import Floats
+from seal.engine.errors import InputError, UsageError
+from seal.engine.frames.folder import content_hash
+from seal.engine.frames.given import Given, as_frame, given_list, given_name, given_path
+from seal.engine.frames.manifest import Manifest
+from seal.engine.frames.reader import keep_apart
+from seal.engine.frames.schema import FAILURES, LABELS, scan
+from seal.engine.frames.sink import Sink
+from seal.engine.notebook import html
+from seal.stats.csv_files import write_csv
+from seal.stats.labelers.crowd import Combination, combine
+from seal.stats.labelers.measures import Labeler, compare_labelers, doubtful_features, find_labelers
+from seal.stats.options import MIN_ALPHA, AgreementOptions
 
-ALPHA_FLOOR = 0.667  # Krippendorff's lowest for tentative conclusions
-ALL = "all"
-MEASURES = ("agreement", "kappa", "ac1", "alpha")
-
-Measure = Callable[[Floats], Floats]
-
-SCHEMA: dict[str, pl.DataType] = {
-    **dict.fromkeys(("labeler_a", "labeler_b", "feature"), pl.String()),
-    "n": pl.Int64(),
-    **dict.fromkeys(("prevalence_a", "prevalence_b", *MEASURES), pl.Float64()),
-    **dict.fromkeys([f"{m}_conf_{end}" for m in MEASURES for end in ("low", "high")], pl.Float64()),
-    **dict.fromkeys(("precision", "recall", "f1"), pl.Float64()),
-}
+Check = Callable[[pl.LazyFrame, str], pl.LazyFrame]
+_TABLE, _ERRORS = "labelers", "labeler_errors"
 
 
 @dataclass(frozen=True)
-class Labeler:
-    """One labeler's rows."""
-
-    name: str
-    frame: pl.LazyFrame
-
-
-def compare_labelers(
-    labelers: Sequence[Labeler],
-    *,
-    gold: str | None = None,
-    n_resamples: int = 1000,
-    seed: int = 0,
-    level: float = 0.95,
-    variant: str = "original",
-) -> pl.DataFrame:
-    """Compare every two labelers on every feature they share (booleans and text of few values).
-
-    Args:
-        labelers: at least two for any row to come out; keys are joined, missing ones left out.
-        gold: a labeler taken as right: precision, recall and F1 of the others against it (it is `labeler_b`).
-        n_resamples: bootstrap resamples of pairs for the percentile intervals.
-        seed: of the resampling.
-        level: of the intervals.
-        variant: which texts.
-
-    Returns:
-        `SCHEMA`: one row per two labelers and feature, and with three labelers or more a row `all`, `all`
-        with Krippendorff's alpha over all of them. Prevalence is the share of true, or the mean of
-        positive/neutral/negative as 1/0/-1; null for other categories. Alpha is nominal. A measure that is
-        not defined (no variation to agree on) is null.
-
-    Raises:
-        InputError: a labeler labels a text twice, or `gold` is none of the labelers.
-    """
-    if gold is not None and gold not in {x.name for x in labelers}:
-        raise InputError(f"no labeler {gold!r} to take as gold; have: {', '.join(x.name for x in labelers)}")
-    rng = np.random.default_rng(seed)
-    ordered = sorted(labelers, key=lambda x: x.name == gold)
-    rows = []
-    for a, b in combinations(ordered, 2):
-        for feature, table in _tables([a, b], variant).items():
-            rows.append(_row(a.name, b.name, feature, table, gold == b.name, rng, n_resamples, level))
-    if len(ordered) > 2:
-        for feature, table in _tables(ordered, variant).items():
-            row = {"labeler_a": ALL, "labeler_b": ALL, "feature": feature, "n": table.n_texts}
-            rows.append(row | _intervals({"alpha": table.alpha}, table, rng, n_resamples, level))
-    return pl.DataFrame(rows, schema=SCHEMA)
-
-
-def shared_features(labelers: Sequence[Labeler]) -> list[str]:
-    """Boolean and text columns that all have, in the first one's order."""
-    schemas = [x.frame.collect_schema() for x in labelers]
-
-    def fits(name: str) -> bool:
-        kinds = [s.get(name) for s in schemas]
-        boolean = all(k == pl.Boolean() for k in kinds)
-        return boolean or all(isinstance(k, pl.String | pl.Enum | pl.Categorical) for k in kinds)
-
-    return [n for n in schemas[0] if n not in LABELS.types and fits(n)]
-
-
-@dataclass(frozen=True)
-class _Table:
-    """Patterns of a feature: what each labeler said of each side.
+class Combined:
+    """Labelers made into one.
 
     Attributes:
-        levels: the values that occur.
-        codes: (patterns, sides, labelers), an index of `levels`, -1 where there is no label.
-        weights: (patterns,) pairs of each pattern.
+        folder: its LABELS.
+        name: of the labeler it is.
+        n_texts: texts labeled.
     """
 
-    levels: tuple[str, ...]
-    codes: NDArray[np.int64]
-    weights: Floats
-
-    @property
-    def n_texts(self) -> int:
-        """Texts that at least two labelers labeled."""
-        return int(self.weights @ ((self.codes >= 0).sum(axis=2) >= 2).sum(axis=1))
-
-    def joint(self, weights: Floats) -> Floats:
-        """Two labelers' contingency table, shape (..., levels, levels), from (..., patterns) weights."""
-        k = len(self.levels)
-        out = np.zeros((*weights.shape[:-1], k * k))
-        both = np.all(self.codes >= 0, axis=2)
-        index = self.codes[:, :, 0] * k + self.codes[:, :, 1]
-        for side in range(self.codes.shape[1]):
-            for cell in range(k * k):
-                here = both[:, side] & (index[:, side] == cell)
-                out[..., cell] += weights @ here.astype(np.float64)
-        return np.asarray(out.reshape(*weights.shape[:-1], k, k))
-
-    def alpha(self, weights: Floats) -> Floats:
-        """Krippendorff's alpha, nominal, any number of labelers, labels missing or not."""
-        k = len(self.levels)
-        counts = np.stack(
-            [(self.codes == level).sum(axis=2) for level in range(k)], axis=-1
-        )  # pattern, side, level
-        m = counts.sum(axis=-1)
-        usable = m >= 2
-        pairable = np.where(usable[..., None], counts, 0)
-        clash = np.where(usable, (m**2 - (counts**2).sum(axis=-1)) / np.maximum(m - 1, 1), 0.0).sum(axis=1)
-        totals = weights @ pairable.sum(axis=1)
-        n = totals.sum(axis=-1)
-        observed, expected = weights @ clash / n, (n**2 - (totals**2).sum(axis=-1)) / (n * (n - 1))
-        return np.asarray(1 - observed / expected)
+    folder: Path
+    name: str
+    n_texts: int
 
 
-def _tables(labelers: Sequence[Labeler], variant: str) -> dict[str, _Table]:
-    """Join the labelers on the key, a block at a time, and group pairs by what was said of each feature."""
-    frames = [
-        check(x.frame, LABELS, origin=f"labels of {x.name}").filter(pl.col("variant") == variant)
-        for x in labelers
-    ]
-    levels = _levels(frames, shared_features(labelers))
-    tallies = {f: Tally(["code"]) for f in levels}
-    for low, high in row_blocks(frames, PAIRS_PER_BLOCK):
-        blocks = collect_all([_sided(f, levels, i, low, high) for i, f in enumerate(frames)])
-        together = blocks[0]
-        for block in blocks[1:]:
-            together = together.join(block, on="row_id", how="full", coalesce=True)
-        if together.select(pl.any_horizontal(pl.col("^twice.*$")).any()).item():
-            raise InputError(
-                f"{' or '.join(x.name for x in labelers)} labels a text twice; a key stands once"
-            )
-        for feature, tally in tallies.items():
-            names = [f"{feature}/{i}/{s}" for s in SIDES for i in range(len(labelers))]
-            base = len(levels[feature]) + 1
-            digits = (pl.col(n).cast(pl.Int64).fill_null(0) * base**k for k, n in enumerate(names))
-            tally.add(together.group_by(code=pl.sum_horizontal(digits)).agg(n=pl.len().cast(pl.Int64)))
-    totals = {f: t.total() for f, t in tallies.items()}
-    return {f: _table(found, len(labelers), levels[f]) for f, found in totals.items() if found is not None}
+@dataclass(frozen=True)
+class Agreement:
+    """Labelers compared.
+
+    Attributes:
+        tables: `labelers`: a row for every two labelers and feature (see
+            `seal.stats.labelers.measures.compare_labelers`); `labeler_errors` where labels were combined by
+            `dawid-skene`: how often each says what where what is true.
+        notes: what a reader must know, one sentence each.
+        combined: the labeler made of them all, on request.
+    """
+
+    tables: Mapping[str, pl.DataFrame]
+    notes: tuple[str, ...] = ()
+    combined: Combined | None = None
+
+    def _repr_html_(self) -> str:
+        return html("Agreement of labelers", self.tables, self.notes)
 
 
-def _levels(frames: Sequence[pl.LazyFrame], features: Sequence[str]) -> dict[str, list[str]]:
-    """The values that occur, in the alphabet's order; of a boolean both, always."""
-    text = [f for f in features if frames[0].collect_schema()[f] != pl.Boolean()]
-    distinct = [
-        frame.select(pl.col(f).cast(pl.String).drop_nulls().unique()) for f in text for frame in frames
-    ]
-    found = collect_all(distinct)
-    each = len(frames)
-    by_text = {
-        f: sorted(set().union(*(x[f] for x in found[k * each : (k + 1) * each]))) for k, f in enumerate(text)
-    }
-    return {f: by_text.get(f, ["false", "true"]) for f in features}
+def agreement(
+    labels: Given | Sequence[Given],
+    gold: Given | None = None,
+    options: AgreementOptions | None = None,
+    *,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    check: Check | None = None,
+) -> Agreement:
+    """Compare labelers on the texts and features they share.
+
+    Each frame is a Parquet file or folder (its path), or in memory: polars, pandas or Arrow.
+
+    Args:
+        labels: LABELS with one labeler or several, one frame or a list.
+        gold: LABELS of one labeler taken as right: precision, recall and F1 of the others.
+        options: intervals, and whether to make one labeler of them all.
+        out: a folder to write `labelers.csv` to, and the combined labels.
+        overwrite: start afresh where `out` holds other combined labels.
+        check: holds a LABELS frame, named by the second argument, to the taxonomy of the options.
+
+    Raises:
+        UsageError: there are too few labelers, the gold frame has several, or options do not go together.
+        InputError: a frame is no LABELS frame, or the labelers share no feature.
+        ResumeError: `out` was made by something else.
+    """
+    options, folder = options or AgreementOptions(), None if out is None else Path(out)
+    if options.combine and folder is None:
+        raise UsageError("combine writes a folder of labels; name it with out")
+    if overwrite and not options.combine:
+        raise UsageError("overwrite belongs to combine; labelers.csv is written anew each time")
+    if options.taxonomy and check is None:
+        raise ValueError("a taxonomy needs something that checks labels by it: `seal.agreement` brings it")
+    given = given_list(labels)
+    labelers, right = _open(given, gold, check)
+    against, notes, tables, combined = list(labelers), [], {}, None
+    if options.combine and folder is not None:
+        for path in filter(None, map(given_path, (*given, *given_list(gold)))):
+            keep_apart(path, folder)
+        combination = combine(labelers, options.combine)
+        combined = _write(combination, given, options, folder, overwrite)
+        against.append(Labeler(combined.name, scan(folder, LABELS)))
+        notes += _notes(combination, labelers)
+        if options.combine == "dawid-skene":
+            tables[_ERRORS] = combination.errors()
+    chances: dict[str, Any] = {"n_resamples": options.resamples, "seed": options.seed, "level": options.level}
+    parts = [compare_labelers(labelers, **chances)]
+    if right:
+        parts += [compare_labelers([x, right], gold=right.name, **chances) for x in against]
+    table = pl.concat(parts)
+    if table.is_empty():
+        raise InputError("the labelers share no boolean or text feature; there is nothing to compare")
+    if doubtful := doubtful_features(parts[0]):
+        notes.append(f"alpha is below {MIN_ALPHA:g} between some labelers for {', '.join(doubtful)}")
+    tables = {_TABLE: table, **tables}
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, written in tables.items():
+            write_csv(written, folder / f"{name}.csv")
+    return Agreement(tables, tuple(notes), combined)
 
 
-def _sided(frame: pl.LazyFrame, levels: Mapping[str, list[str]], i: int, low: int, high: int) -> pl.LazyFrame:
-    """One row a pair: the number, from 1, of what labeler i said of each feature of each side."""
-    schema = frame.collect_schema()
-    numbers = [
-        pl.col(f).cast(pl.Int8) + 1
-        if schema[f] == pl.Boolean()
-        else pl.col(f).cast(pl.String).replace_strict(
-            {v: k + 1 for k, v in enumerate(values)}, default=None, return_dtype=pl.Int32
-        )
-        for f, values in levels.items()
-    ]  # fmt: skip
-    return (
-        frame.filter(pl.col("row_id").is_between(low, high))
-        .with_columns(numbers)
-        .group_by("row_id")
-        .agg(
-            *(
-                pl.when(pl.col("preference") == s).then(pl.col(f)).max().alias(f"{f}/{i}/{s}")
-                for f in levels
-                for s in SIDES
-            ),
-            pl.any_horizontal((pl.col("preference") == s).sum() > 1 for s in SIDES).alias(f"twice{i}"),
-        )
-    )
+def _open(
+    labels: Sequence[Given], gold: Given | None, check: Check | None
+) -> tuple[list[Labeler], Labeler | None]:
+    """The labelers, and the gold one.
+
+    Raises:
+        UsageError: there are too few, or the gold frame has several.
+        InputError: a frame is no LABELS frame, or not one of the taxonomy.
+    """
+
+    def frame(given: Given) -> pl.LazyFrame:
+        lazy = as_frame(given, LABELS)
+        return check(lazy, given_name(given, "labels")) if check else lazy
+
+    labelers = find_labelers([frame(x) for x in labels])
+    if gold is None:
+        if len(labelers) < 2:
+            raise UsageError(f"{labelers[0].name} is the only labeler here; give another one, or a gold one")
+        return labelers, None
+    right = find_labelers([frame(gold)])
+    if len(right) > 1:
+        names = ", ".join(x.name for x in right)
+        raise UsageError(f"gold, {given_name(gold, 'a frame')}, holds several labelers ({names}); give one")
+    if right[0].name in {x.name for x in labelers}:
+        raise UsageError(f"the gold labeler {right[0].name!r} is among the LABELS also; leave it out there")
+    return labelers, right[0]
 
 
-def _table(found: pl.DataFrame, n_labelers: int, levels: Sequence[str]) -> _Table:
-    """The patterns as arrays."""
-    code, base = found["code"].to_numpy(), len(levels) + 1
-    digits = [code // base**k % base - 1 for k in range(2 * n_labelers)]
-    codes = np.array(digits, dtype=np.int64).reshape(2, n_labelers, found.height).transpose(2, 0, 1)
-    return _Table(tuple(levels), codes, found["n"].to_numpy().astype(np.float64))
+def _write(
+    combination: Combination,
+    labels: Sequence[Given],
+    options: AgreementOptions,
+    out: Path,
+    overwrite: bool,
+) -> Combined:
+    """Write the combined labels as a folder of their own; gone on with where an earlier run was killed."""
+    inputs = {f"labels {i}": _hash(x) for i, x in enumerate(labels, 1)}
+    inputs |= {"taxonomy": content_hash(Path(options.taxonomy))} if options.taxonomy else {}
+    manifest = Manifest("agreement", {"combine": combination.method}, inputs)
+    with Sink(out, manifest, overwrite=overwrite, beside=(f"{_TABLE}.csv", f"{_ERRORS}.csv")) as sink:
+        for rows in combination.blocks(after=sink.last_row_id) if not sink.finished else ():
+            sink.commit(rows, FAILURES.empty(), last_row_id=rows["row_id"].item(-1))
+        sink.finish(n_rows=sink.n_rows, n_failures=0)
+        return Combined(out, combination.name, sink.n_rows)
 
 
-def _row(
-    a: str,
-    b: str,
-    feature: str,
-    table: _Table,
-    against_gold: bool,
-    rng: np.random.Generator,
-    n: int,
-    level: float,
-) -> dict[str, object]:
-    joint = table.joint(table.weights)
-    row: dict[str, object] = {"labeler_a": a, "labeler_b": b, "feature": feature, "n": int(joint.sum())}
-    if not joint.sum():
-        return row
-    row["prevalence_a"], row["prevalence_b"] = (_prevalence(joint.sum(axis=x), table.levels) for x in (1, 0))
-
-    def measure(i: int) -> Measure:
-        return lambda w: pairwise(table.joint(w))[i]
-
-    measures = {name: measure(i) for i, name in enumerate(MEASURES[:3])} | {"alpha": table.alpha}
-    row |= _intervals(measures, table, rng, n, level)
-    if against_gold and set(table.levels) <= {"true", "false"} and "true" in table.levels:
-        row |= _against_gold(joint, table.levels.index("true"))
-    return row
+def _hash(given: Given) -> str:
+    """What a frame holds: the content hash of its files, or of its rows where it is in memory."""
+    path = given_path(given)
+    if path is not None:
+        return content_hash(path)
+    rows = as_frame(given, LABELS).sort(LABELS.key).collect()
+    return hashlib.sha256(rows.write_ipc(None).getvalue()).hexdigest()
 
 
-def pairwise(joint: Floats) -> tuple[Floats, Floats, Floats]:
-    """Agreement, Cohen's kappa and Gwet's AC1 of contingency tables (..., k, k); NaN where undefined."""
-    n, k = joint.sum(axis=(-2, -1)), joint.shape[-1]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        agree = np.trace(joint, axis1=-2, axis2=-1) / n
-        row, column = joint.sum(axis=-1) / n[..., None], joint.sum(axis=-2) / n[..., None]
-        by_chance = (row * column).sum(axis=-1)
-        mean = (row + column) / 2
-        gwet = (mean * (1 - mean)).sum(axis=-1) / max(k - 1, 1)
-        kappa = np.where(by_chance < 1, (agree - by_chance) / (1 - by_chance), np.nan)
-        ac1 = np.where(k > 1, (agree - gwet) / (1 - gwet), np.nan)
-    return agree, kappa, ac1
-
-
-def _intervals(
-    measures: Mapping[str, Measure], table: _Table, rng: np.random.Generator, n: int, level: float
-) -> dict[str, float | None]:
-    """Each measure with its percentile interval over resampled pairs."""
-    total = int(table.weights.sum())
-    draws = rng.multinomial(total, table.weights / total, size=n).astype(np.float64)
-    found: dict[str, float | None] = {}
-    with np.errstate(invalid="ignore", divide="ignore"):
-        for name, function in measures.items():
-            at, spread = float(function(table.weights)), np.asarray(function(draws))
-            good = spread[np.isfinite(spread)]
-            found[name] = at if np.isfinite(at) else None
-            ends = (
-                np.quantile(good, [(1 - level) / 2, (1 + level) / 2]) if len(good) > 0.5 * n else [np.nan] * 2
-            )
-            for end, value in zip(("low", "high"), ends, strict=True):
-                found[f"{name}_conf_{end}"] = float(value) if np.isfinite(value) and np.isfinite(at) else None
-    return found
-
-
-def _prevalence(counts: Floats, levels: Sequence[str]) -> float | None:
-    scales = ({"true": 1.0, "false": 0.0}, {"positive": 1.0, "neutral": 0.0, "negative": -1.0})
-    for scale in scales:
-        if set(levels) <= set(scale):
-            return float(counts @ np.array([scale[v] for v in levels]) / counts.sum())
-    return None
-
-
-def _against_gold(joint: Floats, true: int) -> dict[str, float | None]:
-    hit, said, is_so = joint[true, true], joint[true].sum(), joint[:, true].sum()
-    return {
-        "precision": float(hit / said) if said else None,
-        "recall": float(hit / is_so) if is_so else None,
-        "f1": float(2 * hit / (said + is_so)) if said + is_so else None,
-    }
-
-
-def doubtful_features(table: pl.DataFrame, floor: float = ALPHA_FLOOR) -> dict[str, float]:
-    """Feature -> its lowest alpha, for those under `floor` between some two labelers."""
-    lowest = table.filter(pl.col("alpha").is_not_null()).group_by("feature").agg(pl.col("alpha").min())
-    return dict(lowest.filter(pl.col("alpha") < floor).sort("feature").iter_rows())
+def _notes(combination: Combination, labelers: Sequence[Labeler]) -> list[str]:
+    """What a reader of the combined labels must know."""
+    notes = []
+    columns = {name for x in labelers for name in x.frame.collect_schema()} - set(LABELS.types)
+    if alone := sorted(n for n in columns - set(combination.features) if not n.startswith("p_")):
+        notes.append(f"not combined, being lists, numbers or not common to all: {', '.join(alone)}")
+    fits = {feature: x.fit for feature, x in combination.features.items() if x.fit}
+    if fits and len(labelers) == 2:
+        notes.append("two labelers do not identify their error rates; take three, or combine by majority")
+    if unfinished := [feature for feature, fit in fits.items() if not fit.converged]:
+        notes.append(f"EM had not converged after its last round for {', '.join(unfinished)}")
+    return notes

@@ -7,7 +7,7 @@ texts with the same answers get the same result.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 import polars as pl
@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from seal.engine.errors import InputError, UsageError
 from seal.engine.frames.schema import LABELS, TEXT_KEY, check
-from seal.stats.labelers.agreement import Labeler, shared_features
+from seal.stats.labelers.measures import Labeler, shared_features
+from seal.stats.options import Method
 from seal.stats.pairs.joins import collect_all, row_blocks
 from seal.stats.regression.cells import Tally
 from seal.stats.regression.inference import Floats, require_choice
 
-Method = Literal["majority", "dawid-skene"]
 PAIRS_PER_BLOCK = 100_000
 ERRORS: dict[str, pl.DataType] = {
     **dict.fromkeys(("feature", "labeler", "truth", "said"), pl.String()),

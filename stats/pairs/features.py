@@ -8,9 +8,9 @@ import polars as pl
 
 from seal.engine.errors import InputError, UsageError
 from seal.engine.frames.schema import LABELS
+from seal.stats.options import SENTIMENT, Sentiment
 
-Kind = Literal["boolean", "ternary", "category", "numeric"]
-Sentiment = Literal["linear", "categories"]
+RegressorKind = Literal["boolean", "ternary", "category", "numeric"]
 
 _TERNARY = {"positive": 1, "neutral": 0, "negative": -1}
 _MOST_LEVELS = 20
@@ -29,7 +29,7 @@ class Regressor:
 
     term: str
     feature: str
-    kind: Kind
+    kind: RegressorKind
     level: str | None = None
 
     def value(self) -> pl.Expr:
@@ -79,7 +79,7 @@ def find_features(
     targets: Sequence[str],
     covariates: Sequence[str] = (),
     exclude: Sequence[str] = (),
-    sentiment: Sentiment = "linear",
+    sentiment: Sentiment = SENTIMENT,
 ) -> Features:
     """Read a LABELS frame's columns and types as features.
 

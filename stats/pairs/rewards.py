@@ -1,11 +1,8 @@
 """What the four rewards of a pair say: margins, alignment, the reward shift and its monotone companions."""
 
-from typing import Literal
-
 import polars as pl
 
-Ties = Literal["misaligned", "half", "drop"]
-Theta = Literal["signed", "unsigned"]
+from seal.stats.options import THETA, Theta, Ties
 
 SHIFTS = ("theta", "margin_change", "normalised_margin_change")
 
@@ -21,7 +18,7 @@ def aligned(model: str, ties: Ties) -> pl.Expr:
     return m > 0 if ties == "misaligned" else pl.when(m != 0).then(m > 0)
 
 
-def theta(kind: Theta = "signed") -> pl.Expr:
+def theta(kind: Theta = THETA) -> pl.Expr:
     """Reward shift: the angle in degrees from (r_pre(c), r_pre(r)) to (r_post(c), r_post(r)), Definition 1.
 
     Signed: counter-clockwise positive, in (-180, 180]; unsigned: in [0, 180]. Taken from sine and cosine

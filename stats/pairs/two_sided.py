@@ -81,7 +81,7 @@ class Patterns:
 
 
 @dataclass(frozen=True)
-class Chosen:
+class KeptColumns:
     """The columns that enter one equation, with every column's verdict."""
 
     columns: tuple[Column, ...]
@@ -90,7 +90,7 @@ class Chosen:
     few: tuple[str, ...]
 
 
-def choose(cells: Cells, columns: Sequence[Column], outcome: str, max_vif: float, few: int) -> Chosen:
+def choose(cells: Cells, columns: Sequence[Column], outcome: str, max_vif: float, few: int) -> KeptColumns:
     """Drop what never varies, what repeats others, what has too large a VIF (centred, for the intercept).
 
     Args:
@@ -105,7 +105,7 @@ def choose(cells: Cells, columns: Sequence[Column], outcome: str, max_vif: float
     verdicts = collinearity.select(gram, [c.name for c in columns], threshold=max_vif)
     kept = [j for j in everything if verdicts[j].kept]
     rare = [columns[j].name for j in kept if differing(cells, outcome, j) < few]
-    return Chosen(
+    return KeptColumns(
         tuple(columns[j] for j in kept), tuple(kept), tuple(zip(columns, verdicts, strict=True)), tuple(rare)
     )
 

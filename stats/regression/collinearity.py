@@ -1,13 +1,12 @@
-"""Which regressors enter: none that never varies, none that the others repeat, none with a VIF above 5."""
+"""Which regressors enter: none that never varies, none that the others repeat, none with too large a VIF."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from seal.stats.options import MAX_VIF
 from seal.stats.regression.inference import Floats, inverse, pivot_rank
-
-THRESHOLD = 5.0
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class Verdict:
     reason: str | None = None
 
 
-def select(gram: Floats, names: Sequence[str], *, threshold: float = THRESHOLD) -> list[Verdict]:
+def select(gram: Floats, names: Sequence[str], *, threshold: float = MAX_VIF) -> list[Verdict]:
     """Choose regressors by their Gram matrix as they enter the regression.
 
     Of columns that repeat one another the last is kept. A taxonomy runs from the whole dialogue to the last

@@ -1,7 +1,7 @@
 """Intervals, tests and multiplicity: pure functions on numbers and arrays."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import get_args
 
 import numpy as np
 import polars as pl
@@ -9,12 +9,12 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats as distributions
 
 from seal.engine.errors import UsageError
+from seal.stats.options import ADJUST, LEVEL, Adjust
 
 FEW_INFORMATIVE = 30  # below it the plain sandwich is too small to print
 INFERENCE: dict[str, pl.DataType] = dict.fromkeys(
     ("estimate", "std_error", "statistic", "p_value", "p_adjusted", "conf_low", "conf_high"), pl.Float64()
 )
-Adjust = Literal["holm", "bonferroni", "bh"]
 Floats = NDArray[np.float64]
 
 
@@ -27,10 +27,10 @@ def require_choice(name: str, value: str, allowed: Sequence[str]) -> None:
 def require_level(level: float) -> None:
     """Refuse a confidence level that is no probability between 0 and 1."""
     if not 0 < level < 1:
-        raise UsageError(f"level must lie between 0 and 1, not {level}; 0.95 is usual")
+        raise UsageError(f"level must lie between 0 and 1, not {level}; {LEVEL:g} is usual")
 
 
-def wilson(successes: ArrayLike, totals: ArrayLike, level: float = 0.95) -> tuple[Floats, Floats]:
+def wilson(successes: ArrayLike, totals: ArrayLike, level: float = LEVEL) -> tuple[Floats, Floats]:
     """Wilson's score interval of a proportion (Wilson 1927), elementwise.
 
     Args:
@@ -90,7 +90,7 @@ def mcnemar_exact(only_first: int, only_second: int) -> tuple[int, float]:
     return min(only_first, only_second), p
 
 
-def adjust(p_values: Sequence[float | None], method: Adjust = "holm") -> list[float | None]:
+def adjust(p_values: Sequence[float | None], method: Adjust = ADJUST) -> list[float | None]:
     """Adjust the p-values of one family for multiplicity.
 
     Args:
@@ -101,7 +101,7 @@ def adjust(p_values: Sequence[float | None], method: Adjust = "holm") -> list[fl
     Returns:
         Adjusted p-values in the order given, at most 1.
     """
-    require_choice("adjust", method, ("holm", "bonferroni", "bh"))
+    require_choice("adjust", method, get_args(Adjust))
     tested = [i for i, p in enumerate(p_values) if p is not None]
     p = np.array([p_values[i] for i in tested], dtype=np.float64)
     m, order = len(p), np.argsort(p, kind="stable")
@@ -181,7 +181,7 @@ def coefficient(estimate: float, std_error: float, dof: float, level: float) -> 
 
 
 def adjust_families(
-    table: pl.DataFrame, family: Sequence[str], method: Adjust = "holm", *, outside: Sequence[str] = ()
+    table: pl.DataFrame, family: Sequence[str], method: Adjust = ADJUST, *, outside: Sequence[str] = ()
 ) -> pl.DataFrame:
     """Fill `p_adjusted`; a family is the rows alike in the columns `family`, less the terms `outside`."""
     adjusted: list[float | None] = [None] * table.height

@@ -9,6 +9,7 @@ from scipy.optimize import brentq
 from scipy.special import expit
 from scipy.stats import chi2, norm
 
+from seal.stats.options import LEVEL
 from seal.stats.regression.cells import Cells
 from seal.stats.regression.inference import Floats, coefficient, inverse
 from seal.stats.regression.linear import ClusterScores
@@ -64,7 +65,7 @@ class LogitFit:
         return np.asarray(np.sqrt(np.clip(np.diag(self.covariance), 0.0, None)), dtype=np.float64)
 
 
-def fit_logit(cells: Cells, outcome: str, columns: Sequence[int], *, level: float = 0.95) -> LogitFit:
+def fit_logit(cells: Cells, outcome: str, columns: Sequence[int], *, level: float = LEVEL) -> LogitFit:
     """Fit P(outcome = 1) = expit(a + x'b) by maximum likelihood, by Firth's where that is infinite.
 
     Args:

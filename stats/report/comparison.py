@@ -19,7 +19,7 @@ _ENDS = ("low", "high")
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Beside:
     """One table of estimates beside others, and what it comes to."""
 
     sentences: tuple[str, ...]
@@ -45,7 +45,7 @@ def read_truth(path: Path) -> pl.DataFrame:
         raise InputError(f"{path}: {str(error).splitlines()[0]}") from None
 
 
-def beside_truth(imprint: pl.DataFrame, truth: pl.DataFrame, level: float) -> Comparison:
+def beside_truth(imprint: pl.DataFrame, truth: pl.DataFrame, level: float) -> Beside:
     """Each imprint beside its planted value; those that were not planted are left out."""
     estimates = {(str(r["model"]), str(r["term"])): r for r in imprint.to_dicts()}
     rows = [(r, estimates.get((str(r["model"]), str(r["term"])), {})) for r in truth.to_dicts()]
@@ -73,7 +73,7 @@ def beside_truth(imprint: pl.DataFrame, truth: pl.DataFrame, level: float) -> Co
         _agreement(str(m), [(p["planted"], f) for p, f in rows if p["model"] == m])
         for m in dict.fromkeys(r["model"] for r in truth.to_dicts())
     ]
-    return Comparison(tuple(s for s in sentences if s), table)
+    return Beside(tuple(s for s in sentences if s), table)
 
 
 def _agreement(model: str, rows: Sequence[tuple[float | None, Mapping[str, Any]]]) -> str:
@@ -94,7 +94,7 @@ def _agreement(model: str, rows: Sequence[tuple[float | None, Mapping[str, Any]]
     return "; ".join(parts) + "."
 
 
-def beside_results(results: Results, other: Results, name: str, level: float) -> Comparison:
+def beside_results(results: Results, other: Results, name: str, level: float) -> Beside:
     """The imprints of two analyses of the same models, on other labels say, row by row."""
     theirs = {(str(r["model"]), str(r["term"])): r for r in other.tables["imprint"].to_dicts()}
     ours = results.tables["imprint"].to_dicts()
@@ -122,7 +122,7 @@ def beside_results(results: Results, other: Results, name: str, level: float) ->
         "beside-results", f"Feature imprint beside that of {shown}", "Eq. 1, the same models.", columns,
         cells, len(cells),
     )  # fmt: skip
-    return Comparison((sentence,), table)
+    return Beside((sentence,), table)
 
 
 def _decimals(rows: Sequence[Mapping[str, Any]]) -> int:

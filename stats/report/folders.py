@@ -4,22 +4,18 @@ Each is found by what it holds, not by where it lies: a folder that was moved is
 and one that was made anew at the old place is said to hold something else.
 """
 
-import json
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from seal.engine.errors import InputError, SealError
+from seal.engine.frames.folder import FAILED, StageFolder, content_hash
 from seal.engine.frames.schema import readable
-from seal.stats.results import Source
+from seal.stats.results import InputRecord
 
-Identify = Callable[[Path], str]
-
-MANIFEST, LOG, FAILED = "manifest.json", "log.jsonl", "failures.parquet"
 # The stage that writes each role, to place folders where nothing was recorded.
 _ROLES = {
     "import": "texts", "score": "scores", "label": "labels", "rewrite": "rewritten",
@@ -43,13 +39,12 @@ class Folder:
     """One input of the analysis, or a folder named beside them.
 
     Attributes:
-        role: as in `Source.role`; `beside` for a folder that is no input.
+        role: as in `InputRecord.role`; `beside` for a folder that is no input.
         place: as it was recorded or given.
         sha256: what the analysis read, or what it holds where nothing was recorded.
         path: where it is; None where it was not found or holds something else.
         problem: why it could not be used, or empty.
-        manifest: its `manifest.json`; empty where it has none.
-        counters: sums over its parts and totals: `n_rows`, `elapsed_s`, ...
+        stage_folder: what it says of itself; None where no stage wrote it or it cannot be read.
         failures: by reason, most first.
     """
 
@@ -58,43 +53,51 @@ class Folder:
     sha256: str
     path: Path | None
     problem: str = ""
-    manifest: Mapping[str, Any] = field(default_factory=dict)
-    counters: Mapping[str, float] = field(default_factory=dict)
+    stage_folder: StageFolder | None = None
     failures: tuple[Failure, ...] = ()
 
     @property
     def stage(self) -> str:
-        """The command that wrote it, as its manifest says; empty where it has none."""
-        return str(self.identity.get("stage", ""))
+        """The command that wrote it; empty where none did."""
+        return self.stage_folder.stage if self.stage_folder else ""
+
+    @property
+    def manifest(self) -> Mapping[str, Any]:
+        """Its `manifest.json`; empty where it has none."""
+        return self.stage_folder.manifest if self.stage_folder else {}
 
     @property
     def identity(self) -> Mapping[str, Any]:
         """What made it: stage, options, inputs, models."""
-        found = self.manifest.get("identity", {})
-        return found if isinstance(found, Mapping) else {}
+        return self.stage_folder.identity if self.stage_folder else {}
+
+    @property
+    def counters(self) -> Mapping[str, float]:
+        """Sums over its parts and totals: `n_rows`, `elapsed_s`, ..."""
+        return self.stage_folder.counters if self.stage_folder else {}
 
 
-def find_folders(
-    recorded: Sequence[Source], results: Path, given: Sequence[Path], identify: Identify
-) -> list[Folder]:
+def find_folders(recorded: Sequence[InputRecord], results: Path, given: Sequence[Path]) -> list[Folder]:
     """Every recorded input and every folder given, in that order.
 
     Args:
         recorded: what the analysis says that it read.
         results: the results folder, from which relative places count.
         given: folders named by the user.
-        identify: the content hash of a file or folder.
     """
-    hashes = {path: _identified(path, identify) for path in given}
+    hashes = {path: _identified(path) for path in given}
     found, used = [], set()
-    for source in recorded:
-        same = next((p for p, (sha, _) in hashes.items() if sha == source.sha256), None)
-        path = same if same is not None else results / source.path
+    for record in recorded:
+        if not record.path:
+            found.append(Folder(record.role, "in memory", "", None, "was a frame in memory"))
+            continue
+        same = next((p for p, (sha, _) in hashes.items() if sha == record.sha256), None)
+        path = same if same is not None else results / record.path
         used.add(path.resolve())
-        sha, problem = hashes[path] if same is not None else _identified(path, identify)
-        if sha and sha != source.sha256:
+        sha, problem = hashes[path] if same is not None else _identified(path)
+        if sha and sha != record.sha256:
             problem = "holds something else than what the analysis read"
-        found.append(_opened(source.role, source.path, source.sha256, path, problem))
+        found.append(_opened(record.role, record.path, record.sha256, path, problem))
     for path, (sha, problem) in hashes.items():
         if path.resolve() not in used:
             folder = _opened(EXTRA, path.name or str(path), sha, path, problem)
@@ -103,65 +106,28 @@ def find_folders(
     return found
 
 
-def _identified(path: Path, identify: Identify) -> tuple[str, str]:
+def _identified(path: Path) -> tuple[str, str]:
     """The content hash, or an empty one and why."""
     if not path.exists():
         return "", "is not there"
     try:
-        return identify(path), ""
+        return content_hash(path), ""
     except (SealError, OSError) as error:
         return "", f"cannot be read: {error}"
 
 
 def _opened(role: str, place: str, sha256: str, path: Path, problem: str) -> Folder:
     """Read what a folder says of itself; what cannot be read becomes its problem."""
-    manifest: Mapping[str, Any] = {}
-    counters: Mapping[str, float] = {}
+    stage_folder: StageFolder | None = None
     failures: tuple[Failure, ...] = ()
     try:
-        manifest = _manifest(path)
-        counters = _counters(path, manifest)
+        stage_folder = StageFolder.open(path)
         failures = _failures(path)
     except (InputError, OSError) as error:
         problem = problem or str(error)
-    if manifest.get("complete") is False:
+    if stage_folder is not None and not stage_folder.complete:
         problem = problem or "is not finished"
-    return Folder(role, place, sha256, None if problem else path, problem, manifest, counters, failures)
-
-
-def _manifest(path: Path) -> Mapping[str, Any]:
-    """`manifest.json` of a folder; empty where there is none or it is another program's."""
-    file = path / MANIFEST
-    if not file.is_file():
-        return {}
-    try:
-        document = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{MANIFEST} is damaged: {error}") from None
-    return document if isinstance(document, dict) and isinstance(document.get("identity"), dict) else {}
-
-
-def _counters(path: Path, manifest: Mapping[str, Any]) -> dict[str, float]:
-    """Sums over the log's parts; the manifest's totals where it has them."""
-    sums: dict[str, float] = {}
-    log = path / LOG
-    if manifest and log.is_file():
-        for line in log.read_text(encoding="utf-8").splitlines():
-            try:
-                entry = json.loads(line)
-                amounts = {**entry.get("counters", {}), "n_rows": entry.get("n_rows")}
-            except (ValueError, AttributeError, TypeError) as error:
-                raise InputError(f"{LOG} is damaged: {error}") from None
-            for name, amount in _numbers(amounts).items():
-                sums[name] = sums.get(name, 0) + amount
-    totals = manifest.get("totals")
-    return sums | (_numbers(totals) if isinstance(totals, Mapping) else {})
-
-
-def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
-    """Those that can be added up."""
-    known = {k: v for k, v in values.items() if isinstance(v, int | float) and not isinstance(v, bool)}
-    return {k: v for k, v in known.items() if math.isfinite(v)}
+    return Folder(role, place, sha256, None if problem else path, problem, stage_folder, failures)
 
 
 def _failures(path: Path) -> tuple[Failure, ...]:

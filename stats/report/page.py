@@ -4,20 +4,21 @@ What stands in a dialogue, a label or a model's name was written by someone else
 autoescaping only; `Markup` is used for the drawings of `seal.stats.report.svg` and for nothing else.
 """
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from html import escape
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from seal.engine.errors import InputError, SealError
+from seal.engine.errors import InputError, SealError, UsageError
+from seal.engine.files import write_atomic
+from seal.stats.options import LEVEL, ReportOptions
 from seal.stats.report import provenance as provenance
-from seal.stats.report.comparison import Comparison, beside_results, beside_truth, read_truth
-from seal.stats.report.folders import Folder, Identify, find_folders
+from seal.stats.report.comparison import Beside, beside_results, beside_truth, read_truth
+from seal.stats.report.folders import Folder, find_folders
 from seal.stats.report.resisting_pairs import Pair, resisting_pairs
 from seal.stats.report.summary import summarise
 from seal.stats.report.svg import FigureView, figure_views
@@ -26,26 +27,6 @@ from seal.stats.report.text import count, cut, fixed, percent, pieces, visible
 from seal.stats.results import JSON, Results, read
 
 CHARACTERS = 20_000  # of one text; a dialogue may be a book
-
-
-@dataclass(frozen=True)
-class ReportOptions:
-    """How a report is made.
-
-    Attributes:
-        title: of the page; made of the models' names where it is None.
-        stages: folders that stages wrote, where they are not where the analysis found them.
-        truth: CSV of planted coefficients (see `seal.stats.report.comparison.read_truth`).
-        beside: the results folder of another analysis of the same models. beside_name: what to call it.
-        n_pairs: resisting pairs shown.
-    """
-
-    title: str | None = None
-    stages: tuple[Path, ...] = ()
-    truth: Path | None = None
-    beside: Path | None = None
-    beside_name: str = "the other analysis"
-    n_pairs: int = 10
 
 
 @dataclass(frozen=True)
@@ -61,42 +42,71 @@ class Section:
 
 @dataclass(frozen=True)
 class Report:
-    """What was written.
+    """A page made of results.
 
     Attributes:
-        path: the file.
-        n_bytes: its size.
+        html: the page.
         missing: what could not be shown and why, one line each.
+        path: the file it was written to; None where it was not.
     """
 
-    path: Path
-    n_bytes: int
+    html: str = field(repr=False)
     missing: tuple[str, ...]
+    path: Path | None = None
+
+    @property
+    def n_bytes(self) -> int:
+        """Its size as a file."""
+        return len(_encoded(self.html))
+
+    def _repr_html_(self) -> str:
+        frame = 'style="width: 100%; height: 50em; border: 0" sandbox'
+        return f'<iframe {frame} srcdoc="{escape(self.html)}"></iframe>'
 
 
-def report(results: Path, out: Path, options: ReportOptions, *, identify: Identify) -> Report:
-    """Write the report of a results folder.
+def report(
+    results: str | Path | Results,
+    out: str | Path | None = None,
+    options: ReportOptions | None = None,
+    **choices: Any,
+) -> Report:
+    """Make one HTML page of what an analysis found: no script in it, nothing loaded from anywhere.
 
-    The same results, folders and options give the same bytes. The file is written aside and renamed.
+    The same results, folders and options give the same bytes.
 
     Args:
-        results: what `seal analyze` wrote.
-        out: the HTML file.
-        options: how.
-        identify: the content hash of a file or folder (`seal.engine.frames.manifest.content_hash`).
+        results: the folder that `seal analyze` wrote, or what `seal.analyze` returned.
+        out: an HTML file to write, whole or not at all.
+        options: title, folders, what to set beside, and how many pairs are shown.
+        choices: fields of `ReportOptions`, in place of `options`.
 
     Raises:
         InputError: the results, the truth or the other results cannot be read.
+        UsageError: options that are not allowed.
         SealError: the file cannot be written.
     """
-    found = read(results)
-    folders = find_folders(found.inputs, results, options.stages, identify)
-    pairs, no_pairs = _pairs(found, folders, options.n_pairs)
+    if options is not None and choices:
+        raise UsageError("give the options as one object, or its fields by name")
+    options = options or ReportOptions(**choices)
+    found = results if isinstance(results, Results) else read(Path(results))
+    stages = [Path(stage) for stage in options.stages]
+    folders = find_folders(found.inputs, found.folder or Path(), stages)
+    pairs, no_pairs = _pairs(found, folders, options.pairs)
     missing = (*_missing(found, folders), *no_pairs)
-    html = render(found, folders, pairs, missing, options)
-    data = html.encode("utf-8", errors="replace")
-    _write(out, data)
-    return Report(out, len(data), missing)
+    page = Report(render(found, folders, pairs, missing, options), missing)
+    if out is None:
+        return page
+    path = Path(out)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, _encoded(page.html))
+    except OSError as error:
+        raise SealError(f"cannot write {path}: {error.strerror or error}") from None
+    return replace(page, path=path)
+
+
+def _encoded(page: str) -> bytes:
+    return page.encode("utf-8", errors="replace")
 
 
 def render(
@@ -119,7 +129,7 @@ def render(
             provenance.inputs_table(folders), provenance.models_table(folders),
             provenance.settings_table(results, folders), provenance.versions_table(results, folders),
         ],
-        commands=provenance.commands(results, folders), results_file=JSON,
+        commands=provenance.commands(results, folders, results.folder), results_file=JSON,
         taxonomy=provenance.taxonomy(results), characters=CHARACTERS,
         level=f"{100 * float(results.options.get('level', 0.95)):g}%",
     )  # fmt: skip
@@ -157,7 +167,7 @@ _CHAPTERS: tuple[tuple[str, str, tuple[str, ...], tuple[str, ...]], ...] = (
 
 def _sections(results: Results, options: ReportOptions) -> list[Section]:
     """All chapters that hold result tables; every table stands in exactly one."""
-    level = float(results.options.get("level", 0.95))
+    level = float(results.options.get("level", LEVEL))
     alphas = lowest_alphas(results.tables.get("labelers"))
     pre, post = results.options["pre"], results.options["post"]
     views = {n: table_view(n, f, level=level, alphas=alphas) for n, f in results.tables.items()}
@@ -192,11 +202,12 @@ def _said(key: str, results: Results) -> tuple[str, ...]:
 
 
 def _beside(results: Results, options: ReportOptions, level: float) -> Iterator[Section]:
-    compared: list[Comparison] = []
+    compared: list[Beside] = []
     if options.truth is not None:
-        compared.append(beside_truth(results.tables["imprint"], read_truth(options.truth), level))
+        compared.append(beside_truth(results.tables["imprint"], read_truth(Path(options.truth)), level))
     if options.beside is not None:
-        compared.append(beside_results(results, read(options.beside), options.beside_name, level))
+        name = options.beside_name or "the other analysis"
+        compared.append(beside_results(results, read(Path(options.beside)), name, level))
     if compared:
         sentences = tuple(s for c in compared for s in c.sentences)
         yield Section(
@@ -244,18 +255,3 @@ def _pairs(results: Results, folders: Sequence[Folder], n_pairs: int) -> tuple[l
         return [], (f"the pairs that resist most are not shown: {error}",)
     without = found and "texts" not in paths
     return found, ("the texts were not found: resisting pairs are shown by number only",) if without else ()
-
-
-def _write(out: Path, data: bytes) -> None:
-    aside = out.with_name(f".{out.name}.tmp")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with aside.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, out)
-    except OSError as error:
-        with suppress(OSError):
-            aside.unlink(missing_ok=True)
-        raise SealError(f"cannot write {out}: {error.strerror or error}") from None

@@ -1,19 +1,22 @@
-"""Where results come from: facts of every folder, throughput, and the commands that make it all again."""
+"""Where results come from: facts of every folder, throughput, and the commands that made it all."""
 
-import dataclasses
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
-from seal.stats.options import Options
-from seal.stats.report.folders import EXTRA, Folder
+from seal.stats.report.folders import Folder
 from seal.stats.report.tables import Cell, Column, TableView
 from seal.stats.report.text import NOTHING, count, fixed, listed, significant, visible
 from seal.stats.results import Results
 
-_TARGET = {"import": "SOURCE", "score": "TEXTS", "label": "TEXTS", "rewrite": "TEXTS"}
-_MODELS = {"score": "--model", "label": "--labeler", "rewrite": "--rewriter", "similarity": "--embedder"}
-_NO_FLAGS = frozenset(("sources", "pre", "post"))
+_ORDER = ("import", "export", "score", "label", "rewrite", "similarity")
+_WRITERS = {
+    "texts": "import", "scores": "score", "labels": "label", "rewritten": "rewrite",
+    "rewritten-scores": "score", "rewritten-labels": "label", "similarities": "similarity",
+}  # fmt: skip
+_UNKNOWN = "no command is on record; it was made by an earlier version, by another program or from Python"
 
 
 def inputs_table(folders: Sequence[Folder]) -> TableView:
@@ -155,67 +158,57 @@ def total_seconds(folders: Sequence[Folder]) -> float:
     return sum({f.sha256 or f.place: f.counters.get("elapsed_s", 0.0) for f in folders}.values())
 
 
-def commands(results: Results, folders: Sequence[Folder]) -> list[str]:
-    """Commands that make the results again, typed in the results folder; capitals stand for the unknown."""
-    said = []
-    for f in folders:
-        if f.stage in _TARGET:
-            said.append(_stage_command(f, _texts_of(f, folders)))
-    return [*dict.fromkeys(said), _analyze_command(results, folders), "seal report . --out report.html"]
+def commands(results: Results, folders: Sequence[Folder], folder: Path | None) -> list[tuple[str, str]]:
+    """The commands that made the results, in the order of the pipeline, as they were typed.
+
+    Args:
+        results: what the analysis found.
+        folders: what it read, and folders named beside.
+        folder: where the results lie, None where they lie nowhere; absolute paths beside it are shortened.
+
+    Returns:
+        (command, what is said in its place where none is on record); one of the two is empty.
+    """
+    homes = _homes(results, folder)
+    said: list[tuple[str, str]] = []
+    for f in sorted(folders, key=_place_in_order):
+        words = f.stage_folder.command if f.stage_folder else None
+        if words is not None:
+            said.append((_line(words, homes), ""))
+        else:
+            said.append(("", f"{visible(f.stage or f.role)}, {visible(f.place)}: {_UNKNOWN}"))
+    own = ("", f"analyze: {_UNKNOWN}") if results.command is None else (_line(results.command, homes), "")
+    return list(dict.fromkeys([*said, own]))
 
 
-def _texts_of(folder: Folder, folders: Sequence[Folder]) -> str:
-    """Where the texts lie that a stage read, found by their hash."""
-    read = _mapping(folder.identity.get("inputs")).get("texts")
-    return next((f.place for f in folders if f.sha256 and f.sha256 == read), "TEXTS")
+def _place_in_order(folder: Folder) -> int:
+    stage = folder.stage or _WRITERS.get(folder.role, "")
+    return _ORDER.index(stage) if stage in _ORDER else len(_ORDER)
 
 
-def _stage_command(folder: Folder, texts: str) -> str:
-    options = _mapping(folder.identity.get("options"))
-    targets = options.get("sources") or [texts]
-    words = ["seal", folder.stage, *(str(t) for t in (targets if isinstance(targets, list) else [texts]))]
-    for model in _mapping(folder.identity.get("models")):
-        words += [_MODELS.get(folder.stage, "--model"), f"{model}=FOLDER"]
-    for name, value in options.items():
-        if name not in _NO_FLAGS:
-            values = value if isinstance(value, list) else [value]
-            words += [w for v in values for w in _flag(name, v)]  # a stage's lists are repeated options
-    return _line([*words, "--out", folder.place])
+def _homes(results: Results, folder: Path | None) -> list[str]:
+    """Where commands were probably typed: two folders above the results, as written and as they lie now.
+
+    A path below is shown from there, so that a report does not carry the paths of a machine.
+    """
+    words = list(results.command or ())
+    places = [w for before, w in pairwise(words) if before == "--out"]
+    places += [w.removeprefix("--out=") for w in words if w.startswith("--out=")]
+    places += [] if folder is None else [str(folder.resolve())]
+    homes = [Path(p).parent.parent for p in places if Path(p).is_absolute()]
+    return list(dict.fromkeys(f"{home.as_posix()}/" for home in homes if home != home.parent))
 
 
-def _analyze_command(results: Results, folders: Sequence[Folder]) -> str:
-    words = ["seal", "analyze"]
-    for f in folders:
-        if f.role != EXTRA:
-            words += [f"--{f.role}", f.place]
-    words += ["--pre", results.options["pre"], "--post", results.options["post"]]
-    defaults = {f.name: f.default for f in dataclasses.fields(Options)}
-    for name, value in results.options.items():
-        default = defaults.get(name)
-        if name not in _NO_FLAGS and value != (list(default) if isinstance(default, tuple) else default):
-            words += _flag(name, value)
-    words += ["--as-published"] if results.published else []
-    return _line([*words, "--out", "."])
+def _line(words: Sequence[str], homes: Sequence[str]) -> str:
+    shown = (_from_home(w, homes) for w in words)
+    return visible(" ".join(["seal", *(shlex.quote(w) for w in shown)]))
 
 
-def _flag(name: str, value: object) -> list[str]:
-    """An option as it is typed; nothing for one that was not set."""
-    flag = f"--{name.replace('_', '-')}"
-    if isinstance(value, Mapping):  # one format a source: an option only where they are all alike
-        kinds = {str(v) for v in value.values()}
-        return [flag, kinds.pop()] if len(kinds) == 1 else []
-    if value is True:
-        return [flag]
-    if value is None or value is False or value == []:
-        return []
-    if isinstance(value, list):
-        joined = [":".join(map(str, v)) if isinstance(v, list) else str(v) for v in value]
-        return [flag, ",".join(joined)]
-    return [flag, str(value)]
-
-
-def _line(words: Sequence[str]) -> str:
-    return visible(" ".join(shlex.quote(str(w)) for w in words))
+def _from_home(word: str, homes: Sequence[str]) -> str:
+    """A path, or `NAME=PATH`, as seen from where it was typed."""
+    name, equals, path = ("", "", word) if word.startswith("/") else word.partition("=")
+    home = next((h for h in homes if path.startswith(h)), "")
+    return f"{name}{equals}{path.removeprefix(home)}"
 
 
 def _flat(value: object, prefix: str = "") -> Iterator[tuple[str, object]]:

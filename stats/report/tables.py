@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from seal.stats.labelers.agreement import doubtful_features
+from seal.stats.labelers.measures import doubtful_features
 from seal.stats.report.captions import ABOUT, HEADINGS, SHARES, SURE
 from seal.stats.report.text import (
     NOTHING,

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from seal.stats.report.page import ReportOptions
+from seal.stats.options import ReportOptions
 from tests.support.hostile import payloads
 from tests.support.reports import ELOQUENT, make_report, make_results
 
@@ -83,7 +83,7 @@ def test_500_payloads_stay_text(browser: Path, tmp_path: Path) -> None:
         make_report(
             make_results(tmp_path / name, dialogues=said),
             tmp_path / f"{name}.html",
-            ReportOptions(n_pairs=500),
+            ReportOptions(pairs=500),
         )
         files.append(tmp_path / f"{name}.html")
     alive, twin = look(browser, asked(files[0], axe=False), asked(files[1], axe=False))

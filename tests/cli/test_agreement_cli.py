@@ -184,8 +184,8 @@ def test_what_is_refused(seal: Seal, world: Path, three: list[Path], tmp_path: P
     both = write(pl.concat(map(pl.read_parquet, three[:2])), tmp_path / "both.parquet")
     cases = [
         (("agreement", three[0]), 2, "the only labeler here"),
-        (("agreement", *three, "--combine", "majority"), 2, "name it with --out"),
-        (("agreement", *three, "--overwrite"), 2, "--overwrite belongs to --combine"),
+        (("agreement", *three, "--combine", "majority"), 2, "name it with out"),
+        (("agreement", *three, "--overwrite"), 2, "overwrite belongs to combine"),
         (("agreement", three[0], "--gold", both), 2, "holds several labelers (l0, l1)"),
         (("agreement", both, "--gold", three[0]), 2, "is among the LABELS also"),
         (("agreement", three[0], three[0]), 1, "stands in two"),

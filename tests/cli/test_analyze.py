@@ -122,20 +122,20 @@ def test_wider_designs_from_the_command_line(
         (["--labeler", "x"], 2, "no labeler 'x'"),
         (["--targets", "last_response_is_kind"], 1, "choose targets with --targets"),
         (["--covariates", "n_words"], 1, "no labels hold the numeric features n_words"),
-        (["--level", "95"], 2, "level must lie between 0 and 1"),
-        (["--max-vif", "0.5"], 2, "max-vif must be above 1"),
+        (["--level", "95"], 2, "95.0 is not in the range 0<x<1"),
+        (["--max-vif", "0.5"], 2, "0.5 is not in the range x>1"),
         (["--interactions", "helpful"], 2, "is not FEATURE:COLUMN"),
         (["--fixed-effects", "row_id"], 2, "always in Eq. 1"),
         (["--cluster", "meta_x"], 1, "no column 'meta_x'"),
         (["--gold", "gpt"], 1, "no labeler 'gpt' to take as gold"),
         (["--rewritten-scores", "{folder}/rscores"], 2, "both the scores and the labels"),
-        (["--rewritten", "{folder}/rtexts"], 2, "--rewritten comes with"),
+        (["--rewritten", "{folder}/rtexts"], 2, "rewritten comes with"),
         (["--similarities", "{folder}/rtexts"], 1, "no column 'embedder'"),
         (["--labels", "{folder}/texts"], 1, "no column 'labeler'"),
-        (["--labels", "{folder}/labels"], 1, "stands in two of the --labels"),
+        (["--labels", "{folder}/labels"], 1, "stands in two of the labels"),
         (["--scores", "{folder}/scores"], 1, "twice"),
         (["--scores", "{folder}/nowhere"], 1, "nowhere is neither a Parquet file nor a folder"),
-        (["--as-published", "--targets", "last_response_is_helpful"], 2, "--as-published needs two targets"),
+        (["--as-published", "--targets", "last_response_is_helpful"], 2, "as-published needs two targets"),
         (["--ties", "maybe"], 2, "maybe"),
     ],
 )
@@ -153,7 +153,7 @@ def test_several_labelers_need_a_choice(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert analyze(folder, tmp_path, labels=("labels", "noisy")) == 2
-    assert "several labelers (truth, =noisy); choose one with --labeler" in capsys.readouterr().err
+    assert "several labelers (truth, =noisy); choose one with labeler" in capsys.readouterr().err
 
 
 def test_help_is_quick() -> None:

@@ -16,7 +16,8 @@ import click
 import polars as pl
 import pytest
 
-from seal.cli.main import COMMANDS, cli, main
+from seal.cli.main import cli, main
+from seal.cli.registry import COMMANDS
 from seal.engine.bench import scoring as module
 from tests.support.frames import random_texts, write
 from tests.support.kills import ROOT, command, environment, seal

@@ -11,10 +11,12 @@ from matplotlib.image import imread
 
 from benchmarks.statistics_worlds import World, frames, world
 from seal.engine.errors import InputError
-from seal.stats.analysis import analyze
+from seal.stats.csv_files import neutralised
+from seal.stats.estimates import estimate
 from seal.stats.figures import save_figures
-from seal.stats.options import Frames, Options
-from seal.stats.results import FILES, Results, neutralised, write
+from seal.stats.inputs import Frames
+from seal.stats.options import AnalyzeOptions
+from seal.stats.results import FILES, Results, write
 
 COEFFICIENT = "estimate std_error statistic p_value p_adjusted conf_low conf_high"
 EFFECTS = "odds_ratio ame ame_std_error n_pairs"
@@ -54,8 +56,8 @@ def all_frames(w: World, n: int = 600, **changes: object) -> Frames:
 
 @pytest.fixture(scope="module")
 def results() -> Results:
-    return analyze(
-        all_frames(world(2000, seed=1)), Options("pre", "post", labeler="truth"), as_published=True
+    return estimate(
+        all_frames(world(2000, seed=1)), AnalyzeOptions("pre", "post", labeler="truth"), as_published=True
     )
 
 
@@ -99,7 +101,7 @@ def test_coefficients_of_doubtful_features_are_flagged(results: Results) -> None
 def test_an_earlier_analysis_leaves_nothing_behind(results: Results, tmp_path: Path) -> None:
     write(results, tmp_path)
     w = world(300, seed=2)
-    alone = analyze(Frames(w.scores.lazy(), (w.labels.lazy(),)), Options("pre", "post"))
+    alone = estimate(Frames(w.scores.lazy(), (w.labels.lazy(),)), AnalyzeOptions("pre", "post"))
     write(alone, tmp_path)
     assert not (tmp_path / "robustness.csv").exists()
     assert not (tmp_path / "as_published" / "imprint.csv").exists()
@@ -128,8 +130,10 @@ def test_figures_are_drawn_and_the_same_each_time(results: Results, tmp_path: Pa
 @pytest.mark.parametrize("n", [1, 2, 3, 8])
 def test_tiny_worlds_give_answers_or_reasons(n: int, tmp_path: Path) -> None:
     w = world(n, seed=n)
-    found = analyze(
-        Frames(w.scores.lazy(), (w.labels.lazy(),), w.texts.lazy()), Options("pre", "post"), as_published=True
+    found = estimate(
+        Frames(w.scores.lazy(), (w.labels.lazy(),), w.texts.lazy()),
+        AnalyzeOptions("pre", "post"),
+        as_published=True,
     )
     no_nan(found)
     assert found.notes
@@ -150,8 +154,10 @@ def test_awkward_features_together(tmp_path: Path) -> None:
     values[:3, 0, 2] = 1.0  # three informative pairs
     scores, labels, texts = frames(values, rewards)
     labels = labels.filter(~((pl.col("row_id") % 50 == 0) & (pl.col("preference") == "rejected")))
-    found = analyze(
-        Frames(scores.lazy(), (labels.lazy(),), texts.lazy()), Options("pre", "post"), as_published=True
+    found = estimate(
+        Frames(scores.lazy(), (labels.lazy(),), texts.lazy()),
+        AnalyzeOptions("pre", "post"),
+        as_published=True,
     )
     no_nan(found)
     dropped = found.tables["vif"].filter(~pl.col("kept"), pl.col("equation") == "imprint")
@@ -177,8 +183,8 @@ def test_excluded_features_are_left_out_with_their_reason() -> None:
     scores, labels, texts = frames(w.values, w.rewards)
     data = Frames(scores.lazy(), (labels.lazy(),), texts.lazy())
     name = "last_response_is_eloquent"
-    tables = analyze(data, Options("pre", "post", exclude=(name,))).tables
+    tables = estimate(data, AnalyzeOptions("pre", "post", exclude=(name,))).tables
     assert name not in tables["imprint"]["term"].to_list()
     assert name not in tables["resistance"]["term"].to_list()
     with pytest.raises(InputError, match=r"no feature 'eloquent' to exclude; there are: .*last_response_is"):
-        analyze(data, Options("pre", "post", exclude=("eloquent",)))
+        estimate(data, AnalyzeOptions("pre", "post", exclude=("eloquent",)))

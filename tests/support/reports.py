@@ -9,10 +9,11 @@ import polars as pl
 from benchmarks.statistics_worlds import frames, world
 from seal.engine.frames.folder import content_hash
 from seal.engine.frames.schema import TEXTS
-from seal.stats.analysis import analyze
-from seal.stats.options import Frames, Options
-from seal.stats.report.page import Report, ReportOptions, report
-from seal.stats.results import Source, place_from, read, write
+from seal.stats.estimates import estimate
+from seal.stats.inputs import Frames
+from seal.stats.options import AnalyzeOptions, ReportOptions
+from seal.stats.report.page import Report, report
+from seal.stats.results import InputRecord, place_from, read, write
 
 ELOQUENT = "last_response_is_eloquent"
 
@@ -58,9 +59,9 @@ def make_results(
     for name, table in tables.items():
         (root / name).mkdir(parents=True)
         _called(table, called).write_parquet(root / name / "part-00000.parquet")
-    results = analyze(
+    results = estimate(
         _frames(root, tables),
-        Options(called["pre"], called["post"], labeler=called["truth"]),
+        AnalyzeOptions(called["pre"], called["post"], labeler=called["truth"]),
         as_published=as_published,
     )
     write(replace(results, inputs=_sources(root, tables)), root / "results")
@@ -68,8 +69,8 @@ def make_results(
 
 
 def make_report(results: Path, out: Path, options: ReportOptions | None = None) -> Report:
-    """`seal.stats.report.page.report` with the content hash that the command line passes."""
-    return report(results, out, options or ReportOptions(), identify=content_hash)
+    """`seal.stats.report.page.report` with the defaults of the command line."""
+    return report(results, out, options or ReportOptions())
 
 
 def rewritten(results: Path, **tables: pl.DataFrame) -> None:
@@ -110,8 +111,10 @@ def _frames(root: Path, tables: dict[str, pl.DataFrame]) -> Frames:
     )  # fmt: skip
 
 
-def _sources(root: Path, tables: dict[str, pl.DataFrame]) -> tuple[Source, ...]:
+def _sources(root: Path, tables: dict[str, pl.DataFrame]) -> tuple[InputRecord, ...]:
     return tuple(
-        Source(name.removesuffix("-b"), place_from(root / name, root / "results"), content_hash(root / name))
+        InputRecord(
+            name.removesuffix("-b"), place_from(root / name, root / "results"), content_hash(root / name)
+        )
         for name in tables
     )

@@ -336,7 +336,7 @@ def test_exporting_again_leaves_what_stands_and_other_modules_are_another_export
 def test_options_of_the_other_kind_are_refused(model, tmp_path, checkpoints):
     with pytest.raises(UsageError, match="pair template is for reward models"):
         export(model, tmp_path / "onnx", ExportOptions(pair_template="pair"))
-    with pytest.raises(UsageError, match="pair_template cannot be .text.; allowed: pair, concat"):
+    with pytest.raises(UsageError, match="pair_template cannot be"):
         export(checkpoints["short"], tmp_path / "onnx", ExportOptions(pair_template="text"))
     report = export(model, tmp_path / "onnx", ExportOptions(graph="fast"))
     assert report.notes == ["there is no fast graph for embedders; the reference graph was exported"]

@@ -8,14 +8,15 @@ from numpy.typing import NDArray
 
 from benchmarks.statistics_worlds import TERMS, World, frames, world
 from seal.engine.errors import InputError, UsageError
-from seal.stats.analysis import analyze
-from seal.stats.options import Frames, Options
+from seal.stats.estimates import estimate
+from seal.stats.inputs import Frames
+from seal.stats.options import AnalyzeOptions
 from seal.stats.results import Results
 
 
 def run(w: World, **options: object) -> Results:
-    return analyze(
-        Frames(w.scores.lazy(), (w.labels.lazy(),), w.texts.lazy()), Options("pre", "post", **options)
+    return estimate(
+        Frames(w.scores.lazy(), (w.labels.lazy(),), w.texts.lazy()), AnalyzeOptions("pre", "post", **options)
     )  # type: ignore[arg-type]
 
 
@@ -121,7 +122,7 @@ def test_robustness_is_a_logit_on_flips(w: World) -> None:
     f = Frames(w.scores.lazy(), (w.labels.lazy(),), w.texts.lazy(),
                rewritten_scores=scores.sample(fraction=1, shuffle=True, seed=1).lazy(),
                rewritten_labels=(labels.lazy(),))  # fmt: skip
-    results = analyze(f, Options("pre", "post"))
+    results = estimate(f, AnalyzeOptions("pre", "post"))
     same = (w.values[:n, :, :2] == values[:, :, :2]).all(axis=(1, 2))
     moved = (w.values[:n] - values)[same]
     before = (w.rewards[1, :n, 0] > w.rewards[1, :n, 1])[same]
@@ -162,13 +163,13 @@ def test_similarities_stand_beside_the_flips(w: World) -> None:
     sims = labels.select("row_id", "preference", embedder=pl.lit("e"), cosine=pl.lit(0.9, pl.Float32))
     f = Frames(w.scores.lazy(), (w.labels.lazy(),), rewritten_scores=scores.lazy(),
                rewritten_labels=(labels.lazy(),), similarities=sims.lazy())  # fmt: skip
-    flips = analyze(f, Options("pre", "post")).tables["flips"].filter(pl.col("n_pairs") > 0)
+    flips = estimate(f, AnalyzeOptions("pre", "post")).tables["flips"].filter(pl.col("n_pairs") > 0)
     assert flips["cosine_mean"].to_numpy() == pytest.approx(0.9)
     several = pl.concat([sims, sims.with_columns(embedder=pl.lit("f"))])
     f = Frames(f.scores, f.labels, rewritten_scores=f.rewritten_scores, rewritten_labels=f.rewritten_labels,
                similarities=several.lazy())  # fmt: skip
     with pytest.raises(InputError, match=r"several embedders: e, f"):
-        analyze(f, Options("pre", "post"))
+        estimate(f, AnalyzeOptions("pre", "post"))
 
 
 def test_wider_designs_go_through_pyfixest(w: World, results: Results) -> None:
@@ -194,7 +195,7 @@ def test_labeler_as_a_fixed_effect_stacks_labelers(w: World) -> None:
         ^ pl.Series(rng.random(w.labels.height) < 0.1),
     )
     f = Frames(w.scores.lazy(), (w.labels.lazy(), noisy.lazy()), w.texts.lazy())
-    result = analyze(f, Options("pre", "post", labeler="truth", fixed_effects=("labeler",)))
+    result = estimate(f, AnalyzeOptions("pre", "post", labeler="truth", fixed_effects=("labeler",)))
     alone = run(w).tables["imprint"]
     ours = result.tables["imprint"]
     assert ours["n_pairs"].unique().to_list() == [8000]
@@ -214,10 +215,11 @@ def test_options_that_cannot_be_honoured_are_refused(w: World) -> None:
     with pytest.raises(UsageError, match="no labeler 'x'; there are: truth"):
         run(w, labeler="x")
     with pytest.raises(UsageError, match=r"no scores of 'new'; there are: post, pre"):
-        analyze(Frames(w.scores.lazy(), (w.labels.lazy(),)), Options("pre", "new"))
+        estimate(Frames(w.scores.lazy(), (w.labels.lazy(),)), AnalyzeOptions("pre", "new"))
     with pytest.raises(InputError, match="come with the texts"):
-        analyze(
-            Frames(w.scores.lazy(), (w.labels.lazy(),)), Options("pre", "post", fixed_effects=("source",))
+        estimate(
+            Frames(w.scores.lazy(), (w.labels.lazy(),)),
+            AnalyzeOptions("pre", "post", fixed_effects=("source",)),
         )
     with pytest.raises(UsageError, match="both the scores and the labels"):
         Frames(w.scores.lazy(), (w.labels.lazy(),), rewritten_scores=w.scores.lazy())

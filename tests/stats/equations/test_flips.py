@@ -9,9 +9,10 @@ import pytest
 from numpy.typing import NDArray
 
 from benchmarks.statistics_worlds import SENTIMENT, TERMS, drawn_values, frames
-from seal.stats.analysis import analyze
 from seal.stats.equations.flips import alignment_drop, flip_table
-from seal.stats.options import Frames, Options
+from seal.stats.estimates import estimate
+from seal.stats.inputs import Frames
+from seal.stats.options import AnalyzeOptions
 from seal.stats.pairs.features import Regressor
 from seal.stats.regression.inference import mcnemar_exact
 from seal.stats.results import Results
@@ -57,7 +58,7 @@ class World:
             scores.lazy(), (labels.lazy(),), texts.lazy(), again[0].lazy(), (again[1].lazy(),),
             similarities.sample(fraction=1, shuffle=True, seed=1).lazy(),
         )  # fmt: skip
-        return analyze(data, Options("pre", "post"))
+        return estimate(data, AnalyzeOptions("pre", "post"))
 
 
 @pytest.fixture(scope="module")

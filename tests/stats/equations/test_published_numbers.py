@@ -13,10 +13,11 @@ from benchmarks.statistics_worlds import TERMS, world
 from seal.engine.frames.schema import PREFERENCE, VARIANT
 from seal.stats.alignment.alignment import with_alignment
 from seal.stats.alignment.regimes import REGIMES, gamma, profile_table, regimes
-from seal.stats.analysis import analyze
 from seal.stats.equations.imprint import feature_imprint
 from seal.stats.equations.published import bonferroni, chance_agreement, classical, published_gamma
-from seal.stats.options import Frames, Options
+from seal.stats.estimates import estimate
+from seal.stats.inputs import Frames
+from seal.stats.options import AnalyzeOptions
 from seal.stats.pairs.features import find_features
 from seal.stats.pairs.joins import Inputs
 from seal.stats.pairs.rewards import theta
@@ -246,7 +247,7 @@ def test_equations_2_and_3_share_one_homoskedastic_design() -> None:
     assert ratio.std(ddof=1) / ratio.mean() == pytest.approx(known["rel_sd"], rel=0.2)
     w = world(3000, seed=0)
     frames = Frames(w.scores.lazy(), (w.labels.lazy(),), w.texts.lazy())
-    results = analyze(frames, Options("pre", "post"), as_published=True)
+    results = estimate(frames, AnalyzeOptions("pre", "post"), as_published=True)
     shift, resistance = results.published["shift"], results.published["resistance"].filter(model="post")
     ours = shift["std_error"].to_numpy() / resistance["std_error"].to_numpy()
     assert ours == pytest.approx(np.full(13, ours[0]), rel=1e-10)  # as published: constant
@@ -354,7 +355,9 @@ def test_ties_are_counted_twice_over() -> None:
     tied = w.scores.with_columns(
         reward=pl.when(pl.col("row_id") < 20).then(0.5).otherwise("reward").cast(pl.Float32)
     )
-    results = analyze(Frames(tied.lazy(), (w.labels.lazy(),)), Options("pre", "post"), as_published=True)
+    results = estimate(
+        Frames(tied.lazy(), (w.labels.lazy(),)), AnalyzeOptions("pre", "post"), as_published=True
+    )
     ties = results.published["ties"]
     for model in ("pre", "post"):
         assert (ties[f"aligned_or_tied_{model}"] - ties[f"aligned_{model}"]).sum() == 20
@@ -364,7 +367,7 @@ def test_ties_are_counted_twice_over() -> None:
 def test_the_published_regressions_are_rs_lm() -> None:
     w = world(4000, seed=6, shuffle=False)
     frames = Frames(w.scores.lazy(), (w.labels.lazy(),), w.texts.lazy())
-    results = analyze(frames, Options("pre", "post"), as_published=True)
+    results = estimate(frames, AnalyzeOptions("pre", "post"), as_published=True)
     both = np.concatenate([w.values[:, 0], w.values[:, 1]])
     x = np.column_stack([np.ones(8000), both, np.tile(np.arange(4000), 2)])
     for i, model in enumerate(("pre", "post")):

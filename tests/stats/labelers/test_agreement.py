@@ -7,8 +7,7 @@ from statsmodels.stats.inter_rater import cohens_kappa
 
 from seal.engine.errors import InputError
 from seal.engine.frames.schema import PREFERENCE, VARIANT
-from seal.engine.labeling.contract import Labeler
-from seal.stats.labelers.agreement import compare_labelers, doubtful_features, pairwise
+from seal.stats.labelers.measures import Labeler, compare_labelers, doubtful_features, pairwise
 
 
 def labels(

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from seal.engine.errors import InputError, UsageError
 from seal.engine.frames.schema import LABELS, check
-from seal.engine.labeling.contract import Labeler
 from seal.stats.labelers import crowd
 from seal.stats.labelers.crowd import combine, dawid_skene, vote
+from seal.stats.labelers.measures import Labeler
 from tests.support.places import DATA
 
 ORACLE = json.loads((DATA / "crowd_oracle.json").read_text())["cases"]

@@ -11,8 +11,9 @@ from scipy import stats as scipy_stats
 
 from benchmarks.statistics_worlds import World, frames, world
 from seal.stats.alignment.regimes import gamma
-from seal.stats.analysis import analyze
-from seal.stats.options import Frames, Options
+from seal.stats.estimates import estimate
+from seal.stats.inputs import Frames
+from seal.stats.options import AnalyzeOptions
 from seal.stats.pairs.rewards import normalised_margin_change, theta
 
 
@@ -65,8 +66,8 @@ def w() -> World:
 
 
 def run(w: World, **options: object) -> dict[str, pl.DataFrame]:
-    found = analyze(
-        Frames(w.scores.lazy(), (w.labels.lazy(),), w.texts.lazy()), Options("pre", "post", **options)
+    found = estimate(
+        Frames(w.scores.lazy(), (w.labels.lazy(),), w.texts.lazy()), AnalyzeOptions("pre", "post", **options)
     )  # type: ignore[arg-type]
     return dict(found.tables)
 
@@ -120,7 +121,9 @@ def test_ties_and_zero_rewards(w: World, ties: str) -> None:
     rewards = w.rewards.copy()
     rewards[1, :100] = 0.0
     scores, labels, texts = frames(w.values, rewards)
-    found = analyze(Frames(scores.lazy(), (labels.lazy(),), texts.lazy()), Options("pre", "post", ties=ties))  # type: ignore[arg-type]
+    found = estimate(
+        Frames(scores.lazy(), (labels.lazy(),), texts.lazy()), AnalyzeOptions("pre", "post", ties=ties)
+    )  # type: ignore[arg-type]
     alignment = found.tables["alignment"].filter(model="post").row(0, named=True)
     won = (rewards[1, :, 0] > rewards[1, :, 1]).sum()
     expected = {"misaligned": won / 3000, "half": (won + 50) / 3000, "drop": won / 2900}[ties]
@@ -141,7 +144,9 @@ def test_rulers_stand_beside_the_models(w: World) -> None:
         .then(pl.lit("a longer one"))
         .otherwise(pl.lit("short"))
     )
-    found = analyze(Frames(w.scores.lazy(), (w.labels.lazy(),), longer.lazy()), Options("pre", "post"))
+    found = estimate(
+        Frames(w.scores.lazy(), (w.labels.lazy(),), longer.lazy()), AnalyzeOptions("pre", "post")
+    )
     table = found.tables["alignment"]
     assert table.filter(model="ruler: longer")["alignment"].item() == 1.0
     assert table.filter(model="ruler: shorter")["alignment"].item() == 0.0
@@ -150,7 +155,7 @@ def test_rulers_stand_beside_the_models(w: World) -> None:
         "row_id", "preference", "variant", "labeler", "n_words"
     )
     f = Frames(w.scores.lazy(), (w.labels.lazy(), numbers.lazy()))
-    with_covariate = analyze(f, Options("pre", "post", covariates=("n_words",)))
+    with_covariate = estimate(f, AnalyzeOptions("pre", "post", covariates=("n_words",)))
     assert "ruler: more n_words" in with_covariate.tables["alignment"]["model"].to_list()
     assert "n_words" in with_covariate.tables["imprint"]["term"].to_list()
     assert with_covariate.tables["imprint"]["n_pairs"].unique().to_list() == [3000]

@@ -13,7 +13,8 @@ import pytest
 
 from seal.engine.errors import InputError, SealError
 from seal.engine.frames.folder import content_hash
-from seal.stats.report.page import CHARACTERS, ReportOptions
+from seal.stats.options import ReportOptions
+from seal.stats.report.page import CHARACTERS
 from seal.stats.report.summary import summarise
 from seal.stats.report.text import fixed, is_hidden, p_value, pieces, shortened, significant, visible
 from seal.stats.results import FILES, read, write
@@ -188,7 +189,7 @@ def test_warnings_name_rulers_and_few_pairs(results: Path, tmp_path: Path) -> No
 
 def test_500_hostile_dialogues_are_text(tmp_path: Path) -> None:
     hostile = payloads()
-    options = ReportOptions(n_pairs=500)
+    options = ReportOptions(pairs=500)
     page = page_of(make_results(tmp_path / "a", dialogues=hostile), options)
     twin = page_of(make_results(tmp_path / "b", dialogues=["word"] * 500), options)
     dead(page)
@@ -430,14 +431,14 @@ def test_the_file_is_whole_or_not_there(
 
 def test_long_dialogues_are_cut(tmp_path: Path) -> None:
     results = make_results(tmp_path / "a", n=300, rewriting=False, dialogues=["word " * CHARACTERS])
-    pairs = section(page_of(results, ReportOptions(n_pairs=1)), "pairs")
+    pairs = section(page_of(results, ReportOptions(pairs=1)), "pairs")
     assert max(len(e.text) for e in pairs.find("div", class_="dialogue")) == CHARACTERS
     assert f"{4 * CHARACTERS:,} more characters are not shown" in pairs.text
     assert "characters before this are not shown" in pairs.text
 
 
 def test_no_pairs_when_none_are_asked_for(results: Path) -> None:
-    page = page_of(results, ReportOptions(n_pairs=0))
+    page = page_of(results, ReportOptions(pairs=0))
     assert not section(page, "pairs").find("details")
     assert "Missing" not in section(page, "summary").text
 

@@ -1,0 +1,132 @@
+"""What an analysis reads: frames from folders or from memory, and which labeler's features enter."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import polars as pl
+
+from seal.engine.errors import InputError, UsageError
+from seal.engine.frames.given import Given, as_frame
+from seal.engine.frames.schema import LABELS, SCORES, SIMILARITIES, TEXTS
+from seal.stats.equations.imprint_fixed_effects import Design
+from seal.stats.labelers.measures import Labeler, text_labelers
+from seal.stats.options import AnalyzeOptions
+from seal.stats.pairs.features import Regressor, find_features
+from seal.stats.pairs.joins import Inputs
+
+
+@dataclass(frozen=True)
+class Frames:
+    """What an analysis reads; lazy frames over files stay on disk.
+
+    Attributes:
+        scores, labels, texts: of the original texts (several LABELS frames for several labelers).
+        rewritten_scores, rewritten_labels: of the rewritten texts, both or neither.
+        rewritten_texts: TEXTS of them, against which scores are counted.
+        similarities: SIMILARITIES of original and rewritten.
+    """
+
+    scores: pl.LazyFrame
+    labels: tuple[pl.LazyFrame, ...]
+    texts: pl.LazyFrame | None = None
+    rewritten_scores: pl.LazyFrame | None = None
+    rewritten_labels: tuple[pl.LazyFrame, ...] = ()
+    similarities: pl.LazyFrame | None = None
+    rewritten_texts: pl.LazyFrame | None = None
+
+    def __post_init__(self) -> None:
+        if (self.rewritten_scores is None) != (not self.rewritten_labels):
+            raise UsageError("robustness needs both the scores and the labels of the rewritten texts")
+        if self.similarities is not None and self.rewritten_scores is None:
+            raise UsageError("similarities belong to rewritten texts: give their scores and labels also")
+
+    @classmethod
+    def of(cls, given: Mapping[str, Sequence[Given]]) -> "Frames":
+        """Open what was given for each role (`scores`, `labels`, `texts`, ...), lazily and checked.
+
+        Raises:
+            UsageError: rewritten texts, scores, labels and similarities do not come together.
+            InputError: a frame is not what its role needs.
+        """
+        if given["rewritten"] and not given["rewritten-scores"]:
+            raise UsageError("rewritten comes with rewritten-scores and rewritten-labels")
+        columns = ("source", "response")
+        texts, rewritten = ([as_frame(x, TEXTS, columns) for x in given[r]] for r in ("texts", "rewritten"))
+        scores, again = (
+            [as_frame(x, SCORES, ("reward",)) for x in given[r]] for r in ("scores", "rewritten-scores")
+        )
+        labels, marks = ([as_frame(x, LABELS) for x in given[r]] for r in ("labels", "rewritten-labels"))
+        similarities = [as_frame(x, SIMILARITIES) for x in given["similarities"]]
+        return cls(
+            pl.concat(scores), tuple(labels), texts[0] if texts else None,
+            pl.concat(again) if again else None, tuple(marks), similarities[0] if similarities else None,
+            rewritten[0] if rewritten else None,
+        )  # fmt: skip
+
+
+def choose_labeler(labelers: Sequence[Labeler], name: str | None) -> Labeler:
+    """The named labeler, or the only one that is not all numbers.
+
+    Raises:
+        UsageError: there is no such labeler, or a choice must be made.
+    """
+    names = ", ".join(x.name for x in labelers)
+    if name is not None:
+        chosen = [x for x in labelers if x.name == name]
+        if not chosen:
+            raise UsageError(f"no labeler {name!r}; there are: {names}")
+        return chosen[0]
+    candidates = text_labelers(labelers) or list(labelers)
+    if len(candidates) > 1:
+        raise UsageError(f"several labelers ({names}); choose one with labeler")
+    return candidates[0]
+
+
+def design_of(options: AnalyzeOptions) -> Design:
+    """What Eq. 1 has beyond the pair effect.
+
+    Raises:
+        UsageError: effects, cluster and interactions that do not go together.
+    """
+    return Design(options.fixed_effects, options.cluster, options.crossed)
+
+
+def make_inputs(frames: Frames, options: AnalyzeOptions, labelers: Sequence[Labeler]) -> Inputs:
+    """The original texts' frames, with the features of the chosen labeler and where numbers come from.
+
+    Raises:
+        InputError: a covariate or target is nowhere, or covariates stand with several labelers.
+    """
+    main = choose_labeler(labelers, options.labeler)
+    numbers = tuple(dict.fromkeys(options.covariates))
+    holders = [x for x in labelers if all(_is_number(x.frame, n) for n in numbers)] if numbers else []
+    if numbers and not holders:
+        there = [n for x in labelers for n in x.frame.collect_schema() if _is_number(x.frame, n)]
+        raise InputError(
+            f"no labels hold the numeric features {', '.join(numbers)} together; there are: "
+            f"{', '.join(n for n in there if n not in LABELS.types) or 'none'}"
+        )
+    own = not numbers or main in holders
+    if not own and len(holders) > 1:
+        raise InputError(
+            f"{', '.join(numbers)} stand with several labelers: {', '.join(x.name for x in holders)}"
+        )
+    features = find_features(
+        main.frame, targets=options.targets, exclude=options.exclude, sentiment=options.sentiment
+    )
+    numeric = tuple(Regressor(n, n, "numeric") for n in numbers)
+    left_out = {k: v for k, v in features.left_out.items() if k not in numbers}
+    columns = design_of(options).columns
+    if columns and frames.texts is None:
+        raise InputError(f"{', '.join(columns)} come with the texts; give the texts also")
+    return Inputs(
+        frames.scores, options.pre, options.post, main.frame,
+        replace(features, regressors=(*features.regressors, *numeric), left_out=left_out),
+        computed=None if own else holders[0].frame, texts=frames.texts,
+        carried=(options.cluster,) if options.cluster and options.cluster in columns else (),
+    )  # fmt: skip
+
+
+def _is_number(frame: pl.LazyFrame, name: str) -> bool:
+    schema = frame.collect_schema()
+    return name in schema and schema[name].is_numeric()
