@@ -409,7 +409,7 @@ def test_the_example_with_everything_in_it_is_understood(tmp_path, monkeypatch):
     assert filled.count("\n#") == text.count("\n# ")
     (tmp_path / "seal.toml").write_text(filled)
     commands = {name: cli.get_command(click.Context(cli), name) for name in names}
-    tables = load_settings(tmp_path / "seal.toml", commands)
+    tables = load_settings(tmp_path / "seal.toml", commands, {})
     assert tables["label"]["taxonomy"] == str(tmp_path / "taxonomy.toml")
     run = parse_run(tomllib.loads(filled)["run"], tmp_path / "seal.toml")
     assert run.rewriter is not None

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from seal.cli.main import cli
-from seal.cli.pipeline.settings import ENVIRONMENTS, KEYS
-from seal.cli.settings import load_run, load_settings
+from seal.cli.pipeline.settings import ENVIRONMENTS, KEYS, TABLE, check_keys, load_run
+from seal.cli.settings import load_settings
 from tests.support.documentation import (
     DOCS,
     PAGES,
@@ -82,7 +82,7 @@ def test_every_settings_file_shown_is_read(page: Path, block: str, tmp_path: Pat
         block = block if "pre" in tables["run"] else block.replace("[run]", '[run]\npre = "a"\npost = "b"', 1)
     file.write_text(block, encoding="utf-8")
     tops = {name.split()[0]: cli.get_command(None, name.split()[0]) for name in commands()}  # type: ignore[arg-type]
-    load_settings(file, {name: command for name, command in tops.items() if command})
+    load_settings(file, {name: command for name, command in tops.items() if command}, {TABLE: check_keys})
     if "run" in tables:
         load_run(file)
 
