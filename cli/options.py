@@ -27,12 +27,21 @@ overwrite_option = click.option(
     "--overwrite", is_flag=True, help="Start afresh in a folder that something else was written to."
 )
 max_failures_option = click.option(
-    "--max-failures",
-    type=click.FloatRange(0, 1),
-    default=0.01,
-    show_default=True,
+    "--max-failures", type=click.FloatRange(0, 1), default=0.01, show_default=True,
     help="Share of rows that may fail before the exit code is 3.",
-)
+)  # fmt: skip
+
+
+def stage_options(*kinds: tuple[type[Options], str]) -> Callable[[Command], Command]:
+    """What every stage has: a folder to write, its own options, `--max-failures`, `--overwrite`, `--json`."""
+
+    def decorate(command: Command) -> Command:
+        declared_ones = [options_of(kind, name) for kind, name in kinds]
+        for add in reversed([out_option, *declared_ones, max_failures_option, overwrite_option, json_option]):
+            command = add(command)
+        return command
+
+    return decorate
 
 
 def options_of(kind: type[Options], name: str = "options") -> Callable[[Command], Command]:

@@ -12,7 +12,7 @@ COMMANDS = (
     "init", "run", "import", "export", "score", "label", "rewrite", "similarity", "compare", "agreement",
     "analyze", "report", "verify", "bench",
 )  # fmt: skip
-SECRET = frozenset(known.flag for known in declared(GeneratorOptions) if known.words.secret)
+SECRET = frozenset(f"--{known.flag}" for known in declared(GeneratorOptions) if known.words.secret)
 _MODULES = {"import": "import_"}  # a keyword cannot name a module
 
 
@@ -43,7 +43,7 @@ def without_secrets(words: Sequence[str]) -> list[str]:
     kept: list[str] = []
     skip = False
     for word in words:
-        name, equals, _ = word.removeprefix("--").partition("=")
+        name, equals, _ = word.partition("=")
         if skip or name in SECRET:
             skip = not skip and not equals
             continue

@@ -5,15 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from seal.cli.options import (
-    json_option,
-    max_failures_option,
-    options_of,
-    out_option,
-    overwrite_option,
-    print_json,
-    refuse_too_many,
-)
+from seal.cli.options import print_json, refuse_too_many, stage_options
 from seal.cli.progress import display
 from seal.engine.datasets.formats import FORMATS
 from seal.engine.datasets.options import ImportOptions
@@ -31,11 +23,7 @@ _EPILOG = "\b\nFormats, and the columns they carry along as meta_NAME:\n" + "\n"
 @click.argument(
     "sources", metavar="SRC...", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path)
 )
-@out_option
-@options_of(ImportOptions)
-@max_failures_option
-@overwrite_option
-@json_option
+@stage_options((ImportOptions, "options"))
 def command(
     sources: tuple[Path, ...], out: Path, options: ImportOptions, max_failures: float, overwrite: bool,
     as_json: bool,

@@ -5,17 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from seal.cli.options import (
-    PATH,
-    json_option,
-    max_failures_option,
-    options_of,
-    out_option,
-    overwrite_option,
-    print_json,
-    refuse_too_many,
-    texts_a_second,
-)
+from seal.cli.options import PATH, print_json, refuse_too_many, stage_options, texts_a_second
 from seal.cli.progress import display
 from seal.engine.generation.options import GeneratorOptions
 from seal.engine.labeling.options import LabelOptions
@@ -31,12 +21,7 @@ if TYPE_CHECKING:
     help="Who labels; may be repeated. A folder of an open-weight model, the URL of a server that speaks "
     "OpenAI's API, or `computed`, which counts words, layout and wording without any model.",
 )  # fmt: skip
-@out_option
-@options_of(GeneratorOptions, "generator")
-@options_of(LabelOptions)
-@max_failures_option
-@overwrite_option
-@json_option
+@stage_options((GeneratorOptions, "generator"), (LabelOptions, "options"))
 def command(
     texts: Path, labelers: tuple[str, ...], out: Path, generator: GeneratorOptions, options: LabelOptions,
     max_failures: float, overwrite: bool, as_json: bool,

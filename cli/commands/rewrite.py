@@ -5,17 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from seal.cli.options import (
-    PATH,
-    json_option,
-    max_failures_option,
-    options_of,
-    out_option,
-    overwrite_option,
-    print_json,
-    refuse_too_many,
-    texts_a_second,
-)
+from seal.cli.options import PATH, print_json, refuse_too_many, stage_options, texts_a_second
 from seal.cli.progress import display
 from seal.engine.generation.options import GeneratorOptions
 from seal.engine.rewriting.options import RewriteOptions
@@ -30,12 +20,7 @@ if TYPE_CHECKING:
     "--rewriter", required=True, metavar="[NAME=]DIR|URL",
     help="Who rewrites: a folder of an open-weight model, or the URL of a server that speaks OpenAI's API.",
 )  # fmt: skip
-@out_option
-@options_of(GeneratorOptions, "generator")
-@options_of(RewriteOptions)
-@max_failures_option
-@overwrite_option
-@json_option
+@stage_options((GeneratorOptions, "generator"), (RewriteOptions, "options"))
 def command(
     texts: Path, rewriter: str, out: Path, generator: GeneratorOptions, options: RewriteOptions,
     max_failures: float, overwrite: bool, as_json: bool,

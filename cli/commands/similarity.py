@@ -4,19 +4,7 @@ from pathlib import Path
 
 import click
 
-from seal.cli.options import (
-    PATH,
-    json_option,
-    max_failures_option,
-    options_of,
-    out_option,
-    overwrite_option,
-    print_json,
-    refuse_too_many,
-    say,
-    say_halved,
-    texts_a_second,
-)
+from seal.cli.options import PATH, print_json, refuse_too_many, say, say_halved, stage_options, texts_a_second
 from seal.cli.progress import display
 from seal.engine.scoring.options import SimilarityOptions
 
@@ -29,11 +17,7 @@ from seal.engine.scoring.options import SimilarityOptions
     help="An exported sentence-transformers folder; may be repeated. The name is the folder's own unless "
     "given.",
 )  # fmt: skip
-@out_option
-@options_of(SimilarityOptions)
-@max_failures_option
-@overwrite_option
-@json_option
+@stage_options((SimilarityOptions, "options"))
 def command(
     texts: Path, rewritten: Path, embedders: tuple[str, ...], out: Path, options: SimilarityOptions,
     max_failures: float, overwrite: bool, as_json: bool,

@@ -99,7 +99,7 @@ def _is_set(parameter: click.Parameter, context: click.Context) -> bool:
 
 
 def _is_secret(parameter: click.Parameter, context: click.Context) -> bool:
-    return _long(parameter) in SECRET and _is_set(parameter, context)
+    return f"--{_long(parameter)}" in SECRET and _is_set(parameter, context)
 
 
 def _said(parameters: Sequence[click.Parameter], context: click.Context) -> Iterator[str]:
