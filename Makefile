@@ -11,13 +11,16 @@ VLLM_STAMP := $(VLLM_VENV)/.installed
 VLLM_CONSTRAINTS := constraints/vllm.txt
 VLLM_PIP := $(VLLM_BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-slow test-browser test-vllm check format docs setup setup-vllm toyworld-models clean
+.PHONY: demo test coverage test-slow test-browser test-vllm check format docs setup setup-vllm toyworld-models clean
 
 demo: $(STAMP)  ## the whole pipeline on the embedded toy world, into demo/
 	$(BIN)/python -m examples.toyworld.demo
 
 test: $(STAMP)  ## the tests, minutes
 	$(BIN)/python -m pytest -m "not slow" -q
+
+coverage: $(STAMP)  ## the tests with the lines they reach; half as slow again
+	COVERAGE_CORE=ctrace $(BIN)/python -m pytest -m "not slow" -q --cov=seal --cov-report=term:skip-covered
 
 test-slow: $(STAMP)  ## what takes longer: many kills, every real pair
 	$(BIN)/python -m pytest -m slow -q

@@ -31,8 +31,8 @@ def test_the_guide_shows_the_script_as_it_is() -> None:
 def test_the_script_runs_on_the_wheel(built: dict[str, Path], tmp_path: Path) -> None:
     from examples.toyworld.generate import Options, write
 
-    write(Options(pairs=200, seed=7), tmp_path / "world")
-    (tmp_path / "models").symlink_to(ROOT / "examples" / "toyworld" / "models")
+    write(Options(pairs=400, seed=7), tmp_path / "demo" / "world")
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
     python = bare_environment(built["wheel"], tmp_path / "venv")
     done = subprocess.run(
         [python, SCRIPT],
@@ -43,6 +43,7 @@ def test_the_script_runs_on_the_wheel(built: dict[str, Path], tmp_path: Path) ->
     )
     assert done.returncode == 0, done.stderr
     assert "last_response_is_helpful" in done.stdout
+    assert "<h1" in (tmp_path / "from-python" / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
