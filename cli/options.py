@@ -65,7 +65,9 @@ def options_of(kind: type[Options], name: str = "options") -> Callable[[Command]
                 f"--{k.flag}", k.name, cls=DeclaredOption, words=k.words, **_settings(k)
             )(decorated)
             for old in k.words.formerly:
-                decorated = click.option(f"--{old}", _former(old), type=_kind(k), hidden=True)(decorated)
+                decorated = click.option(
+                    f"--{old}", _former(old), type=_kind(k), hidden=True, help=f"As --{k.flag}."
+                )(decorated)
         return decorated
 
     return decorate

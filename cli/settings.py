@@ -1,7 +1,7 @@
 """The settings file: one TOML table a command, its keys the command's long options; and [run]."""
 
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,8 @@ def load_settings(
         if table in others:
             others[table](values, path)
             continue
-        _known(table, [*commands, *others], f"{path}: no command takes a table [{table}]")
+        known = (*commands, *others)
+        _known(table, known, known, f"{path}: no command takes a table [{table}]")
         settings[table] = command_settings(values, commands[table], path, table)
     return settings
 
@@ -67,10 +68,16 @@ def command_settings(
         if isinstance(p, click.Argument) or opt.startswith("--")
     }
     inner = command.commands if isinstance(command, click.Group) else {}
+    shown = [name for name, p in parameters.items() if not getattr(p, "hidden", False)]
     settings: dict[str, Any] = {}
     for key, value in values.items():
         name = key.replace("_", "-")
-        _known(name, (*parameters, *inner), f"{path}: [{table}] has no setting '{key}'")
+        _known(
+            name,
+            parameters.keys() | inner.keys(),
+            (*shown, *inner),
+            f"{path}: [{table}] has no setting '{key}'",
+        )
         if name in parameters:
             settings[str(parameters[name].name)] = _placed(value, parameters[name], path.parent)
         elif isinstance(value, dict):
@@ -88,6 +95,6 @@ def _placed(value: Any, parameter: click.Parameter, folder: Path) -> Any:
     return str(folder / value) if isinstance(value, str) else value
 
 
-def _known(name: str, names: Iterable[str], problem: str) -> None:
-    if name not in (names := list(names)):
-        raise UsageError(f"{problem}; {nearest(name, names)}")
+def _known(name: str, taken: Collection[str], shown: Iterable[str], problem: str) -> None:
+    if name not in taken:
+        raise UsageError(f"{problem}; {nearest(name, shown)}")

@@ -63,7 +63,7 @@ _TABLES = {
 #max-tokens = 2048
 """,
     "label": """\
-# For models; `computed` takes only sample, seed, limit, part-rows and max-failures from here.
+# For models; `computed` takes only sample, seed, limit, part-pairs and max-failures from here.
 #protocol = "json"
 #taxonomy = "taxonomy.toml"
 #sample = 0.1

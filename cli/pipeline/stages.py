@@ -80,7 +80,7 @@ def _is_folder(where: str) -> bool:
 
 
 # Of [label], what stands there for models is not for `computed`; the rewritten texts are a sample already.
-_COMPUTED_HONOURS = frozenset(("sample", "seed", "limit", "part-rows", "max-failures"))
+_COMPUTED_HONOURS = frozenset(("sample", "seed", "limit", "part-pairs", "part-rows", "max-failures"))
 _OF_ORIGINALS = frozenset(("sample", "seed", "limit"))
 
 

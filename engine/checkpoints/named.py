@@ -36,7 +36,9 @@ def named_paths(models: Models) -> dict[str, Path]:
     else:
         values = [models] if isinstance(models, str | Path) else models
         pairs = [named_path(str(value)) for value in values]
+    if not pairs:
+        raise UsageError("no model is named; at least one is needed: [NAME=]DIR")
     found = dict(pairs)
-    if not found or len(found) < len(pairs):
-        raise UsageError("at least one model is needed, each with a name of its own: write NAME=DIR")
+    if len(found) < len(pairs):
+        raise UsageError("two models have the same name; write NAME=DIR")
     return found

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-import seal.cli.main
+from seal.cli import registry
 from seal.cli.commands.import_ import command
 from seal.cli.main import main
 from seal.engine.datasets.options import ImportOptions
@@ -54,7 +54,7 @@ def test_json_is_data_on_stdout(source: Path, tmp_path: Path, capsys: pytest.Cap
 def test_settings_come_from_the_file_the_environment_and_the_flags(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(seal.cli.main, "COMMANDS", ("import",))
+    monkeypatch.setattr(registry, "COMMANDS", ("import",))
     monkeypatch.chdir(tmp_path)
     (tmp_path / "seal.toml").write_text("[import]\nlimit = 7\nmeta = ['chosen']\n")
     base = ["import", str(source), "--json", "--out"]

@@ -101,7 +101,7 @@ REFUSED = {
     "no feature": (("--labeler", "computed", "--features", ","), "no feature is named"),
     "no taxonomy": (("--labeler", "computed", "--taxonomy", "none.toml"), "cannot read the taxonomy"),
     "nothing sampled": (("--labeler", "computed", "--sample", "0"), "0.0 is not in the range"),
-    "a backend": (("--labeler", "computed", "--backend", "vllm"), "--backend is for models"),
+    "a backend": (("--labeler", "computed", "--backend", "vllm"), "option backend is for models"),
     "into the texts": (("--labeler", "computed", "--out", "."), "lie in each other"),
 }  # fmt: skip
 

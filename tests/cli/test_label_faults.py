@@ -216,7 +216,7 @@ def test_what_is_no_url_of_a_server_is_refused(url: str) -> None:
 
 @pytest.mark.parametrize("key", ["a\nb", "clé", "a\x00"])
 def test_a_key_that_no_header_can_carry_is_refused(key: str) -> None:
-    with pytest.raises(UsageError, match="--api-key"):
+    with pytest.raises(UsageError, match="API key"):
         GeneratorOptions(api_key=key)
 
 

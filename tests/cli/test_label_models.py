@@ -152,16 +152,16 @@ def test_a_sample_takes_whole_pairs(seal: Seal, path: Path, server: Server) -> N
 
 REFUSED = {
     "no such folder": (("--labeler", "nowhere", *LOCAL), 1, "model 'nowhere' is not a folder here"),
-    "a URL for transformers": (("--labeler", "URL", *LOCAL[:2]), 2, "--backend transformers takes a model folder"),
-    "a folder for openai": (("--labeler", "DIR", "--backend", "openai"), 2, "--backend openai takes a URL"),
-    "a folder with a timeout": (("--labeler", "DIR", *LOCAL, "--timeout", 3), 2, "does not take --in-flight"),
-    "a URL with a context": (("--labeler", "URL", "--context", 9), 2, "--backend openai does not take --context"),
-    "a URL with a device": (("--labeler", "URL", "--device", "cpu"), 2, "does not take --device"),
-    "a URL with --max-tokens": (("--labeler", "URL", "--max-tokens", 9), 2, "--max-tokens needs a local model"),
-    "gpu memory": (("--labeler", "DIR", *LOCAL, "--gpu-memory", 0.5), 2, "does not take --gpu-memory"),
-    "computed and --protocol": (("--labeler", "computed", "--protocol", "json"), 2, "--protocol is for models"),
-    "computed and --device": (("--labeler", "computed", "--device", "cpu"), 2, "--device is for models"),
-    "computed and --retries": (("--labeler", "computed", "--retries", 0), 2, "--retries is for models"),
+    "a URL for transformers": (("--labeler", "URL", *LOCAL[:2]), 2, "backend transformers takes a model folder"),
+    "a folder for openai": (("--labeler", "DIR", "--backend", "openai"), 2, "backend openai takes a URL"),
+    "a folder with a timeout": (("--labeler", "DIR", *LOCAL, "--timeout", 3), 2, "does not take the option timeout"),
+    "a URL with a context": (("--labeler", "URL", "--context", 9), 2, "backend openai does not take the option context"),
+    "a URL with a device": (("--labeler", "URL", "--device", "cpu"), 2, "does not take the option device"),
+    "a URL with --max-tokens": (("--labeler", "URL", "--max-tokens", 9), 2, "max_tokens needs a local model"),
+    "gpu memory": (("--labeler", "DIR", *LOCAL, "--gpu-memory", 0.5), 2, "does not take the option gpu-memory"),
+    "computed and --protocol": (("--labeler", "computed", "--protocol", "json"), 2, "option protocol is for models"),
+    "computed and --device": (("--labeler", "computed", "--device", "cpu"), 2, "option device is for models"),
+    "computed and --retries": (("--labeler", "computed", "--retries", 0), 2, "option retries is for models"),
     "a feature misspelt": (
         ("--labeler", "DIR", *LOCAL, "--features", "last_response_is_refusl"), 2, "did you mean 'last_response_is_refusal'",
     ),
@@ -261,7 +261,7 @@ def test_long_dialogues_are_cut_from_the_left_and_counted_or_fail(
     failed = pl.read_parquet("cut/failures.parquet").row(0, named=True)
     assert (failed["row_id"], failed["preference"], failed["error"]) == (1, "rejected", "too_long")
     assert "the last response and the questions alone are" in failed["detail"]
-    assert "over --max-tokens 700" in failed["detail"]
+    assert "over max_tokens 700" in failed["detail"]
     whole, cut = rows_of("whole"), rows_of("cut")
     assert whole.equals(cut.filter(row_id=0))
     assert seal(*call, "--out", "cut", "--max-tokens", 700, "--max-failures", 0.3)[0] == 0

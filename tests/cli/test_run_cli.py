@@ -405,7 +405,7 @@ def test_stages_run_the_code_that_this_test_runs(mine, seal, tmp_path):
         [interpreter.python, "-P", "-c", script], env=os.environ | dict(interpreter.variables),
         capture_output=True, text=True, check=True, cwd=tmp_path,
     )  # fmt: skip
-    assert done.stdout.strip() == str(ROOT / "cli/main.py")
+    assert done.stdout.strip() == str(ROOT / "seal/cli/main.py")
 
 
 # A stage that fails

@@ -173,7 +173,7 @@ def test_options_of_the_table_then_of_the_stage_then_variables(monkeypatch):
     table = {"protocol": "json", "retries": 5, "seed": 3}
     made = call(labeling("labels/judge"), table)
     assert made.options["protocol"] == "choice"
-    assert made.words[-3:] == ("--protocol=choice", "--retries=5", "--seed=3")
+    assert made.words[-3:] == ("--seed=3", "--protocol=choice", "--retries=5")
     monkeypatch.setenv("SEAL_LABEL_PROTOCOL", "json")
     assert call(labeling("labels/judge"), table).options["protocol"] == "json"
 
@@ -181,7 +181,7 @@ def test_options_of_the_table_then_of_the_stage_then_variables(monkeypatch):
 def test_computed_takes_nothing_that_is_for_models(monkeypatch):
     monkeypatch.setenv("SEAL_LABEL_RETRIES", "4")
     made = call(labeling("labels/computed"), {"protocol": "choice", "sample": 0.5, "part_pairs": 7})
-    assert made.words[-2:] == ("--sample=0.5", "--part-rows=7")
+    assert made.words[-2:] == ("--sample=0.5", "--part-pairs=7")
     assert not made.options.keys() & {"protocol", "retries"}
 
 
@@ -334,7 +334,7 @@ def test_a_file_is_known_by_its_content_and_not_hashed_twice(tmp_path, monkeypat
     monkeypatch.setattr(identity, "_GRAIN_NS", -(10**15))
     known = book.identity(file.parent)
     book.save()
-    monkeypatch.setattr(identity, "sha256", lambda path: pytest.fail(f"{path} was read again"))
+    monkeypatch.setattr(identity, "file_sha256", lambda path: pytest.fail(f"{path} was read again"))
     assert HashBook.open(tmp_path / "hashes.json").identity(file.parent) == known
     (tmp_path / "hashes.json").write_text("torn")
     assert HashBook.open(tmp_path / "hashes.json").seen == {}
@@ -398,6 +398,7 @@ def test_what_is_nowhere_is_named_with_what_to_install(needs, named, said):
 def test_the_example_with_everything_in_it_is_understood(tmp_path, monkeypatch):
     import tomllib
 
+    from seal.cli.pipeline.settings import TABLE, check_keys
     from seal.cli.settings import load_settings
 
     names = cli.list_commands(click.Context(cli))
@@ -409,7 +410,7 @@ def test_the_example_with_everything_in_it_is_understood(tmp_path, monkeypatch):
     assert filled.count("\n#") == text.count("\n# ")
     (tmp_path / "seal.toml").write_text(filled)
     commands = {name: cli.get_command(click.Context(cli), name) for name in names}
-    tables = load_settings(tmp_path / "seal.toml", commands, {})
+    tables = load_settings(tmp_path / "seal.toml", commands, {TABLE: check_keys})
     assert tables["label"]["taxonomy"] == str(tmp_path / "taxonomy.toml")
     run = parse_run(tomllib.loads(filled)["run"], tmp_path / "seal.toml")
     assert run.rewriter is not None

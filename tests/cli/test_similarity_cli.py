@@ -94,13 +94,13 @@ def test_two_embedders_in_one_pass(capfd, files, onnx):
 @pytest.mark.parametrize(
     ("more", "code", "said"),
     [
-        (["--embedder", "{onnx}", "--embedder", "{onnx}"], 2, "two embedders have the same name"),
+        (["--embedder", "{onnx}", "--embedder", "{onnx}"], 2, "two models have the same name"),
         (["--embedder", "nowhere"], 1, "model 'nowhere' is not a folder here, and nothing is ever fetched"),
         (["--embedder", "{model}"], 1, "holds no seal.json; export it first"),
         (["--embedder", "{pre}"], 1, "is a reward model, not an embedder; it is for seal score"),
         (["--embedder", "{onnx}", "--min-cosine", "2"], 2, "2.0 is not in the range -1<=x<=1"),
         (["--embedder", "{onnx}", "--max-tokens", "2"], 1, "leaves no room beside 2"),
-        (["--embedder", "{onnx}", "--device", "cuda"], 2, "--device cuda: onnxruntime offers"),
+        (["--embedder", "{onnx}", "--device", "cuda"], 2, "device cuda: onnxruntime offers"),
         (["--embedder", "{onnx}", "--backend", "torch"], 2, "No such option"),
         ([], 2, "Missing option '--embedder'"),
     ],
@@ -136,7 +136,7 @@ def test_export_prints_the_parity_of_embeddings(capfd, model, monkeypatch):
     assert "flipped" not in out
     code, _, err = run(capfd, "export", model, "--out", "other", "--pair-template", "concat")
     assert code == 2
-    assert "--pair-template is for reward models" in err
+    assert "pair template is for reward models" in err
 
 
 def test_comparing_needs_no_torch(files, onnx, tmp_path):

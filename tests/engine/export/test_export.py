@@ -212,7 +212,7 @@ def test_exporting_again_leaves_what_stands(tmp_path, checkpoints):
 def test_another_export_in_the_folder_is_refused_and_replaced_only_when_told(tmp_path, checkpoints):
     export(checkpoints["pre"], tmp_path / "onnx", ExportOptions())
     for model, options in [("post", ExportOptions()), ("pre", ExportOptions(pair_template="concat"))]:
-        with pytest.raises(ResumeError, match="holds another export; choose another --out, or --overwrite"):
+        with pytest.raises(ResumeError, match="holds another export; choose another folder, or overwrite"):
             export(checkpoints[model], tmp_path / "onnx", options)
     report = export(checkpoints["post"], tmp_path / "onnx", ExportOptions(), overwrite=True)
     assert report.spec.weights_sha256 == load_spec(tmp_path / "onnx").weights_sha256
@@ -236,7 +236,7 @@ def test_the_same_weights_with_another_tokenizer_or_configuration_are_another_ex
 def test_a_folder_of_something_else_is_never_replaced(tmp_path, checkpoints, overwrite):
     (tmp_path / "onnx").mkdir()
     (tmp_path / "onnx/thesis.txt").write_text("years of work")
-    with pytest.raises(ResumeError, match="is not empty and holds no export; choose another --out"):
+    with pytest.raises(ResumeError, match="is not empty and holds no export; choose another folder"):
         export(checkpoints["pre"], tmp_path / "onnx", ExportOptions(), overwrite=overwrite)
     assert (tmp_path / "onnx/thesis.txt").read_text() == "years of work"
 
@@ -350,7 +350,8 @@ def int8(tmp_path, checkpoints):
 
 @pytest.mark.parametrize("vnni", [True, False])
 def test_int8_says_how_far_off_it_is_and_scores(tmp_path, checkpoints, exported, monkeypatch, vnni):
-    monkeypatch.setattr(precision, "has_vnni", lambda: vnni)
+    for module in (precision, onnx_backend):
+        monkeypatch.setattr(module, "has_vnni", lambda: vnni)
     report = export(checkpoints["pre"], tmp_path / "int8", ExportOptions(precision="int8", tolerance=1.0))
     assert 1e-4 < report.parity.max_abs_diff < 1
     assert load_spec(tmp_path / "int8").parity["flipped_pairs"] == report.parity.flipped_pairs
@@ -383,10 +384,10 @@ def test_int8_made_for_vnni_is_refused_where_sums_would_saturate(int8, monkeypat
     model = onnx.load(int8.folder / "model.onnx")
     onnx.helper.set_model_props(model, {"seal.int8": "8 bits"})
     onnx.save(model, int8.folder / "model.onnx")
-    monkeypatch.setattr(precision, "has_vnni", lambda: False)
+    monkeypatch.setattr(onnx_backend, "has_vnni", lambda: False)
     with pytest.raises(InputError, match="quantised for a CPU with VNNI, which this one lacks"):
         onnx_backend.OnnxBackend(int8.folder, "cpu")
-    monkeypatch.setattr(precision, "has_vnni", lambda: True)
+    monkeypatch.setattr(onnx_backend, "has_vnni", lambda: True)
     onnx_backend.OnnxBackend(int8.folder, "cpu")
 
 
@@ -394,7 +395,7 @@ def test_int8_made_for_vnni_is_refused_where_sums_would_saturate(int8, monkeypat
 def test_int8_on_a_gpu_is_refused_by_name(int8, monkeypatch, device):
     monkeypatch.setattr(onnx_backend, "choose_device", lambda _: device)
     with pytest.raises(
-        UsageError, match="int8 is int8, which is for CPUs: --device cpu, or export it in fp16"
+        UsageError, match="int8 is int8, which is for CPUs: take the device cpu, or export in fp16"
     ):
         load_models({"m": int8.folder}, device)
 
@@ -407,7 +408,7 @@ def test_a_graph_without_weights_to_quantise_is_refused_by_name(tmp_path):
     onnx.save(
         onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)]), tmp_path / "a.onnx"
     )
-    with pytest.raises(InputError, match="--precision int8: the graph has no product with weights"):
+    with pytest.raises(InputError, match="precision int8: the graph has no product with weights"):
         precision.quantize(tmp_path / "a.onnx", tmp_path / "b.onnx")
 
 
@@ -535,7 +536,7 @@ def pickled(checkpoint):
 
 
 def test_pickled_weights_are_refused_unless_converted(checkpoint, tmp_path, checkpoints):
-    hint = r"holds pickled weights only \(pytorch_model\.bin\).*add --convert"
+    hint = r"holds pickled weights only \(pytorch_model\.bin\).*set convert"
     refused(pickled(checkpoint), tmp_path, hint)
     report = export(checkpoint, tmp_path / "onnx", ExportOptions(convert=True))
     assert report.parity.passed

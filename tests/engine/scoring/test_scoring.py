@@ -365,7 +365,7 @@ def test_an_option_below_one_is_refused(field):
 
 
 def test_no_model(tmp_path):
-    with pytest.raises(UsageError, match="at least one model is needed"):
+    with pytest.raises(UsageError, match="no model is named"):
         score(write(random_texts(1), tmp_path / "t.parquet"), {}, tmp_path / "scores")
 
 

@@ -545,7 +545,7 @@ def test_a_cosine_that_cannot_be_is_refused(tmp_path):
         SimilarityOptions(min_cosine=1.5)
     frame = random_texts(1)
     paths = write(frame, tmp_path / "a.parquet"), write(rewrite(frame), tmp_path / "b.parquet")
-    with pytest.raises(UsageError, match="at least one model is needed"):
+    with pytest.raises(UsageError, match="no model is named"):
         similarity(*paths, {}, tmp_path / "out")
 
 
