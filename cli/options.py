@@ -36,8 +36,9 @@ def stage_options(*kinds: tuple[type[Options], str]) -> Callable[[Command], Comm
     """What every stage has: a folder to write, its own options, `--max-failures`, `--overwrite`, `--json`."""
 
     def decorate(command: Command) -> Command:
-        declared_ones = [options_of(kind, name) for kind, name in kinds]
-        for add in reversed([out_option, *declared_ones, max_failures_option, overwrite_option, json_option]):
+        own = [options_of(kind, name) for kind, name in kinds]
+        adds: list[Any] = [out_option, *own, max_failures_option, overwrite_option, json_option]
+        for add in reversed(adds):
             command = add(command)
         return command
 

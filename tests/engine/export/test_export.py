@@ -350,8 +350,8 @@ def int8(tmp_path, checkpoints):
 
 @pytest.mark.parametrize("vnni", [True, False])
 def test_int8_says_how_far_off_it_is_and_scores(tmp_path, checkpoints, exported, monkeypatch, vnni):
-    for module in (precision, onnx_backend):
-        monkeypatch.setattr(module, "has_vnni", lambda: vnni)
+    for owner in (precision, onnx_backend):
+        monkeypatch.setattr(owner, "has_vnni", lambda: vnni)
     report = export(checkpoints["pre"], tmp_path / "int8", ExportOptions(precision="int8", tolerance=1.0))
     assert 1e-4 < report.parity.max_abs_diff < 1
     assert load_spec(tmp_path / "int8").parity["flipped_pairs"] == report.parity.flipped_pairs
