@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,16 @@ def file_sha256(path: Path) -> str:
 def write_atomic(path: Path, data: bytes) -> dict[str, Any]:
     """Write a file so that it is either whole or not there; returns its SHA-256 and size."""
     aside = path.with_name(f".{path.name}.tmp")
-    with aside.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(aside, path)
+    try:
+        with aside.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    except OSError:
+        with suppress(OSError):  # nothing half written is left
+            aside.unlink(missing_ok=True)
+        raise
     sync_folder(path.parent)
     return {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
 
