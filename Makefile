@@ -11,7 +11,7 @@ VLLM_STAMP := $(VLLM_VENV)/.installed
 VLLM_CONSTRAINTS := constraints/vllm.txt
 VLLM_PIP := $(VLLM_BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-slow test-browser test-vllm check format setup setup-vllm toyworld-models clean
+.PHONY: demo test test-slow test-browser test-vllm check format docs setup setup-vllm toyworld-models clean
 
 demo: $(STAMP)  ## the whole pipeline on the embedded toy world, into demo/
 	$(BIN)/python -m examples.toyworld.demo
@@ -38,6 +38,9 @@ check: $(STAMP)  ## formatting, lint, types, who may import whom
 format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(STAMP)  ## docs/api.md, made again from the docstrings
+	$(BIN)/python -m docs.make_api
 
 toyworld-models: $(STAMP)  ## train the toy world's models again, from seeds; two hours
 	$(BIN)/python -m examples.toyworld.train_rewards --out examples/toyworld/models

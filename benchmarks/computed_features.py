@@ -25,7 +25,8 @@ import polars as pl
 from seal.engine.frames.manifest import machine, versions
 from seal.engine.frames.schema import CHOSEN, ORIGINAL, PREFERENCE, REJECTED, VARIANT
 from seal.engine.labeling.computed import FEATURES, ComputedLabeler, compute
-from seal.engine.labeling.labeling import LabelOptions, label
+from seal.engine.labeling.labeling import label
+from seal.engine.labeling.options import LabelOptions
 from seal.engine.progress import Progress
 
 _WORDS = (

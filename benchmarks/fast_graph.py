@@ -32,9 +32,10 @@ from seal.engine.bench.scoring import gemm_peak
 from seal.engine.checkpoints.checkpoint import Checkpoint
 from seal.engine.checkpoints.exported import MODEL, TOKENIZER, load_spec
 from seal.engine.export import deberta, disentangled
-from seal.engine.export.exporting import ExportOptions, export
+from seal.engine.export.exporting import export
 from seal.engine.export.graphs import write_graph
 from seal.engine.export.onnx_graph import optimize
+from seal.engine.export.options import ExportOptions
 from seal.engine.frames.manifest import machine, versions
 from seal.engine.frames.schema import TEXTS, scan
 from seal.engine.pooling.batching import plan_batches

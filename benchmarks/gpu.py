@@ -28,7 +28,8 @@ from seal.engine.bench.flops import flops
 from seal.engine.bench.scoring import gemm_peak, run_engine
 from seal.engine.checkpoints.checkpoint import Checkpoint
 from seal.engine.errors import SealError
-from seal.engine.export.exporting import ExportOptions, export
+from seal.engine.export.exporting import export
+from seal.engine.export.options import ExportOptions
 from seal.engine.frames.manifest import machine, versions
 from seal.engine.pooling.loading import LoadedModel, load_models
 from seal.engine.pooling.torch import TorchBackend

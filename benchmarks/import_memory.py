@@ -20,7 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from seal.engine.datasets.importing import ImportOptions, import_texts
+from seal.engine.datasets.importing import import_texts
+from seal.engine.datasets.options import ImportOptions
 from seal.engine.frames.manifest import machine, versions
 from seal.engine.progress import Progress
 

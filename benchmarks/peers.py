@@ -31,7 +31,8 @@ from seal.engine.bench.flops import flops
 from seal.engine.bench.scoring import gemm_peak
 from seal.engine.checkpoints.checkpoint import Checkpoint
 from seal.engine.checkpoints.exported import TOKENIZER
-from seal.engine.export.exporting import ExportOptions, export
+from seal.engine.export.exporting import export
+from seal.engine.export.options import ExportOptions
 from seal.engine.frames.manifest import machine, versions
 from seal.engine.pooling.tokenizing import PairEncoder
 

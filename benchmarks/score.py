@@ -14,8 +14,10 @@ from pathlib import Path
 import polars as pl
 
 from benchmarks.shapes import SHAPES, make
-from seal.engine.bench.scoring import BenchOptions, bench_score
-from seal.engine.export.exporting import ExportOptions, export
+from seal.engine.bench.options import ScoreBenchOptions
+from seal.engine.bench.scoring import bench_score
+from seal.engine.export.exporting import export
+from seal.engine.export.options import ExportOptions
 from seal.engine.frames.schema import TEXTS, scan
 
 
@@ -41,7 +43,7 @@ def main() -> None:
         checkpoint = make(args.shape, lines, work / args.shape)
         exported = work / f"{args.shape}-{args.precision}-{args.graph or 'default'}"
         report = export(checkpoint, exported, ExportOptions(precision=args.precision, graph=args.graph))
-        options = BenchOptions(
+        options = ScoreBenchOptions(
             n_pairs=args.pairs,
             repeats=args.repeats,
             device=args.device,

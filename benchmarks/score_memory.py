@@ -21,7 +21,8 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from seal.engine.export.exporting import ExportOptions, export
+from seal.engine.export.exporting import export
+from seal.engine.export.options import ExportOptions
 from seal.engine.frames.manifest import machine, versions
 
 EVERY_S = 0.2

@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 from seal.engine.bench.flops import flops
 from seal.engine.bench.scoring import gemm_peak
 from seal.engine.checkpoints.checkpoint import Checkpoint
-from seal.engine.export.exporting import ExportOptions, export
+from seal.engine.export.exporting import export
+from seal.engine.export.options import ExportOptions
 from seal.engine.frames.manifest import machine, versions
 from seal.engine.frames.schema import TEXTS, scan
 from seal.engine.pooling.loading import LoadedEmbedder, load_embedders

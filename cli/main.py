@@ -2,47 +2,27 @@
 
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 
 import click
 
+from seal.cli import registry
 from seal.cli.events import end_with_the_run, tell
+from seal.cli.pipeline.settings import TABLE, check_keys
 from seal.cli.settings import load_settings
 from seal.engine.errors import SealError
-
-COMMANDS = (
-    "init", "run", "import", "export", "score", "label", "rewrite", "similarity", "compare", "agreement",
-    "analyze", "report", "verify", "bench",
-)  # fmt: skip
-_MODULES = {"import": "seal.cli.commands.import_"}  # a keyword cannot name a module
+from seal.engine.frames.manifest import recorded_command
 
 
 class _Group(click.Group):
     """Commands in the order of the pipeline, each module imported when first asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return list(registry.COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        command = import_module(_MODULES.get(cmd_name, f"seal.cli.commands.{cmd_name}")).command
-        assert isinstance(command, click.Command)
-        _name_variables(command, f"SEAL_{cmd_name.upper()}")
-        return command
-
-
-def _name_variables(command: click.Command, prefix: str) -> None:
-    """Let each option be set by the variable of its long name: SEAL_SCORE_LIMIT for `score --limit`."""
-    for option in command.params:
-        long = next((o for o in option.opts if o.startswith("--")), None)
-        if long:
-            option.envvar = prefix + "_" + long.removeprefix("--").replace("-", "_").upper()
-    if isinstance(command, click.Group):
-        for name, inner in command.commands.items():
-            _name_variables(inner, f"{prefix}_{name.upper()}")
+        return registry.load(cmd_name) if cmd_name in registry.COMMANDS else None
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -63,10 +43,9 @@ def cli(ctx: click.Context, config: Path | None) -> None:
     ctx.obj = config or _default()
     if ctx.invoked_subcommand == "init":  # which may be about to replace a file that nobody can read
         return
-    commands = (
-        {name: cli.get_command(ctx, name) for name in COMMANDS} if config or _default().exists() else {}
+    ctx.default_map = load_settings(
+        ctx.obj, registry.load_all() if ctx.obj.exists() else {}, {TABLE: check_keys}
     )
-    ctx.default_map = load_settings(ctx.obj, {k: c for k, c in commands.items() if c})
 
 
 def _default() -> Path:
@@ -77,7 +56,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 1 failed, 2 wrong usage, 3 too many failed rows."""
     end_with_the_run()
     try:
-        code = cli.main(list(argv) if argv is not None else None, "seal", standalone_mode=False)
+        words = sys.argv[1:] if argv is None else list(argv)
+        with recorded_command(registry.without_secrets(words)):
+            code = cli.main(words, "seal", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except click.ClickException as error:
         error.show()

@@ -3,15 +3,18 @@
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import asdict, is_dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from seal.engine.checkpoints.named import named_path as named_path
 from seal.engine.errors import TooManyFailuresError
-from seal.engine.options import Declared, Options, declared
+from seal.engine.options import Declared, Options, Words, declared
+
+if TYPE_CHECKING:
+    from seal.engine.frames.stage import StageReport
 
 Command = Callable[..., Any]
 
@@ -23,7 +26,6 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the re
 overwrite_option = click.option(
     "--overwrite", is_flag=True, help="Start afresh in a folder that something else was written to."
 )
-limit_option = click.option("--limit", type=click.IntRange(min=1), help="Only the first N pairs.")
 max_failures_option = click.option(
     "--max-failures",
     type=click.FloatRange(0, 1),
@@ -50,12 +52,22 @@ def options_of(kind: type[Options], name: str = "options") -> Callable[[Command]
 
         decorated: Command = inner
         for k in reversed(known):
-            decorated = click.option(f"--{k.flag}", k.name, **_settings(k))(decorated)
+            decorated = click.option(
+                f"--{k.flag}", k.name, cls=DeclaredOption, words=k.words, **_settings(k)
+            )(decorated)
             for old in k.words.formerly:
                 decorated = click.option(f"--{old}", _former(old), type=_kind(k), hidden=True)(decorated)
         return decorated
 
     return decorate
+
+
+class DeclaredOption(click.Option):
+    """A click option that remembers what was declared of it."""
+
+    def __init__(self, names: list[str], *, words: Words, **settings: Any) -> None:
+        super().__init__(names, **settings)
+        self.words = words
 
 
 def _former(old: str) -> str:
@@ -81,7 +93,8 @@ def _settings(known: Declared) -> dict[str, Any]:
     plural = known.many and not words.repeat
     settings: dict[str, Any] = {"help": words.help, "metavar": words.metavar, "required": known.required}
     if not known.required:
-        settings["default"] = ",".join(known.default) if plural else known.default
+        joined = plural and known.default is not None
+        settings["default"] = ",".join(known.default) if joined else known.default
         settings["show_default"] = known.default not in (None, ())
     if plural:
         return settings | {"callback": name_list}
@@ -115,9 +128,21 @@ def say(text: str) -> None:
     click.echo(text, err=True)
 
 
+def say_halved(n_halved: int) -> None:
+    """Say that batches did not fit."""
+    if n_halved:
+        say(f"{n_halved} batches did not fit into memory and were halved; lower --max-batch-tokens")
+
+
+def texts_a_second(report: "StageReport") -> float:
+    """Over all runs of a stage; 0 where no time was measured."""
+    return report.n_texts / report.elapsed_s if report.elapsed_s else 0.0
+
+
 def print_json(value: Any) -> None:
-    """Print a result for programs (stdout)."""
-    click.echo(json.dumps(value, indent=2, default=str))
+    """Print a result for programs (stdout); a dataclass by its fields."""
+    plain = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+    click.echo(json.dumps(plain, indent=2, default=str))
 
 
 def is_terminal() -> bool:

@@ -6,33 +6,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import timedelta
 
 from seal.cli.events import is_stage, tell
 from seal.cli.options import is_terminal, say
-from seal.engine.progress import Listener, Progress
+from seal.engine.progress import Listener, Progress, describe
 
 _PLAIN_EVERY_S = 10.0
 _TELL_EVERY_S = 0.2
-
-
-def describe(progress: Progress) -> str:
-    """One line: done, rate, tokens/s, padding share, failures, time left."""
-    p = progress
-    words = [
-        f"{p.stage}: {p.n_done:,}" + (f" of {p.n_total:,}" if p.n_total is not None else "") + f" {p.unit}"
-    ]
-    rate = (p.n_done - p.n_before) / p.elapsed_s if p.elapsed_s else 0.0
-    if rate:
-        words.append(f"{rate:,.0f} {p.unit}/s" if rate >= 10 else f"{rate:.2f} {p.unit}/s")
-    if p.n_tokens and p.elapsed_s:
-        words.append(f"{p.n_tokens / p.elapsed_s:,.0f} tokens/s")
-        words.append(f"padding {1 - p.n_tokens / p.n_slots:.1%}")
-    if p.n_failures:
-        words.append(f"{p.n_failures:,} failed")
-    if rate and p.n_total is not None and p.n_done < p.n_total:
-        words.append(f"{timedelta(seconds=round((p.n_total - p.n_done) / rate))} left")
-    return " · ".join(words)
 
 
 @contextmanager

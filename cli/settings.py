@@ -1,58 +1,93 @@
 """The settings file: one TOML table a command, its keys the command's long options; and [run]."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
-from seal.cli.command_settings import command_settings, known
-from seal.cli.pipeline.settings import TABLE, RunSettings, check_keys, parse_run
-from seal.engine.errors import UsageError
+from seal.engine.errors import UsageError, nearest
+
+Check = Callable[[Mapping[str, Any], Path], None]
 
 
-def load_settings(path: Path, commands: Mapping[str, click.Command]) -> dict[str, dict[str, Any]]:
+def load_settings(
+    path: Path, commands: Mapping[str, click.Command], others: Mapping[str, Check]
+) -> dict[str, dict[str, Any]]:
     """Read a settings file as click's `default_map`.
 
     Args:
         path: a TOML file; one that does not exist gives no settings.
         commands: the commands a table may be named after.
+        others: tables that are read elsewhere, and what refuses keys they do not have.
 
     Raises:
         UsageError: the file is no TOML, or has a table or key nothing is named after (with the nearest).
     """
     if not path.exists():
         return {}
-    tables = _read(path)
+    tables = read_tables(path)
     settings: dict[str, dict[str, Any]] = {}
     for table, values in tables.items():
         if not isinstance(values, dict):
             raise UsageError(f"{path}: '{table}' stands outside a table; write it under [COMMAND]")
-        if table == TABLE:
-            check_keys(values, path)  # the rest is read where it is used
+        if table in others:
+            others[table](values, path)
             continue
-        known(table, [*commands, TABLE], f"{path}: no command takes a table [{table}]")
+        _known(table, [*commands, *others], f"{path}: no command takes a table [{table}]")
         settings[table] = command_settings(values, commands[table], path, table)
     return settings
 
 
-def load_run(path: Path) -> RunSettings:
-    """Read the table [run] of a settings file.
+def read_tables(path: Path) -> dict[str, Any]:
+    """The tables of a settings file.
 
     Raises:
-        UsageError: the file is no TOML, has no such table, or the table asks for what cannot be.
+        UsageError: it is no TOML.
     """
-    table = _read(path).get(TABLE)
-    if not isinstance(table, dict):
-        raise UsageError(
-            f"{path} has no table [{TABLE}], which says what to run; seal init writes an example"
-        )
-    return parse_run(table, path)
-
-
-def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not a TOML file: {error}") from None
+
+
+def command_settings(
+    values: Mapping[str, Any], command: click.Command, path: Path, table: str
+) -> dict[str, Any]:
+    """The settings of one command: parameter name -> value, relative paths taken from the file's folder.
+
+    Raises:
+        UsageError: a key is none of its long options.
+    """
+    parameters = {
+        opt.removeprefix("--"): p
+        for p in command.params
+        for opt in ([str(p.name)] if isinstance(p, click.Argument) else p.opts)
+        if isinstance(p, click.Argument) or opt.startswith("--")
+    }
+    inner = command.commands if isinstance(command, click.Group) else {}
+    settings: dict[str, Any] = {}
+    for key, value in values.items():
+        name = key.replace("_", "-")
+        _known(name, (*parameters, *inner), f"{path}: [{table}] has no setting '{key}'")
+        if name in parameters:
+            settings[str(parameters[name].name)] = _placed(value, parameters[name], path.parent)
+        elif isinstance(value, dict):
+            settings[name] = command_settings(value, inner[name], path, f"{table}.{name}")
+        else:
+            raise UsageError(f"{path}: '{name}' of [{table}] is a command; write a table [{table}.{name}]")
+    return settings
+
+
+def _placed(value: Any, parameter: click.Parameter, folder: Path) -> Any:
+    if not isinstance(parameter.type, click.Path):
+        return value
+    if isinstance(value, list):
+        return [_placed(one, parameter, folder) for one in value]
+    return str(folder / value) if isinstance(value, str) else value
+
+
+def _known(name: str, names: Iterable[str], problem: str) -> None:
+    if name not in (names := list(names)):
+        raise UsageError(f"{problem}; {nearest(name, names)}")

@@ -2,7 +2,8 @@
 
 import hashlib
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,11 @@ from seal.engine.errors import InputError
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, hex."""
+    """SHA-256 of a file, hex.
+
+    Raises:
+        InputError: it cannot be read.
+    """
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -18,25 +23,30 @@ def file_sha256(path: Path) -> str:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
 
 
-def write_atomic(path: Path, data: bytes) -> dict[str, Any]:
-    """Write a file so that it is either whole or not there; returns its SHA-256 and size."""
+@contextmanager
+def written_aside(path: Path) -> Iterator[Path]:
+    """A path to write to; what was written there takes the place of `path` at the end, whole or not."""
     aside = path.with_name(f".{path.name}.tmp")
     try:
-        with aside.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        yield aside
+        _sync(aside)
         os.replace(aside, path)
     except OSError:
         with suppress(OSError):  # nothing half written is left
             aside.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    _sync(path.parent)
+
+
+def write_atomic(path: Path, data: bytes) -> dict[str, Any]:
+    """Write a file so that it is either whole or not there; returns its SHA-256 and size."""
+    with written_aside(path) as aside, aside.open("wb") as file:
+        file.write(data)
     return {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
 
 
-def sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

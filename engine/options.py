@@ -24,6 +24,7 @@ class Words:
         at_least, above, at_most, below: limits of a number.
         flag: the long option, where it is not the field's name (`--timeout` for `timeout_s`).
         formerly: long options of earlier versions, still accepted and said once.
+        among: the values allowed, where they are known only when the program runs.
         metavar: what stands for the value in help texts.
         repeat: a tuple is given by repeating the option; otherwise separated by commas.
         neutral: changes no result (threads, time-outs).
@@ -37,6 +38,7 @@ class Words:
     below: float | None = None
     flag: str | None = None
     formerly: tuple[str, ...] = ()
+    among: tuple[str, ...] = ()
     metavar: str | None = None
     repeat: bool = False
     neutral: bool = False
@@ -45,7 +47,8 @@ class Words:
 
 def option(default: Any, help: str, **words: Any) -> Any:
     """A field of an options class; `MISSING` as default makes it required. Further words as in `Words`."""
-    return field(default=default, metadata={_KEY: Words(help, **words)})
+    said = Words(help, **words)
+    return field(default=default, repr=not said.secret, metadata={_KEY: said})
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ def _declared(name: str, hint: Any, default: Any, words: Words) -> Declared:
     many = get_origin(hint) is tuple
     if many:
         hint = get_args(hint)[0]
-    choices = get_args(hint) if get_origin(hint) is Literal else ()
+    choices = get_args(hint) if get_origin(hint) is Literal else words.among
     return Declared(name, str if choices else hint, choices, many, default is MISSING, default, words)
 
 
@@ -107,14 +110,14 @@ class Options:
     def __post_init__(self) -> None:
         for known in declared(type(self)):
             value = getattr(self, known.name)
-            for one in value if known.many else () if value is None else (value,):
+            for one in () if value is None else value if known.many else (value,):
                 _check(known, one)
 
 
 def _check(known: Declared, value: Any) -> None:
     words = known.words
     if known.choices and value not in known.choices:
-        raise UsageError(f"{known.flag} cannot be {value!r}; allowed: {', '.join(known.choices)}")
+        raise UsageError(f"{known.name} cannot be {value!r}; allowed: {', '.join(known.choices)}")
     limits: tuple[tuple[float | None, str, Callable[[Any, Any], bool]], ...] = (
         (words.at_least, "at least", operator.ge),
         (words.above, "above", operator.gt),
@@ -123,4 +126,4 @@ def _check(known: Declared, value: Any) -> None:
     )
     for limit, said, holds in limits:
         if limit is not None and not holds(value, limit):
-            raise UsageError(f"{known.flag} must be {said} {limit:g}, not {value}")
+            raise UsageError(f"{known.name} must be {said} {limit:g}, not {value}")

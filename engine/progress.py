@@ -3,7 +3,10 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from threading import Lock
+
+from seal.engine.notebook import bar, in_notebook
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,40 @@ Listener = Callable[[Progress], None]
 
 def silent(progress: Progress) -> None:
     """A listener that does nothing."""
+
+
+def listener(listen: Listener | None) -> Listener:
+    """Who hears of a stage: the one given, else a bar in a notebook, else nobody."""
+    if listen is not None:
+        return listen
+    if not in_notebook():
+        return silent
+    draw = bar()
+
+    def hear(progress: Progress) -> None:
+        n_total = progress.n_total
+        draw(describe(progress), progress.n_done / n_total if n_total else None)
+
+    return hear
+
+
+def describe(progress: Progress) -> str:
+    """One line: done, rate, tokens/s, padding share, failures, time left."""
+    p = progress
+    words = [
+        f"{p.stage}: {p.n_done:,}" + (f" of {p.n_total:,}" if p.n_total is not None else "") + f" {p.unit}"
+    ]
+    rate = (p.n_done - p.n_before) / p.elapsed_s if p.elapsed_s else 0.0
+    if rate:
+        words.append(f"{rate:,.0f} {p.unit}/s" if rate >= 10 else f"{rate:.2f} {p.unit}/s")
+    if p.n_tokens and p.elapsed_s:
+        words.append(f"{p.n_tokens / p.elapsed_s:,.0f} tokens/s")
+        words.append(f"padding {1 - p.n_tokens / p.n_slots:.1%}")
+    if p.n_failures:
+        words.append(f"{p.n_failures:,} failed")
+    if rate and p.n_total is not None and p.n_done < p.n_total:
+        words.append(f"{timedelta(seconds=round((p.n_total - p.n_done) / rate))} left")
+    return " · ".join(words)
 
 
 class Meter:

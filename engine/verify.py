@@ -6,11 +6,12 @@ from pathlib import Path
 from seal.engine.checkpoints.exported import SPEC, load_spec
 from seal.engine.errors import InputError
 from seal.engine.files import file_sha256
-from seal.engine.frames.manifest import LOG, logged_hashes, read_manifest
+from seal.engine.frames.folder import LOG, StageFolder
+from seal.engine.notebook import Shown
 
 
 @dataclass(frozen=True)
-class Verification:
+class Verification(Shown):
     """What was found.
 
     Attributes:
@@ -22,16 +23,17 @@ class Verification:
     changed: list[str]
 
 
-def verify(folder: Path) -> Verification:
+def verify(folder: str | Path) -> Verification:
     """Compare every file that the commit log (or `seal.json`) names with its hash, and look for parts beside.
 
     Raises:
         InputError: the folder was not written by this program, or was never finished.
     """
-    manifest = read_manifest(folder)
-    if manifest is not None and (folder / LOG).is_file():
-        hashes = logged_hashes(folder / LOG)
-        if not manifest.get("complete"):
+    folder = Path(folder)
+    stage = StageFolder.open(folder)
+    if stage is not None and (folder / LOG).is_file():
+        hashes = stage.hashes
+        if not stage.complete:
             raise InputError(f"{folder} is not finished: run the command that writes it again")
     elif (folder / SPEC).is_file():
         hashes = dict(load_spec(folder).files)

@@ -9,14 +9,14 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from seal.cli.command_settings import command_settings
+from seal.cli.options import DeclaredOption
 from seal.cli.pipeline.settings import RunSettings
 from seal.cli.pipeline.stages import Stage
+from seal.cli.registry import SECRET
+from seal.cli.settings import command_settings
 from seal.engine.errors import UsageError
 
-_SECRET = frozenset(("api-key",))
-# What does not change a result, and what the run itself sees to.
-_NEUTRAL = frozenset(("out", "overwrite", "json", "threads", "in-flight", "timeout", "patience", *_SECRET))
+_OF_THE_RUN = frozenset(("out", "overwrite", "json"))  # what the run itself sees to
 _TRUE = ("1", "true", "t", "yes", "y", "on")
 _FROM_SETTINGS = (ParameterSource.ENVIRONMENT, ParameterSource.DEFAULT_MAP)
 
@@ -99,7 +99,7 @@ def _is_set(parameter: click.Parameter, context: click.Context) -> bool:
 
 
 def _is_secret(parameter: click.Parameter, context: click.Context) -> bool:
-    return _long(parameter) in _SECRET and _is_set(parameter, context)
+    return _long(parameter) in SECRET and _is_set(parameter, context)
 
 
 def _said(parameters: Sequence[click.Parameter], context: click.Context) -> Iterator[str]:
@@ -121,12 +121,18 @@ def _flags(parameter: click.Parameter, value: Any) -> list[str]:
     return [f"--{name}={v}" for v in values]
 
 
+def _is_neutral(parameter: click.Parameter) -> bool:
+    """Whether it changes no result."""
+    declared = isinstance(parameter, DeclaredOption) and parameter.words.neutral
+    return declared or _long(parameter) in _OF_THE_RUN
+
+
 def _options(parameters: Sequence[click.Parameter], context: click.Context) -> dict[str, Any]:
     """What may change the result, as plain JSON values; paths are inputs, the run's own words its facts."""
     options = {
         _long(p): context.params.get(str(p.name))
         for p in parameters
-        if not isinstance(p.type, click.Path) and _long(p) not in _NEUTRAL and not _is_given(p, context)
+        if not isinstance(p.type, click.Path) and not _is_neutral(p) and not _is_given(p, context)
     }
     plain: dict[str, Any] = json.loads(json.dumps(options, default=str, sort_keys=True))
     return plain

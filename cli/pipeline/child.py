@@ -21,7 +21,7 @@ _GRACE_S = 20.0
 
 
 @dataclass(frozen=True)
-class Outcome:
+class StageEnd:
     """How a stage ended.
 
     Attributes:
@@ -45,7 +45,7 @@ def run_stage(
     variables: Mapping[str, str],
     lock: IO[str],
     listen: Listener,
-) -> Outcome:
+) -> StageEnd:
     """Run one command to its end.
 
     Args:
@@ -68,7 +68,7 @@ def run_stage(
         with _ended_with_us(process):
             told = _listen(events, listen)
             code = process.wait()
-    return Outcome(code, told.get("error"), told.get("kind", ""), told.get("last"))
+    return StageEnd(code, told.get("error"), told.get("kind", ""), told.get("last"))
 
 
 def _start(

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from seal.cli.options import is_terminal, say
 from seal.cli.pipeline.planning import Decision
-from seal.cli.progress import describe
-from seal.engine.progress import Listener, Progress
+from seal.engine.progress import Listener, Progress, describe
 
 if TYPE_CHECKING:
     from rich.live import Live

@@ -8,13 +8,14 @@ Whoever changes a file's content changes its ctime, which no program can set bac
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from seal.engine.errors import InputError
 from seal.engine.files import file_sha256, write_atomic
-from seal.engine.frames.manifest import LOG, MANIFEST, logged_hashes
+from seal.engine.frames.folder import LOG, StageFolder
+from seal.engine.frames.manifest import MANIFEST
 
 _GRAIN_NS = 2_000_000_000
 _BOOKKEEPING = (MANIFEST, LOG)  # they hold times; what they say of the content is in the parts
@@ -98,7 +99,8 @@ class HashBook:
         if not path.is_dir():
             raise InputError(f"{path} is not there")
         is_stage = (path / LOG).is_file() and (path / MANIFEST).is_file()
-        logged: Mapping[str, str] = logged_hashes(path / LOG) if is_stage and just_written else {}
+        stage = StageFolder.open(path) if is_stage and just_written else None
+        logged = stage.hashes if stage else {}
         found = {str(p.relative_to(path)): p for p in _files(path)}
         return {
             name: self.file_hash(p, logged.get(name))

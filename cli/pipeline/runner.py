@@ -1,19 +1,18 @@
 """The stages of a run, one after the other: what is done is left, what is not is started."""
 
 import fcntl
-import json
 import shutil
 import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any
 
 from seal.cli.pipeline.calls import Call
-from seal.cli.pipeline.child import Outcome, run_stage
+from seal.cli.pipeline.child import StageEnd, run_stage
 from seal.cli.pipeline.display import Board
 from seal.cli.pipeline.environments import Interpreter, choose
 from seal.cli.pipeline.identity import HashBook
@@ -21,7 +20,7 @@ from seal.cli.pipeline.planning import Decision, decide, waits
 from seal.cli.pipeline.record import Entry, load_record, save_record
 from seal.cli.pipeline.settings import RunSettings
 from seal.engine.errors import InputError, ResumeError, SealError
-from seal.engine.frames.manifest import LOG
+from seal.engine.frames.folder import LOG, StageFolder
 
 _LOCK, _HASHES, _LOGS, _REPLACED = ".lock", ".hashes.json", "logs", ".replaced"
 _LOCK_PATIENCE_S = 10.0
@@ -149,13 +148,13 @@ class _Run:
             outcome = self._start(call, interpreter, listen, "--overwrite")
         self._end(call, made, outcome)
 
-    def _start(self, call: Call, interpreter: Interpreter, listen: Any, *more: str) -> Outcome:
+    def _start(self, call: Call, interpreter: Interpreter, listen: Any, *more: str) -> StageEnd:
         return run_stage(
             [*call.words, *more], interpreter, self._log(call), variables=call.variables, lock=self.lock,
             listen=listen,
         )  # fmt: skip
 
-    def _end(self, call: Call, made: Mapping[str, Any], outcome: Outcome) -> None:
+    def _end(self, call: Call, made: Mapping[str, Any], outcome: StageEnd) -> None:
         name = call.stage.name
         if outcome.code == 0:
             output = self.book.identity(call.out, just_written=True)
@@ -198,22 +197,18 @@ def _decide(call: Call, record: Mapping[str, Entry], book: HashBook) -> Decision
 
 def _rows_behind(folder: Path) -> int | None:
     """The rows of its input that a cut stage has done, from its commit log; None where it keeps none."""
-    if not folder.is_dir() or not (folder / LOG).is_file():
-        return None
-    rows = 0
-    for line in (folder / LOG).read_bytes().splitlines(keepends=True):
-        try:
-            rows = json.loads(line).get("last_row_id", rows - 1) + 1 if line.endswith(b"\n") else rows
-        except (ValueError, TypeError, AttributeError):
-            return None
-    return rows
+    with suppress(InputError):
+        stage = StageFolder.open(folder)
+        if stage is not None and (folder / LOG).is_file():
+            return stage.commits[-1].last_row_id + 1 if stage.commits else 0
+    return None
 
 
 def _model_folders(call: Call) -> dict[str, Path]:
     return {f"model {n}": Path(w) for n, w in call.stage.models.items() if "://" not in w}
 
 
-def _describe(call: Call, outcome: Outcome, log: Path) -> str:
+def _describe(call: Call, outcome: StageEnd, log: Path) -> str:
     name = call.stage.name
     if outcome.code == 3:
         return (

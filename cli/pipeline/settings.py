@@ -6,18 +6,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from seal.cli.settings import read_tables
+from seal.engine.checkpoints.named import NAME
 from seal.engine.errors import UsageError, nearest
+from seal.engine.labeling.options import COMPUTED
 
 TABLE = "run"
-COMPUTED = "computed"
 KEYS = (
     "sources", "texts", "out", "pre", "post", "labelers", "labels", "combine", "rewriter", "embedder",
     "environments",
 )  # fmt: skip
 ENVIRONMENTS = ("cpu", "gpu", "export", "vllm")
 COMBINE = ("majority", "dawid-skene")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
-_SPLIT = re.compile(r"(?:([A-Za-z0-9][A-Za-z0-9._+-]*)=)?(.+)", re.DOTALL)
+_SPLIT = re.compile(rf"(?:({NAME.pattern})=)?(.+)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,20 @@ class RunSettings:
     rewriter: Model | None = None
     embedder: Model | None = None
     environments: Mapping[str, Path] = field(default_factory=dict)
+
+
+def load_run(path: Path) -> RunSettings:
+    """Read the table [run] of a settings file.
+
+    Raises:
+        UsageError: the file is no TOML, has no such table, or the table asks for what cannot be.
+    """
+    table = read_tables(path).get(TABLE)
+    if not isinstance(table, dict):
+        raise UsageError(
+            f"{path} has no table [{TABLE}], which says what to run; seal init writes an example"
+        )
+    return parse_run(table, path)
 
 
 def parse_run(values: Mapping[str, Any], file: Path) -> RunSettings:
@@ -194,7 +209,7 @@ class _Reader:
         if not isinstance(value, Mapping):
             raise self._wrong(key, "a list, or a table of names")
         for name in value:
-            if not _NAME.fullmatch(name):
+            if not NAME.fullmatch(name):
                 raise self._wrong(key, "named by letters, digits and . _ + - only")
         return tuple(self._model(v, key, name=name, fixed=True) for name, v in value.items())
 
@@ -212,7 +227,7 @@ class _Reader:
         if "://" in where and said is None and name is None:
             raise UsageError(f"{self._file}: [{TABLE}] {key}: write NAME={where}, its rows need a name")
         chosen = said or name or (where if where == COMPUTED else Path(where).name)
-        if not _NAME.fullmatch(chosen):
+        if not NAME.fullmatch(chosen):
             raise UsageError(
                 f"{self._file}: [{TABLE}] {key}: {chosen!r} cannot be a name; write NAME={where}"
             )

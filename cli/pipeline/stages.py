@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from seal.cli.pipeline.settings import COMPUTED, Model, RunSettings
+from seal.cli.pipeline.settings import Model, RunSettings
+from seal.engine.labeling.options import COMPUTED
 
 TEXTS, REWRITTEN, SIMILARITIES, RESULTS, REPORT = (
     "texts", "rewritten/texts", "rewritten/similarities", "results", "report.html",

@@ -13,34 +13,19 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from seal.engine.bench.options import LabelBenchOptions
 from seal.engine.bench.scoring import sample_pairs
+from seal.engine.errors import UsageError
 from seal.engine.frames.manifest import machine, versions
 from seal.engine.frames.schema import TEXT_KEY
-from seal.engine.generation.loading import GeneratorName, GeneratorOptions, is_url, open_generator
+from seal.engine.generation.loading import available_backends, is_url, open_generator
+from seal.engine.generation.options import GeneratorOptions
 from seal.engine.labeling.model_labeler import ModelLabeler
-from seal.engine.labeling.protocols import ProtocolName
-from seal.engine.labeling.taxonomy import Feature
+from seal.engine.labeling.taxonomy import load_taxonomy
 from seal.engine.progress import Meter, silent
 
 Say = Callable[[str], None]
 _COUNTS = ("n_requests", "n_retries", "n_prompt_tokens", "n_cached_tokens", "n_generated_tokens")
-
-
-@dataclass(frozen=True)
-class LabelBenchOptions:
-    """What to measure.
-
-    Attributes:
-        n_pairs: pairs a turn.
-        repeats: turns, each with pairs of its own; after one to warm up, which is not counted.
-        protocols: which.
-        backends: which, for a folder; a URL is always `openai`.
-    """
-
-    n_pairs: int = 16
-    repeats: int = 3
-    protocols: tuple[ProtocolName, ...] = ("json", "choice")
-    backends: tuple[GeneratorName, ...] = ("transformers",)
 
 
 @dataclass(frozen=True)
@@ -73,10 +58,9 @@ class LabelMeasurement:
 
 
 def bench_label(
-    texts: Path,
-    model: str,
-    features: Sequence[Feature],
-    options: LabelBenchOptions,
+    texts: str | Path,
+    model: str | Path,
+    options: LabelBenchOptions | None = None,
     *,
     say: Say = lambda _: None,
 ) -> dict[str, Any]:
@@ -85,20 +69,28 @@ def bench_label(
     Args:
         texts: a TEXTS file or folder.
         model: a decoder's folder, or a server's URL.
-        features: what to ask about.
-        options: what to measure.
+        options: backends, protocols, taxonomy, pairs and turns; the defaults when None.
         say: told what is going on.
 
     Returns:
         A JSON document: machine, versions, one measurement a backend and protocol, and how far any two of
         them agree.
+
+    Raises:
+        UsageError: a backend for a URL.
+        MissingExtraError: no backend is installed.
     """
+    options, texts, model = options or LabelBenchOptions(), Path(texts), str(model)
+    if options.backends and is_url(model):
+        raise UsageError("a backend is for a folder; a URL is always asked through OpenAI's API")
+    features = load_taxonomy(options.taxonomy).features
+    backends = ("openai",) if is_url(model) else options.backends or available_backends()
     n_turns = options.repeats + 1
     rows = sample_pairs(texts, options.n_pairs * n_turns)
     ids = rows["row_id"].unique(maintain_order=True)
     turns = [rows.filter(pl.col("row_id").is_in(ids[t::n_turns].implode())) for t in range(n_turns)]
     measured, labels = [], {}
-    for backend in ("openai",) if is_url(model) else options.backends:
+    for backend in backends:
         began = time.perf_counter()
         generator = open_generator(model, GeneratorOptions(backend=backend))
         start_up_s = time.perf_counter() - began

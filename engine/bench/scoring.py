@@ -18,39 +18,22 @@ import polars as pl
 from numpy.typing import NDArray
 
 from seal.engine.bench.flops import flops
+from seal.engine.bench.options import ScoreBenchOptions
 from seal.engine.checkpoints.checkpoint import Checkpoint
 from seal.engine.errors import InputError, MissingExtraError
 from seal.engine.frames.manifest import machine, versions
 from seal.engine.frames.reader import in_order, windows
 from seal.engine.pooling import onnx as onnx_backend
 from seal.engine.pooling import torch as torch_backend
-from seal.engine.pooling.loading import Device, LoadedModel, load_models
-from seal.engine.pooling.runner import MAX_BATCH_TOKENS, Runner, prepare
+from seal.engine.pooling.loading import LoadedModel, load_models
+from seal.engine.pooling.options import MAX_BATCH_TOKENS, Device
+from seal.engine.pooling.runner import Runner, prepare
 from seal.engine.progress import Meter, silent
 from seal.engine.scoring.scoring import rewards_of
 
 Say = Callable[[str], None]
 Rewards = NDArray[np.float32]
 Way = Callable[[], tuple[Rewards, float]]
-
-
-@dataclass(frozen=True)
-class BenchOptions:
-    """What to measure.
-
-    Attributes:
-        n_pairs: pairs taken from the texts, spread evenly over them.
-        repeats: turns; the median is reported.
-        device: where the engine runs.
-        budgets: token budgets to measure the engine with; none takes the device's default.
-        threads: batches at once on a CPU.
-    """
-
-    n_pairs: int = 32
-    repeats: int = 3
-    device: Device = "auto"
-    budgets: tuple[int, ...] = ()
-    threads: int | None = None
 
 
 @dataclass(frozen=True)
@@ -128,11 +111,11 @@ def _best_rate(product: Callable[[], object], n_flops: float, seconds: float) ->
 
 
 def bench_score(
-    texts: Path,
-    model: Path,
-    options: BenchOptions,
+    texts: str | Path,
+    model: str | Path,
+    options: ScoreBenchOptions | None = None,
     *,
-    reference: Path | None = None,
+    reference: str | Path | None = None,
     say: Say = lambda _: None,
 ) -> dict[str, Any]:
     """Measure the engine on real texts, beside the one-text-at-a-time torch loop where there is a checkpoint.
@@ -140,7 +123,7 @@ def bench_score(
     Args:
         texts: a TEXTS file or folder.
         model: an exported folder.
-        options: what to measure.
+        options: pairs, turns, device, budgets; the defaults when None.
         reference: the transformers folder it was exported from.
         say: told what is going on.
 
@@ -150,6 +133,7 @@ def bench_score(
     Raises:
         InputError: there are too few texts.
     """
+    options, texts, model = options or ScoreBenchOptions(), Path(texts), Path(model)
     rows = sample_pairs(texts, options.n_pairs)
     began = time.perf_counter()
     largest = max(options.budgets, default=MAX_BATCH_TOKENS["tensorrt"])
@@ -161,7 +145,7 @@ def bench_score(
     ways: dict[str, Way] = {f"seal, budget {b}": partial(run_engine, rows, engine, b) for b in budgets}
     if reference is not None:
         device: Device = "cuda" if engine.device == "tensorrt" else options.device
-        loop = load_models({"torch": reference}, device, "torch")[0]
+        loop = load_models({"torch": Path(reference)}, device, "torch")[0]
         ways["torch, one text at a time"] = partial(_one_by_one, rows, loop)
     seconds, results, peaks = _take_turns(ways, options.repeats, engine.device, say)
     config = Checkpoint.open(model, weights=False).config

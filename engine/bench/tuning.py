@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seal.engine.bench.scoring import BenchOptions, run_engine, sample_pairs
+from seal.engine.bench.options import ScoreBenchOptions
+from seal.engine.bench.scoring import run_engine, sample_pairs
 from seal.engine.errors import InputError, UsageError
 from seal.engine.files import write_atomic
 from seal.engine.frames.manifest import machine, read_manifest, versions
@@ -27,12 +28,12 @@ from seal.engine.frames.reader import in_order, windows
 from seal.engine.pooling.batching import plan_batches
 from seal.engine.pooling.loading import LoadedModel, load_models
 from seal.engine.pooling.onnx import choose_device
-from seal.engine.pooling.runner import MAX_BATCH_TOKENS, PART_ROWS
-from seal.engine.scoring.scoring import ScoreOptions
+from seal.engine.pooling.options import MAX_BATCH_TOKENS, PART_PAIRS
+from seal.engine.scoring.options import ScoreOptions
 
 TUNING = "tuning.json"
 BUDGETS = {"cpu": (128, 256, 512, 1024, 2048), "cuda": (8_192, 16_384, 32_768, 65_536, 131_072)}
-WINDOWS = (PART_ROWS, 4_096, 8_192, 16_384)
+WINDOWS = (PART_PAIRS, 4_096, 8_192, 16_384)
 _LENGTHS = 32_768  # pairs whose lengths tell the padding
 _TOLERATED = 0.01  # a larger window must save more padding than that: a killed run loses up to a window
 _WORTH = 1.02  # a setting must beat the default by more than runs differ from one another
@@ -45,12 +46,12 @@ class Setting:
     Attributes:
         max_batch_tokens: longest text x texts of a batch, at most.
         threads: batches at once.
-        part_rows: pairs in a window.
+        part_pairs: pairs in a window.
     """
 
     max_batch_tokens: int
     threads: int
-    part_rows: int = PART_ROWS
+    part_pairs: int = PART_PAIRS
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def _gpus() -> list[str]:
 
 
 def search(
-    texts: Path, model: Path, options: BenchOptions, say: Callable[[str], None] = lambda _: None
+    texts: Path, model: Path, options: ScoreBenchOptions, say: Callable[[str], None] = lambda _: None
 ) -> tuple[Tuning, dict[str, Any]]:
     """Measure budgets, then batches at once, on some of the texts, count padding, and keep what is fastest.
 
@@ -110,7 +111,7 @@ def search(
         What was found, and the machine it was found on.
     """
     if options.device == "tensorrt":
-        raise UsageError("--tune: TensorRT builds its engines for one budget; tune --device cuda")
+        raise UsageError("tuning: TensorRT builds its engines for one budget; tune on the device cuda")
     rows = sample_pairs(texts, options.n_pairs)
     engine = load_models({"engine": model}, options.device, "onnx", threads=options.threads)[0]
     default = Setting(MAX_BATCH_TOKENS[engine.device], engine.backend.concurrency)
@@ -127,7 +128,7 @@ def search(
         rates |= _measure(rows, engine, again, options, n_tokens, say)
     best = _best(rates, default)
     paddings = count_padding(_lengths_in_order(texts, engine), best.max_batch_tokens, WINDOWS)
-    found = replace(best, part_rows=smallest_window(paddings))
+    found = replace(best, part_pairs=smallest_window(paddings))
     tuning = Tuning(found, rates[best], rates[default], list(rates.items()), list(paddings.items()))
     return tuning, this_machine(engine.device)
 
@@ -157,7 +158,7 @@ def _lengths_in_order(texts: Path, engine: LoadedModel) -> NDArray[np.int64]:
     with tempfile.TemporaryDirectory() as aside:
         files = in_order(texts, Path(aside) / "sorted.parquet")
         return np.concatenate(
-            [_lengths(rows.drop_nulls(), engine) for rows in windows(files, PART_ROWS, limit=_LENGTHS)]
+            [_lengths(rows.drop_nulls(), engine) for rows in windows(files, PART_PAIRS, limit=_LENGTHS)]
         )
 
 
@@ -179,7 +180,7 @@ def _measure(
     rows: Any,
     engine: LoadedModel,
     settings: Iterable[Setting],
-    options: BenchOptions,
+    options: ScoreBenchOptions,
     n_tokens: int,
     say: Callable[[str], None],
 ) -> dict[Setting, float]:
@@ -224,6 +225,8 @@ def _entries(folder: Path) -> list[dict[str, Any]]:
     try:
         entries: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["machines"]
         for entry in entries:
+            if "part_rows" in entry["setting"]:  # as an earlier version called it
+                entry["setting"]["part_pairs"] = entry["setting"].pop("part_rows")
             least = min(asdict(Setting(**entry["setting"])).values())
             if not (isinstance(entry["machine"], dict) and least >= 1):
                 raise ValueError(f"{entry}")
@@ -232,7 +235,7 @@ def _entries(folder: Path) -> list[dict[str, Any]]:
     return entries
 
 
-def settle(
+def apply_tuning(
     options: ScoreOptions, models: Sequence[Path], out: Path, *, overwrite: bool = False
 ) -> tuple[ScoreOptions, list[str]]:
     """Fill in what the user left open: from the run that stands in `out`, else from the models' tuning.
@@ -254,21 +257,21 @@ def settle(
     found = [load(folder, where) for folder in models]
     settings, notes = [s for s in found if s], _elsewhere(models, found)
     begun = {} if overwrite else _begun(out)
-    budget, threads, window = options.max_batch_tokens, options.threads, options.part_rows
+    budget, threads, window = options.max_batch_tokens, options.threads, options.part_pairs
     if budget is None:
         tuned = min((s.max_batch_tokens for s in settings), default=None)
         default = MAX_BATCH_TOKENS[where["device"]]
-        budget = _settle(begun.get("max_batch_tokens"), tuned, default, "tokens a batch", notes)
+        budget = _applied(begun.get("max_batch_tokens"), tuned, default, "tokens a batch", notes)
     if threads is None and settings and where["device"] == "cpu":
-        threads = _settle(None, min(s.threads for s in settings), None, "batches at once", notes)
+        threads = _applied(None, min(s.threads for s in settings), None, "batches at once", notes)
     if window is None:
-        tuned = max((s.part_rows for s in settings), default=None)
-        tuned = None if tuned == PART_ROWS else tuned
-        window = _settle(begun.get("part_rows"), tuned, PART_ROWS, "pairs a part", notes)
-    return replace(options, max_batch_tokens=budget, threads=threads, part_rows=window), notes
+        tuned = max((s.part_pairs for s in settings), default=None)
+        tuned = None if tuned == PART_PAIRS else tuned
+        window = _applied(begun.get("part_pairs"), tuned, PART_PAIRS, "pairs a part", notes)
+    return replace(options, max_batch_tokens=budget, threads=threads, part_pairs=window), notes
 
 
-def _settle(
+def _applied(
     begun: int | None, tuned: int | None, default: int | None, unit: str, notes: list[str]
 ) -> int | None:
     """As the run was begun with, else as tuned, with a note; None where the default does."""

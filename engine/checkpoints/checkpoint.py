@@ -34,7 +34,7 @@ class Checkpoint:
     embedder: Embedder | None = None
 
     instead_of_pickles: ClassVar[str] = (
-        "add --convert to read them with weights_only and export from safetensors"
+        "set convert (--convert) to read them with weights_only and export from safetensors"
     )
 
     @classmethod

@@ -12,7 +12,6 @@ from seal.engine.datasets.formats import FORMATS, Format, Meta, MetaType, Record
 from seal.engine.datasets.transcripts import Malformed
 from seal.engine.errors import InputError, UsageError
 
-AUTO = "auto"
 _TYPES: dict[MetaType, pl.DataType] = {str: pl.String(), float: pl.Float64(), int: pl.Int64()}
 _HEAD = 100  # records of a file that its format is detected from
 
@@ -99,7 +98,7 @@ def _columns(head: Sequence[Item]) -> str:
 def _check_split(source: Source, head: Sequence[Item], split: str) -> None:
     if source.by_column and not any("split" in record for record in _whole(head)):
         raise InputError(
-            f"--split {split}: no file beside {source.path} is named so, and its records have no column "
+            f"split {split}: no file beside {source.path} is named so, and its records have no column "
             f"'split'; here are {_columns(head)}"
         )
 
@@ -109,13 +108,13 @@ def _check_meta(meta: Sequence[str], formats: Sequence[Format], heads: Sequence[
     seen = {str(name) for head in heads for record in _whole(head) for name in record}
     if absent := [name for name in meta if name not in seen | carried]:
         raise InputError(
-            f"--meta {absent[0]}: no such column in the first {_HEAD} records; "
+            f"meta {absent[0]}: no such column in the first {_HEAD} records; "
             f"here are {', '.join(sorted(seen)[:20])}"
         )
 
 
 def _format(source: Source, head: Sequence[Item], name: str) -> Format:
-    if name != AUTO:
+    if name in FORMATS:
         return FORMATS[name]
     if known := detect(_whole(head)):
         return known
@@ -128,5 +127,5 @@ def _format(source: Source, head: Sequence[Item], name: str) -> Format:
     )
     table = "; ".join(f"{f.name} ({f.holds})" for f in FORMATS.values())
     raise InputError(
-        f"{source.path} is of no known format: {seen}. Known: {table}. --format names one outright"
+        f"{source.path} is of no known format: {seen}. Known: {table}. format names one outright"
     )

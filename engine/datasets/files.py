@@ -41,7 +41,7 @@ class Source:
         path: where it lies.
         label: the shortest tail of the path that no other file shares; names it in failures and manifests.
         name: the `source` of its rows: the label without extensions and shard number.
-        by_column: whether `--split` selects by the records' `split` column here, not by file name.
+        by_column: whether `split` selects by the records' `split` column here, not by file name.
     """
 
     path: Path
@@ -215,7 +215,7 @@ def _read_lines(source: Source, number: int, start: int, max_bytes: int) -> Iter
                     f"jq -c '.[]' {source.path.name} > {_stem(source.path)}.jsonl"
                 )
             if too_long:
-                reason = f"the line is longer than {max_bytes:,} bytes, too long for two texts of --max-chars"
+                reason = f"the line is longer than {max_bytes:,} bytes, too long for two texts of max_chars"
                 yield Item(number, end, Malformed("too_long", reason))
             elif line and not line.isspace():
                 yield Item(number, end, decode(line))

@@ -36,7 +36,7 @@ class Format:
     """One shape of record.
 
     Attributes:
-        name: as `--format` takes it.
+        name: as `format` takes it.
         holds: its columns in words, for help and errors.
         columns: the top-level columns `parse` and `meta` read.
         matches: whether a record looks like it; malformed values may still fail in `parse`.

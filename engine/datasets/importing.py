@@ -15,15 +15,19 @@ from pathlib import Path
 
 import polars as pl
 
-from seal.engine.datasets.feeds import AUTO, Feed, open_feeds
+from seal.engine.datasets.feeds import Feed, open_feeds
 from seal.engine.datasets.files import Item, count_rows
-from seal.engine.datasets.formats import FORMATS, Meta, Record
+from seal.engine.datasets.formats import Meta, Record
+from seal.engine.datasets.options import ImportOptions
 from seal.engine.datasets.transcripts import Malformed, Pair, check_encodable, check_pair
 from seal.engine.errors import InputError, UsageError
-from seal.engine.frames.manifest import Manifest, content_hash
+from seal.engine.frames.folder import content_hash
+from seal.engine.frames.manifest import Manifest
 from seal.engine.frames.schema import CHOSEN, FAILURES, ORIGINAL, REJECTED, TEXTS
 from seal.engine.frames.sink import Sink
-from seal.engine.progress import Listener, Progress, silent
+from seal.engine.frames.stage import counts_by_code
+from seal.engine.notebook import Shown
+from seal.engine.progress import Listener, Progress, listener
 
 STAGE = "import"
 _PART_CHARS = 1 << 26  # a part of long texts ends early, so that memory does not depend on their length
@@ -34,45 +38,7 @@ MetaValue = str | float | int | None
 
 
 @dataclass(frozen=True)
-class ImportOptions:
-    """How to read the sources; every one of these changes the result.
-
-    Attributes:
-        format: a name of `seal.engine.datasets.formats.FORMATS`, or `auto` to detect it for each file.
-        limit: only the first so many records (of the split).
-        split: only files of this name or, where none is named so, records whose `split` column says so.
-        meta: further columns to carry through as `meta_<column>`, as strings.
-        max_chars: the longest prompt and response together, in characters.
-        part_rows: records in a part.
-    """
-
-    format: str = AUTO
-    limit: int | None = None
-    split: str | None = None
-    meta: tuple[str, ...] = ()
-    max_chars: int = 1_000_000
-    part_rows: int = 8192
-
-    def __post_init__(self) -> None:
-        if self.format != AUTO and self.format not in FORMATS:
-            raise UsageError(f"no format {self.format!r}; known: {AUTO}, {', '.join(FORMATS)}")
-        for name in ("limit", "max_chars", "part_rows"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UsageError(f"{name} is {value}; 1 or more is needed")
-        if self.split == "" or "" in self.meta:
-            raise UsageError("an empty name for split or meta; leave it out, or name one")
-        if twice := [column for column, n in Counter(self.meta).items() if n > 1]:
-            raise UsageError(f"the meta column {twice[0]!r} is named twice")
-
-    @property
-    def max_bytes(self) -> int:
-        """The longest line: two such texts with every character escaped, and as much again beside them."""
-        return (1 << 20) + 48 * self.max_chars
-
-
-@dataclass(frozen=True)
-class ImportReport:
+class ImportReport(Shown):
     """What came of an import; the counts are of the whole folder, earlier runs included.
 
     Attributes:
@@ -100,31 +66,32 @@ class ImportReport:
 
 
 def import_texts(
-    sources: Sequence[Path],
-    out: Path,
-    *,
+    sources: str | Path | Sequence[str | Path],
+    out: str | Path,
     options: ImportOptions | None = None,
+    *,
     overwrite: bool = False,
-    listen: Listener = silent,
+    listen: Listener | None = None,
 ) -> ImportReport:
     """Read preference pairs into a folder of TEXTS, and the malformed records into its failures.
 
     Args:
-        sources: data files, or folders of such.
+        sources: data files, or folders of such; one or several.
         out: the folder; one that the same call left unfinished is gone on with.
         options: how to read; the defaults when None.
         overwrite: start afresh in a folder that this program wrote.
-        listen: hears of every part.
+        listen: hears of every part; by default a bar in a notebook, else nothing.
 
     Raises:
         InputError: a source is missing, empty, damaged or of no known format, or the split has no records.
         ResumeError: `out` was made by something else, or another process writes it.
         SealError: `out` cannot be written.
     """
-    options = options or ImportOptions()
-    _refuse_overlap(sources, out)
+    options, out, listen = options or ImportOptions(), Path(out), listener(listen)
+    paths = [Path(p) for p in ([sources] if isinstance(sources, str | Path) else sources)]
+    _refuse_overlap(paths, out)
     feeds = open_feeds(
-        sources, format=options.format, split=options.split, meta=options.meta, max_bytes=options.max_bytes
+        paths, format=options.format, split=options.split, meta=options.meta, max_bytes=options.max_bytes
     )
     with Sink(out, _manifest(feeds, options), overwrite=overwrite) as sink:
         told = _progress(sink, feeds, options)
@@ -142,7 +109,9 @@ def _refuse_overlap(sources: Sequence[Path], out: Path) -> None:
     inner = out.resolve()
     for path in sources:
         if inner in (path.resolve(), *path.resolve().parents) or path.resolve() in inner.parents:
-            raise UsageError(f"--out {out} and the source {path} lie in one another; choose another --out")
+            raise UsageError(
+                f"{out} and the source {path} lie in one another; choose another folder to write"
+            )
 
 
 def _manifest(feeds: Sequence[Feed], options: ImportOptions) -> Manifest:
@@ -186,7 +155,7 @@ def _parts(feeds: Sequence[Feed], options: ImportOptions, sink: Sink) -> Iterato
         part.n_records += 1
         part.cursor = {"feed": at, "number": item.number, "end": item.end}
         full = left is not None and len(part.rows) + len(part.failures) >= left
-        if full or part.n_records >= options.part_rows or part.n_chars >= _PART_CHARS:
+        if full or part.n_records >= options.part_pairs or part.n_chars >= _PART_CHARS:
             yield part
             if full:
                 return
@@ -297,8 +266,6 @@ def _progress(sink: Sink, feeds: Sequence[Feed], options: ImportOptions) -> Iter
 
 
 def _report(out: Path, feeds: Sequence[Feed], sink: Sink) -> ImportReport:
-    codes = {name for commit in sink.commits for name in commit.counters if name.startswith(_FAILED)}
-    failures = {name.removeprefix(_FAILED): int(sink.total(name)) for name in codes}
     return ImportReport(
         out=out,
         formats={feed.source.label: feed.format.name for feed in feeds},
@@ -306,5 +273,5 @@ def _report(out: Path, feeds: Sequence[Feed], sink: Sink) -> ImportReport:
         n_pairs=sink.n_rows // 2,
         n_failures=sink.n_failures,
         n_other_splits=int(sink.total(_OTHER)),
-        failures=dict(sorted(failures.items(), key=lambda code: (-code[1], code[0]))),
+        failures=counts_by_code(sink, _FAILED),
     )

@@ -55,7 +55,7 @@ def check_pair(pair: Pair, max_chars: int) -> None:
             raise Malformed("empty_text", f"'{side}' is empty; both responses need text")
         if len(prompt) + len(response) > max_chars:
             n_chars = len(prompt) + len(response)
-            raise Malformed("too_long", f"'{side}' has {n_chars:,} characters, --max-chars is {max_chars:,}")
+            raise Malformed("too_long", f"'{side}' has {n_chars:,} characters, max_chars is {max_chars:,}")
         if not (prompt.isascii() and response.isascii()):
             check_encodable(side, prompt + response)
 

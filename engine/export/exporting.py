@@ -24,76 +24,26 @@ from seal.engine.checkpoints.exported import (
     SPEC,
     TOKENIZER,
     Graph,
-    Kind,
     ModelSpec,
-    PairTemplate,
     Precision,
     load_spec,
     verify_files,
 )
-from seal.engine.errors import InputError, ResumeError, UsageError
+from seal.engine.errors import InputError, ResumeError
 from seal.engine.export import onnx_graph
 from seal.engine.export.graphs import choose_graph, write_graph
+from seal.engine.export.options import ExportOptions
 from seal.engine.export.parity import PARITY_LENGTHS, Parity, measure_parity, unit
 from seal.engine.export.precision import halve, quantize
 from seal.engine.frames.manifest import versions
+from seal.engine.notebook import Shown
 from seal.engine.pooling import onnx as onnx_backend
 from seal.engine.pooling.contract import Compute
 from seal.engine.pooling.torch import TorchBackend, convert_pickles, load_tokenizer
 
-_TOLERANCES = {
-    "reward": {"fp32": 1e-4, "fp16": 2e-2, "int8": 1e-1},
-    "embedding": {"fp32": 1e-5, "fp16": 5e-3},
-}
-
 
 @dataclass(frozen=True)
-class ExportOptions:
-    """How to export.
-
-    Attributes:
-        graph: `reference` is optimum's; `fast` is this project's own (None: the fastest there is).
-        precision: `fp32`; `fp16` for GPUs; `int8` for CPUs, where what it costs is acceptable.
-        pair_template: how prompt and response reach the tokenizer; None takes `pair` for a reward model. An
-            embedder always gets one text.
-        convert: accept pickled weights, read with `weights_only`.
-        tolerance: largest difference of a reward from torch, relative to max(1, |reward|); None takes 1e-4
-            for fp32, 2e-2 for fp16 and 1e-1 for int8. For embeddings, at length 1: 1e-5 and 5e-3.
-    """
-
-    graph: Graph | None = None
-    precision: Precision = "fp32"
-    pair_template: PairTemplate | None = None
-    convert: bool = False
-    tolerance: float | None = None
-
-    def allowed(self, kind: Kind) -> float:
-        """The tolerance in force.
-
-        Raises:
-            UsageError: the precision is not offered for this kind of model.
-        """
-        if self.precision not in _TOLERANCES[kind]:
-            raise UsageError(f"--precision {self.precision} is for reward models, not for embedders")
-        return self.tolerance or _TOLERANCES[kind][self.precision]
-
-    def template(self, kind: Kind) -> PairTemplate:
-        """The template in force.
-
-        Raises:
-            UsageError: one was asked for that this kind of model does not take.
-        """
-        if kind == "embedding" and self.pair_template not in (None, "text"):
-            raise UsageError(
-                "--pair-template is for reward models; an embedder gets prompt and response as one text"
-            )
-        if kind == "reward" and self.pair_template == "text":
-            raise UsageError("--pair-template text is for embedders; a reward model takes pair or concat")
-        return self.pair_template or ("text" if kind == "embedding" else "pair")
-
-
-@dataclass(frozen=True)
-class ExportReport:
+class ExportReport(Shown):
     """What an export did."""
 
     folder: Path
@@ -102,21 +52,24 @@ class ExportReport:
     notes: list[str]
 
 
-def export(model: Path, out: Path, options: ExportOptions, *, overwrite: bool = False) -> ExportReport:
+def export(
+    model: str | Path, out: str | Path, options: ExportOptions | None = None, *, overwrite: bool = False
+) -> ExportReport:
     """Export one model. The same export standing in `out` already is left as it is.
 
     Args:
         model: a transformers folder: config.json, tokenizer, safetensors weights, a head of one logit; or a
             sentence-transformers folder.
         out: the folder to make; an earlier export there is replaced only with `overwrite`.
-        options: how.
-        overwrite: replace.
+        options: graph, precision, template, tolerance; the defaults when None.
+        overwrite: replace an earlier export.
 
     Raises:
         InputError: the folder cannot be loaded, the architecture cannot be exported, or parity failed.
         MissingExtraError: the extra `export` is not installed.
         ResumeError: `out` is not empty.
     """
+    options, model, out = options or ExportOptions(), Path(model), Path(out)
     graph, notes = _choose_graph(Checkpoint.open(model, weights=False), options)
     if out.exists() and any(out.iterdir()) and not (overwrite and (out / SPEC).is_file()):
         return _standing(model, out, options, graph)
@@ -215,8 +168,8 @@ def _head(checkpoint: Checkpoint) -> dict[str, Any]:
 def _standing(model: Path, out: Path, options: ExportOptions, graph: Graph) -> ExportReport:
     """The export that stands in `out`, if it is the one asked for."""
     if not (out / SPEC).is_file():
-        raise ResumeError(f"{out} is not empty and holds no export; choose another --out")
-    refusal = ResumeError(f"{out} holds another export; choose another --out, or --overwrite to replace it")
+        raise ResumeError(f"{out} is not empty and holds no export; choose another folder")
+    refusal = ResumeError(f"{out} holds another export; choose another folder, or overwrite it")
     if options.convert:
         raise refusal
     spec, checkpoint = load_spec(out), Checkpoint.open(model)

@@ -95,7 +95,7 @@ def quantize(source: Path, target: Path) -> None:
     weights = {w.name for w in model.graph.initializer if len(w.dims) == 2}
     products = [n.name for n in model.graph.node if n.op_type == "MatMul" and n.input[1] in weights]
     if not products:
-        raise InputError("--precision int8: the graph has no product with weights that could be quantised")
+        raise InputError("precision int8: the graph has no product with weights that could be quantised")
     reduced = not has_vnni()
     logging.disable(logging.WARNING)  # it recommends a preprocessing that this graph has behind it
     try:

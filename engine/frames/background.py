@@ -7,7 +7,7 @@ from typing import Any, Self, TypeVar
 T = TypeVar("T")
 
 
-def ahead(items: Iterable[T]) -> Iterator[T]:
+def prefetch(items: Iterable[T]) -> Iterator[T]:
     """Yield items in order while the next one is already being made on another thread."""
     iterator = iter(items)
     end = object()
@@ -18,7 +18,7 @@ def ahead(items: Iterable[T]) -> Iterator[T]:
             yield item
 
 
-class Behind:
+class BackgroundWriter:
     """Runs calls in order on another thread, at most one waiting; an error of one is raised by the next.
 
     Use it in a `with` statement: leaving it waits for the last call.

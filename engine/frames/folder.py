@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from seal.engine.errors import InputError
 from seal.engine.files import file_sha256
-from seal.engine.frames.manifest import read_manifest
+from seal.engine.frames.manifest import ForeignManifestError, read_manifest
 
 LOG = "log.jsonl"
 FAILED = "failures.parquet"
@@ -57,14 +57,14 @@ class Log:
 
     @classmethod
     def parse(cls, data: bytes, origin: Path) -> Self:
-        """Read the whole lines of a log; what is behind the last line end did not happen.
+        """Read a log.
 
         Raises:
             InputError: a line is no entry.
         """
         commits, finished = [], None
         try:
-            for line in data[: data.rfind(b"\n") + 1].splitlines():
+            for line in data.splitlines():
                 entry = json.loads(line)
                 files = {
                     str(n): {"sha256": f["sha256"], "bytes": f["bytes"]} for n, f in entry["files"].items()
@@ -111,7 +111,10 @@ class StageFolder:
         Raises:
             InputError: manifest or log are damaged.
         """
-        manifest = read_manifest(path)
+        try:
+            manifest = read_manifest(path)
+        except ForeignManifestError:
+            return None
         if manifest is None:
             return None
         file = path / LOG
@@ -119,6 +122,8 @@ class StageFolder:
             data = file.read_bytes() if file.is_file() else b""
         except OSError as error:
             raise InputError(f"cannot read {file}: {error.strerror}") from None
+        if not manifest.get("complete"):  # a line that is being written, or was when the stage was killed
+            data = data[: data.rfind(b"\n") + 1]
         return cls(path, manifest, Log.parse(data, file))
 
     @property

@@ -4,7 +4,6 @@ The *identity* of a run is everything that changes its result. A folder can only
 same identity; the first difference is named otherwise.
 """
 
-import hashlib
 import json
 import os
 import platform
@@ -17,10 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from seal.engine.errors import InputError
-from seal.engine.files import file_sha256
 
 MANIFEST = "manifest.json"
-LOG = "log.jsonl"
 FORMAT = 1
 _COMMAND: ContextVar[tuple[str, ...] | None] = ContextVar("command", default=None)
 _PACKAGES = (
@@ -36,7 +33,7 @@ class Manifest:
     Attributes:
         stage: the command, e.g. `score`.
         options: every option that changes the result, by its long name.
-        inputs: name -> content hash of what is read (see `content_hash`).
+        inputs: name -> content hash of what is read (see `folder.content_hash`).
         models: name -> hash and facts of each model used.
     """
 
@@ -59,7 +56,7 @@ class Manifest:
 
 @contextmanager
 def recorded_command(words: Sequence[str]) -> Iterator[None]:
-    """Let what is written meanwhile say that this command made it: words after `seal`, no secret in them."""
+    """Let what is written meanwhile say which command made it: its words after `seal`, without secrets."""
     token = _COMMAND.set(tuple(words))
     try:
         yield
@@ -70,6 +67,14 @@ def recorded_command(words: Sequence[str]) -> Iterator[None]:
 def current_command() -> tuple[str, ...] | None:
     """The command that is being carried out; None where a function was called from Python."""
     return _COMMAND.get()
+
+
+def _upgraded(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """An identity in today's words: what an earlier version wrote is recognised, not refused."""
+    options = dict(identity["options"])
+    if "part_rows" in options:
+        options["part_pairs"] = options.pop("part_rows")
+    return {**identity, "options": options}
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -119,51 +124,26 @@ def machine() -> dict[str, Any]:
     return {"cpu": cpu, "cores": len(os.sched_getaffinity(0)), "system": platform.platform()}
 
 
+class ForeignManifestError(InputError):
+    """A `manifest.json` that another program wrote."""
+
+
 def read_manifest(folder: Path) -> dict[str, Any] | None:
     """The manifest of a folder, None where there is none.
 
     Raises:
-        InputError: it is there but cannot be read.
+        InputError: it is there but cannot be read, or another program's (`ForeignManifestError`).
     """
     path = folder / MANIFEST
     if not path.is_file():
         return None
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        document["identity"]["stage"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(f"{path} is not a manifest of this program: {error}") from None
-    return dict(document)
-
-
-def content_hash(path: Path) -> str:
-    """One hash for the content of an input, wherever it lies.
-
-    A finished folder of this program is named by its commit log, which holds the hash of each part, so that
-    ten million rows are recognised without reading them; any other file or folder is hashed whole.
-    """
-    if path.is_file():
-        return file_sha256(path)
-    if (path / LOG).is_file() and read_manifest(path) is not None:
-        hashes = logged_hashes(path / LOG)
-    else:
-        hashes = {str(p.relative_to(path)): file_sha256(p) for p in sorted(path.rglob("*")) if p.is_file()}
-    return hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()
-
-
-def logged_hashes(log: Path) -> dict[str, str]:
-    """File name -> SHA-256 of everything a commit log names and that has not been superseded.
-
-    Raises:
-        InputError: the log cannot be read.
-    """
-    hashes: dict[str, str] = {}
     try:
-        for line in log.read_text(encoding="utf-8").splitlines():
-            entry = json.loads(line)
-            if entry.get("finished"):
-                hashes = {name: h for name, h in hashes.items() if not name.startswith("failures-")}
-            hashes |= {str(name): str(facts["sha256"]) for name, facts in entry["files"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{log} is damaged: {error}") from None
-    return hashes
+        document["identity"] = _upgraded(document["identity"])
+        document["identity"]["stage"]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ForeignManifestError(f"{path} is not a manifest of this program: {error}") from None
+    return dict(document)

@@ -25,7 +25,9 @@ def keep_apart(texts: Path, out: Path) -> None:
     """
     there, here = texts.resolve(), out.resolve()
     if there == here or there in here.parents or here in there.parents:
-        raise UsageError(f"--out {out} and the texts {texts} lie in each other; choose a folder beside them")
+        raise UsageError(
+            f"{out} and the texts {texts} lie in each other; choose a folder beside them to write"
+        )
 
 
 def count_texts(path: Path) -> int:

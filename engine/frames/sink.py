@@ -17,7 +17,7 @@ import os
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -25,37 +25,14 @@ from typing import IO, Any, Self
 import polars as pl
 import pyarrow.parquet as pq
 
-from seal.engine.errors import ResumeError, SealError
-from seal.engine.files import file_sha256, sync_folder, write_atomic
-from seal.engine.frames.manifest import LOG, MANIFEST, Manifest, differences, read_manifest
+from seal.engine.errors import InputError, ResumeError, SealError
+from seal.engine.files import file_sha256, write_atomic, written_aside
+from seal.engine.frames.folder import FAILED, LOG, Commit, Log
+from seal.engine.frames.manifest import MANIFEST, Manifest, differences, read_manifest
 from seal.engine.frames.schema import FAILURES
 
-FAILED = "failures.parquet"
 _LOCK = ".lock"
 _OURS = ("part-*.parquet", "failures*.parquet", LOG, MANIFEST, ".*.tmp")
-
-
-@dataclass(frozen=True)
-class Commit:
-    """One line of the log: a part that happened.
-
-    Attributes:
-        part: its number, from 0.
-        n_rows: rows in the part.
-        n_failures: rows that failed.
-        last_row_id: the highest row_id read for it; the next part starts above.
-        files: file name -> its SHA-256 and size in bytes.
-        cursor: what the stage needs to go on from here (a place in a source file, say).
-        counters: sums the stage keeps over its parts (seconds, tokens), so that throughput survives a resume.
-    """
-
-    part: int
-    n_rows: int
-    n_failures: int
-    last_row_id: int
-    files: Mapping[str, Mapping[str, Any]]
-    cursor: Mapping[str, Any] = field(default_factory=dict)
-    counters: Mapping[str, float] = field(default_factory=dict)
 
 
 class Sink:
@@ -77,8 +54,7 @@ class Sink:
     ) -> None:
         self.folder = folder
         self.manifest = manifest
-        self.commits: list[Commit] = []
-        self.finished = False
+        self.log = Log()
         self._overwrite = overwrite
         self._ours = (*_OURS, *beside)
         self._lock: IO[str] | None = None
@@ -105,6 +81,16 @@ class Sink:
             self._lock = None
 
     @property
+    def finished(self) -> bool:
+        """Whether the stage has ended here before."""
+        return self.log.finished is not None
+
+    @property
+    def commits(self) -> tuple[Commit, ...]:
+        """The parts that are done."""
+        return self.log.commits
+
+    @property
     def last_row_id(self) -> int:
         """The highest row_id that is done; -1 at the start."""
         return self.commits[-1].last_row_id if self.commits else -1
@@ -116,7 +102,7 @@ class Sink:
 
     def total(self, counter: str) -> float:
         """A counter summed over every part, those of earlier runs included."""
-        return sum(commit.counters.get(counter, 0) for commit in self.commits)
+        return self.log.total(counter)
 
     @property
     def n_rows(self) -> int:
@@ -160,10 +146,10 @@ class Sink:
             entry = Commit(
                 number, rows.height, failures.height, last_row_id, files, cursor or {}, counters or {}
             )
-            self._log(asdict(entry))
+            self._append(asdict(entry))
         except OSError as error:
             raise self._unwritable(error) from None
-        self.commits.append(entry)
+        self.log = Log((*self.commits, entry))
         return entry
 
     def finish(self, **totals: Any) -> None:
@@ -174,8 +160,9 @@ class Sink:
         """
         try:
             if not self.finished:
-                self._log({"finished": True, "files": {FAILED: self._gather_failures()}})
-                self.finished = True
+                files = {FAILED: self._gather_failures()}
+                self._append({"finished": True, "files": files})
+                self.log = Log(self.commits, files)
             self._write_manifest(complete=True, totals=totals)
             for piece in self.folder.glob("failures-*.parquet"):
                 piece.unlink()
@@ -208,7 +195,7 @@ class Sink:
             more = f" (and {len(found) - 3} more)" if len(found) > 3 else ""
             raise ResumeError(
                 f"{self.folder} was made by another run: {'; '.join(found[:3])}{more}. "
-                "Choose another --out, or --overwrite to start afresh"
+                "Choose another folder, or overwrite to start afresh"
             )
         self._read_log()
         self._remove_unlogged()
@@ -220,7 +207,7 @@ class Sink:
         if foreign or stray:
             raise ResumeError(
                 f"{self.folder} is not empty ({', '.join((foreign + stray)[:3])}) and holds no {MANIFEST} of "
-                "this program; choose another --out"
+                "this program; choose another folder"
             )
 
     def _read_log(self) -> None:
@@ -230,26 +217,18 @@ class Sink:
         if whole != data:  # killed while it wrote this line: the part did not happen
             os.truncate(path, len(whole))
         try:
-            for line in whole.splitlines():
-                entry = json.loads(line)
-                self.finished = bool(entry.get("finished"))
-                if not self.finished:
-                    self.commits.append(Commit(**entry))
-        except (ValueError, TypeError) as error:
-            raise ResumeError(f"{path} is damaged ({error}); --overwrite starts afresh") from None
-        for name, facts in self._logged_files().items():
+            self.log = Log.parse(whole, path)
+        except InputError as error:
+            raise ResumeError(f"{error}; overwrite starts afresh") from None
+        for name, facts in self.log.files.items():
             file = self.folder / name
             if not file.is_file() or file.stat().st_size != facts["bytes"]:
                 raise ResumeError(
-                    f"{file} is missing or of another size than the log says; bring it back, or --overwrite"
+                    f"{file} is missing or of another size than the log says; bring it back, or overwrite"
                 )
 
-    def _logged_files(self) -> dict[str, Mapping[str, Any]]:
-        files = {name: facts for commit in self.commits for name, facts in commit.files.items()}
-        return {n: f for n, f in files.items() if not (self.finished and n.startswith("failures-"))}
-
     def _remove_unlogged(self) -> None:
-        keep = self._logged_files().keys() | {LOG, MANIFEST} | ({FAILED} if self.finished else set())
+        keep = self.log.files.keys() | {LOG, MANIFEST}
         for pattern in _OURS:
             for path in self.folder.glob(pattern):
                 if path.name not in keep:
@@ -271,18 +250,16 @@ class Sink:
 
     def _gather_failures(self) -> dict[str, Any]:
         target = self.folder / FAILED
-        aside = target.with_name(f".{FAILED}.tmp")
         schema = FAILURES.empty().to_arrow().schema
-        with pq.ParquetWriter(aside, schema, compression="zstd") as writer:
+        with (
+            written_aside(target) as aside,
+            pq.ParquetWriter(aside, schema, compression="zstd") as writer,
+        ):
             for piece in sorted(self.folder.glob("failures-*.parquet")):
                 writer.write_table(pl.read_parquet(piece).to_arrow().cast(schema))
-        with aside.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(aside, target)
-        sync_folder(self.folder)
         return {"sha256": file_sha256(target), "bytes": target.stat().st_size}
 
-    def _log(self, entry: Mapping[str, Any]) -> None:
+    def _append(self, entry: Mapping[str, Any]) -> None:
         path = self.folder / LOG
         size = path.stat().st_size if path.exists() else 0
         try:

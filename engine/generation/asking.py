@@ -4,9 +4,36 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
+from seal.engine.frames.stage import StageReport
 from seal.engine.generation.contract import Answer, Request, TextGenerator
 
 Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class AskingReport(StageReport):
+    """What a stage that asks a decoder did, earlier starts of it included.
+
+    Attributes:
+        n_requests: messages to models, `n_retries` of them because an answer was cut, invalid or refused.
+        n_prompt_tokens: tokens of the messages; `n_cached_tokens` of them were not computed again.
+        n_generated_tokens: tokens of the answers.
+    """
+
+    n_requests: int = 0
+    n_retries: int = 0
+    n_prompt_tokens: int = 0
+    n_cached_tokens: int = 0
+    n_generated_tokens: int = 0
+
+    @property
+    def requests(self) -> str:
+        """The requests in words."""
+        cached = self.n_cached_tokens / max(1, self.n_prompt_tokens)
+        return (
+            f"{self.n_requests:,} requests ({self.n_retries:,} again), {self.n_prompt_tokens:,} prompt "
+            f"tokens ({cached:.0%} from the cache), {self.n_generated_tokens:,} generated"
+        )
 
 
 class InvalidAnswerError(ValueError):

@@ -120,13 +120,13 @@ class ChatEncoder:
             if after[: len(before)] != before or len(after) == len(before):
                 raise UsageError(
                     f"{self.folder}: {choice!r} melts into what stands before the answer, so that protocol "
-                    "'choice' cannot read it; use --protocol json"
+                    "'choice' cannot read it; use the protocol json"
                 )
             ids.append(after[len(before)])
         if len(set(ids)) < len(ids):
             raise UsageError(
                 f"{self.folder}: two of {', '.join(choices)} begin with the same token, which the protocol "
-                "'choice' would have to tell apart; use --protocol json"
+                "'choice' would have to tell apart; use the protocol json"
             )
         return ids
 

@@ -12,7 +12,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def fly(call: Callable[[Item, Event], Result], items: Sequence[Item], most: int) -> list[Result]:
+def map_concurrently(call: Callable[[Item, Event], Result], items: Sequence[Item], most: int) -> list[Result]:
     """Call with each item, at most `most` at once, and return the results in the items' order.
 
     The first error is raised at once, as an interrupt of the waiting thread is: the event is set and nobody

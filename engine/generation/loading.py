@@ -1,39 +1,38 @@
 """A folder or a URL -> a decoder that answers."""
 
-from dataclasses import dataclass, field
+import re
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from seal.engine.checkpoints.decoder import Decoder
+from seal.engine.checkpoints.named import NAME, named_path
 from seal.engine.errors import MissingExtraError, UsageError
+from seal.engine.generation.options import OF_SERVERS, GeneratorName, GeneratorOptions
+from seal.engine.options import declared
 
 if TYPE_CHECKING:
     from seal.engine.generation.contract import TextGenerator
-    from seal.engine.generation.openai import ServerOptions
 
-GeneratorName = Literal["vllm", "openai", "transformers"]
-Device = Literal["auto", "cpu", "cuda"]
+_NAMED_URL = re.compile(rf"(?:({NAME.pattern})=)?([A-Za-z]+://.*)")
 
 
-@dataclass(frozen=True)
-class GeneratorOptions:
-    """What runs a decoder.
+def named_model(value: str) -> tuple[str | None, str]:
+    """Split `[NAME=]DIR|URL`; a folder's own name where none is given, None for a URL without one.
 
-    Attributes:
-        backend: `vllm` or `transformers` for a folder, `openai` for a URL; None takes openai for a URL, and
-            for a folder vLLM where it is installed, else transformers.
-        device: of transformers; vLLM runs where it was built for.
-        context: tokens that message and answer may have together; None takes the model's own limit.
-        gpu_memory: share of the GPU's memory for vLLM.
-        server: how to talk to a server.
+    Raises:
+        UsageError: the name could leave its folder or break a file name.
     """
+    if (found := _NAMED_URL.fullmatch(value)) is not None:
+        return found.group(1), found.group(2)
+    name, path = named_path(value)
+    return name, str(path)
 
-    backend: GeneratorName | None = None
-    device: Device = "auto"
-    context: int | None = None
-    gpu_memory: float | None = None
-    server: "ServerOptions | None" = field(default=None, repr=False)
+
+def served_name(generator: "TextGenerator") -> str:
+    """A decoder's name from the name a server has for its model (which may be a path)."""
+    model = Path(str(generator.identity["model"])).name
+    return re.sub(r"[^A-Za-z0-9._+-]", "-", model).lstrip("._+-") or "server"
 
 
 def is_url(where: str) -> bool:
@@ -59,7 +58,7 @@ def open_generator(where: str, options: GeneratorOptions | None = None) -> "Text
     if backend == "openai":
         from seal.engine.generation.openai import OpenAIGenerator, check_url
 
-        return OpenAIGenerator(check_url(where), options.server)
+        return OpenAIGenerator(check_url(where), options)
     decoder = Decoder.open(Path(where))
     return _vllm(decoder, options) if backend == "vllm" else _transformers(decoder, options)
 
@@ -84,25 +83,25 @@ def _default_backend(where: str) -> GeneratorName:
 def _refuse_unused(where: str, backend: GeneratorName, options: GeneratorOptions) -> None:
     if is_url(where) != (backend == "openai"):
         raise UsageError(
-            f"--backend {backend} takes {'a URL' if backend == 'openai' else 'a model folder'}; {where} is "
+            f"the backend {backend} takes {'a URL' if backend == 'openai' else 'a model folder'}; {where} is "
             f"{'a URL' if is_url(where) else 'none'}"
         )
-    unused = {
-        "--device": options.device != "auto" and backend != "transformers",
-        "--context": options.context is not None and backend == "openai",
-        "--gpu-memory": options.gpu_memory is not None and backend != "vllm",
-        "--in-flight, --timeout, --patience, --api-key": options.server is not None and backend != "openai",
+    honoured = {
+        "openai": OF_SERVERS,
+        "vllm": ("context", "gpu_memory"),
+        "transformers": ("device", "context"),
     }
-    for option, given in unused.items():
-        if given:
-            raise UsageError(f"--backend {backend} does not take {option}")
+    for known in declared(GeneratorOptions):
+        given = getattr(options, known.name) is not None and known.name != "backend"
+        if given and known.name not in honoured[backend]:
+            raise UsageError(f"the backend {backend} does not take the option {known.flag}")
 
 
 def _vllm(decoder: Decoder, options: GeneratorOptions) -> "TextGenerator":
     try:
         from seal.engine.generation.vllm import VllmGenerator
     except ModuleNotFoundError as error:
-        raise MissingExtraError(error.name or "vllm", "vllm", "--backend vllm") from None
+        raise MissingExtraError(error.name or "vllm", "vllm", "the backend vllm") from None
     return VllmGenerator(decoder, options.context, options.gpu_memory)
 
 
@@ -110,5 +109,5 @@ def _transformers(decoder: Decoder, options: GeneratorOptions) -> "TextGenerator
     try:
         from seal.engine.generation.transformers import TransformersGenerator
     except ModuleNotFoundError as error:
-        raise MissingExtraError(error.name or "transformers", "export", "--backend transformers") from None
-    return TransformersGenerator(decoder, options.device, options.context)
+        raise MissingExtraError(error.name or "transformers", "export", "the backend transformers") from None
+    return TransformersGenerator(decoder, options.device or "auto", options.context)

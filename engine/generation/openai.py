@@ -10,7 +10,6 @@ import re
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from math import exp, inf, isfinite
 from threading import Event
@@ -20,7 +19,8 @@ import httpx
 
 from seal.engine.errors import InputError, SealError, UsageError
 from seal.engine.generation.contract import Answer, Request, Stop
-from seal.engine.generation.in_flight import fly
+from seal.engine.generation.in_flight import map_concurrently
+from seal.engine.generation.options import IN_FLIGHT, PATIENCE_S, TIMEOUT_S, GeneratorOptions
 
 _TRY_AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 _FIRST_PATIENCE_S = 20.0  # a server that was never there is more likely a wrong URL than a failure
@@ -36,32 +36,6 @@ _URL = re.compile(r"https?://(?:[^\s/:@\[\]?#]+|\[[0-9a-fA-F:.]+\])(?::(\d{1,5})
 _JOINER = "\u2060"
 
 Given = TypeVar("Given")
-
-
-@dataclass(frozen=True)
-class ServerOptions:
-    """How to talk to a server; nothing here changes an answer.
-
-    Attributes:
-        in_flight: requests at the same time.
-        timeout_s: how long one may take.
-        patience_s: how long to go on asking while the server fails.
-        api_key: sent as a bearer token; never written anywhere.
-    """
-
-    in_flight: int = 64
-    timeout_s: float = 300.0
-    patience_s: float = 600.0
-    api_key: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.api_key is not None and not (self.api_key.isascii() and self.api_key.isprintable()):
-            raise UsageError("--api-key holds signs that no header can carry; was it copied whole?")
-        if self.in_flight < 1 or self.timeout_s <= 0 or self.patience_s < 0:
-            raise UsageError(
-                f"in_flight {self.in_flight}, timeout {self.timeout_s} s, patience {self.patience_s} s: at "
-                "least 1, more than 0 and at least 0 are needed"
-            )
 
 
 class ServerError(SealError):
@@ -86,7 +60,7 @@ class _PassingError(Exception):
 
 
 class OpenAIGenerator:
-    """Answers through a server (see `seal.engine.pooling.contract.TextGenerator`).
+    """Answers through a server (see `contract.TextGenerator`).
 
     Args:
         url: of the API's root, e.g. `http://127.0.0.1:8000/v1`; `#MODEL` at its end names one of several.
@@ -99,15 +73,17 @@ class OpenAIGenerator:
 
     context: int | None = None
 
-    def __init__(self, url: str, options: ServerOptions | None = None) -> None:
+    def __init__(self, url: str, options: GeneratorOptions | None = None) -> None:
         self._url, _, self._wanted = url.partition("#")
         self._url = self._url.rstrip("/")
-        self._options = options or ServerOptions()
-        key = self._options.api_key
+        options = options or GeneratorOptions()
+        key = options.api_key
+        self._in_flight = options.in_flight or IN_FLIGHT
+        self._patience_s = PATIENCE_S if options.patience_s is None else options.patience_s
         self._client = httpx.Client(
-            timeout=self._options.timeout_s,
+            timeout=options.timeout_s or TIMEOUT_S,
             headers={"Authorization": f"Bearer {key}"} if key else {},
-            limits=httpx.Limits(max_connections=self._options.in_flight),
+            limits=httpx.Limits(max_connections=self._in_flight),
             trust_env=False,  # no proxy of the environment stands between a loopback server and us
         )
         weakref.finalize(self, self._client.close)
@@ -116,8 +92,10 @@ class OpenAIGenerator:
     @cached_property
     def model(self) -> str:
         """The name of the model that is asked."""
-        at_most_s = min(self._options.patience_s, _FIRST_PATIENCE_S)
-        served = fly(lambda _, given_up: self._patiently(self._get_models, at_most_s, given_up), [None], 1)[0]
+        at_most_s = min(self._patience_s, _FIRST_PATIENCE_S)
+        served = map_concurrently(
+            lambda _, given_up: self._patiently(self._get_models, at_most_s, given_up), [None], 1
+        )[0]
         if self._wanted:
             if self._wanted not in served:
                 raise UsageError(f"{self._url} serves no model {self._wanted!r}; it has: {', '.join(served)}")
@@ -139,12 +117,12 @@ class OpenAIGenerator:
 
     def answer(self, requests: Sequence[Request]) -> list[Answer]:
         """Answer each request, in their order."""
-        return fly(self._answer_one, requests, self._options.in_flight)
+        return map_concurrently(self._answer_one, requests, self._in_flight)
 
     def _answer_one(self, request: Request, given_up: Event) -> Answer:
         body, began_s = self._body(request), time.monotonic()
         try:
-            answer = self._patiently(lambda: self._post(request, body), self._options.patience_s, given_up)
+            answer = self._patiently(lambda: self._post(request, body), self._patience_s, given_up)
         except ServerError as error:
             if self._answered_s <= began_s or given_up.is_set() or not error.may_pass:
                 raise

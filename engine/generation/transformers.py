@@ -39,7 +39,7 @@ class _Prompt:
 
 
 class TransformersGenerator:
-    """Answers with a transformers decoder (see `seal.engine.pooling.contract.TextGenerator`).
+    """Answers with a transformers decoder (see `contract.TextGenerator`).
 
     Args:
         decoder: its folder.
@@ -54,7 +54,7 @@ class TransformersGenerator:
             ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
         )
         if device == "cuda" and not torch.cuda.is_available():
-            raise UsageError("--device cuda: torch sees no CUDA device here")
+            raise UsageError("device cuda: torch sees no CUDA device here")
         self._dtype = torch.float32 if device == "cpu" else "auto"
         self._model = self._load(decoder).to(device).eval()
         self.context = min(context or decoder.context, decoder.context)

@@ -31,7 +31,7 @@ _STOPS: Mapping[str | None, Stop] = {"stop": "done", "length": "cut"}
 
 
 class VllmGenerator:
-    """Answers with vLLM (see `seal.engine.pooling.contract.TextGenerator`).
+    """Answers with vLLM (see `contract.TextGenerator`).
 
     Args:
         decoder: its folder.

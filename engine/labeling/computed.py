@@ -14,7 +14,7 @@ import polars as pl
 
 from seal.engine.errors import UsageError, nearest
 from seal.engine.frames.schema import TEXT_KEY
-from seal.engine.labeling.labeling import Labeled
+from seal.engine.labeling.contract import Labeled
 from seal.engine.progress import Meter
 
 REVISION = 1  # raised whenever a feature counts differently, so that no folder mixes two ways of counting
@@ -188,7 +188,7 @@ def _words_of(text: pl.Expr) -> pl.Expr:
 
 
 class ComputedLabeler:
-    """The labeler that computes (see `seal.engine.labeling.labeling.Labeler`).
+    """The labeler that computes (see `contract.Labeler`).
 
     Args:
         name: what its rows say under `labeler`.

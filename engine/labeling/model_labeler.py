@@ -1,4 +1,4 @@
-"""A labeler that asks a decoder (see `seal.engine.labeling.labeling.Labeler`)."""
+"""A labeler that asks a decoder (see `contract.Labeler`)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -8,15 +8,15 @@ import polars as pl
 
 from seal.engine.errors import UsageError
 from seal.engine.frames.schema import TEXT_KEY
+from seal.engine.frames.stage import FAILED
 from seal.engine.generation.asking import Failed, Spent
 from seal.engine.generation.contract import TextGenerator
-from seal.engine.labeling.labeling import Labeled, failure_types
+from seal.engine.labeling.contract import Labeled
+from seal.engine.labeling.options import PROTOCOL, RETRIES, ProtocolName
 from seal.engine.labeling.prompts import REVISION, Dialogue
-from seal.engine.labeling.protocols import LabelingProtocol, Labels, ProtocolName, make_protocol
+from seal.engine.labeling.protocols import LabelingProtocol, Labels, make_protocol
 from seal.engine.labeling.taxonomy import Feature
 from seal.engine.progress import Meter
-
-RETRIES = 2
 
 
 class ModelLabeler:
@@ -41,16 +41,17 @@ class ModelLabeler:
         name: str,
         generator: TextGenerator,
         features: Sequence[Feature],
-        protocol: ProtocolName = "json",
+        protocol: ProtocolName | None = None,
         max_tokens: int | None = None,
-        retries: int = RETRIES,
+        retries: int | None = None,
     ) -> None:
         self.name = name
-        self.protocol: LabelingProtocol = make_protocol(protocol, features)
+        self.protocol: LabelingProtocol = make_protocol(protocol or PROTOCOL, features)
         self._generator, self._features = generator, tuple(features)
-        self._max_tokens, self._retries = max_tokens, retries
+        self._max_tokens = max_tokens
+        self._retries = RETRIES if retries is None else retries
         if max_tokens is not None and generator.count_tokens("") is None:
-            raise UsageError("--max-tokens needs a local model: a server does not count tokens beforehand")
+            raise UsageError("max_tokens needs a local model: a server does not count tokens beforehand")
 
     @property
     def identity(self) -> Mapping[str, Any]:
@@ -88,12 +89,10 @@ class ModelLabeler:
         n_tokens = spent.n_prompt_tokens + spent.n_generated_tokens
         meter.count(**asdict(spent), n_truncated=sum(d.n_cut > 0 for d in dialogues))
         meter.batch(texts.height, n_tokens, n_tokens)
-        return Labeled(
-            pl.DataFrame(rows, schema=self._row_types()), pl.DataFrame(failures, schema=failure_types())
-        )
+        return Labeled(pl.DataFrame(rows, schema=self._row_types()), pl.DataFrame(failures, schema=FAILED))
 
     def _row_types(self) -> dict[str, pl.DataType]:
-        return {name: dtype for name, dtype in failure_types().items() if name in TEXT_KEY} | dict(self.types)
+        return {name: dtype for name, dtype in FAILED.items() if name in TEXT_KEY} | dict(self.types)
 
     def _fitted(self, dialogue: Dialogue) -> Dialogue | Failed:
         """The dialogue without as much of its beginning as makes its longest message fit."""
@@ -106,6 +105,6 @@ class ModelLabeler:
             if excess <= 0:
                 return dialogue
             if left == 0:
-                over = f"{excess} tokens over --max-tokens {self._max_tokens}"
+                over = f"{excess} tokens over max_tokens {self._max_tokens}"
                 return Failed("too_long", f"the last response and the questions alone are {over}")
             dialogue = replace(dialogue, n_cut=dialogue.n_cut + min(left, max(excess, 8)))

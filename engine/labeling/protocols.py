@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import polars as pl
 
@@ -10,6 +10,7 @@ from seal.engine.errors import UsageError
 from seal.engine.generation.asking import Asker, Failed, InvalidAnswerError, Spent
 from seal.engine.generation.contract import Answer, Request, TextGenerator
 from seal.engine.labeling.answers import json_schema, longest_answer, read_json
+from seal.engine.labeling.options import ProtocolName
 from seal.engine.labeling.prompts import (
     LETTERS,
     NONE,
@@ -22,7 +23,6 @@ from seal.engine.labeling.prompts import (
 )
 from seal.engine.labeling.taxonomy import PROBABILITY, Feature
 
-ProtocolName = Literal["json", "choice"]
 CHARS_PER_TOKEN = 2
 """Fewer than a tokenizer's average on English JSON; signs beyond ASCII are counted as a token a byte."""
 
@@ -130,12 +130,12 @@ class ChoiceProtocol:
             if len(feature.values) > most:
                 raise UsageError(
                     f"feature '{feature.name}' has {len(feature.values)} values; the protocol 'choice' can "
-                    f"offer {most}, use --protocol json"
+                    f"offer {most}, use the protocol json"
                 )
             if feature.kind == "list" and NONE in feature.values:
                 raise UsageError(
                     f"feature '{feature.name}' has the value {NONE!r}, which ends a list in the protocol "
-                    "'choice'; rename it, or use --protocol json"
+                    "'choice'; rename it, or use the protocol json"
                 )
 
     @property

@@ -20,10 +20,9 @@ from seal.engine.checkpoints.exported import (
 from seal.engine.errors import InputError, UsageError
 from seal.engine.pooling.batching import bucket_edges
 from seal.engine.pooling.contract import Backend, EmbeddingBackend, RewardBackend
+from seal.engine.pooling.options import BackendName, Device
 from seal.engine.pooling.tokenizing import PairEncoder
 
-Device = Literal["auto", "cpu", "cuda", "tensorrt"]
-BackendName = Literal["onnx", "torch"]
 B = TypeVar("B", bound=Backend)
 B_co = TypeVar("B_co", bound=Backend, covariant=True)
 
@@ -91,8 +90,6 @@ def load_models(
         UsageError: no model, or a device that is not there.
         InputError: a folder cannot be used, or changed since it was exported.
     """
-    if not folders:
-        raise UsageError("no model: name at least one with --model [NAME=]DIR")
     sources: dict[str, _Source[RewardBackend]] = {
         name: _reward_model(folder, device, max_tokens, threads, max_batch_tokens)
         if backend == "onnx"
@@ -114,8 +111,6 @@ def load_embedders(
         UsageError: no embedder, or a device that is not there.
         InputError: a folder cannot be used (a reward model, say), or changed since it was exported.
     """
-    if not folders:
-        raise UsageError("no embedder: name at least one with --embedder [NAME=]DIR")
     sources: dict[str, _Source[EmbeddingBackend]] = {
         name: _embedder(folder, device, max_tokens, threads) for name, folder in folders.items()
     }
@@ -148,7 +143,7 @@ def _reward_model(
 
     spec, resolved = _opened(folder, "reward"), choose_device(device)
     if spec.precision == "int8" and resolved != "cpu":
-        raise UsageError(f"{folder} is int8, which is for CPUs: --device cpu, or export it in fp16")
+        raise UsageError(f"{folder} is int8, which is for CPUs: take the device cpu, or export in fp16")
     if resolved != "tensorrt":
         return _source(OnnxBackend(folder, resolved, threads), resolved, folder, spec, max_tokens)
     edges = bucket_edges(spec.longest_input(max_tokens))
@@ -163,7 +158,7 @@ def _embedder(
 
     spec, resolved = _opened(folder, "embedding"), choose_device(device)
     if resolved == "tensorrt":
-        raise UsageError("--device tensorrt is for reward models; an embedder runs on cpu or cuda")
+        raise UsageError("the device tensorrt is for reward models; an embedder runs on cpu or cuda")
     return _source(OnnxBackend(folder, resolved, threads), resolved, folder, spec, max_tokens)
 
 

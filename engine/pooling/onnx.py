@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from seal.engine.checkpoints.exported import MODEL
 from seal.engine.errors import InputError, MissingExtraError, UsageError
 from seal.engine.pooling.contract import Batch, OutOfMemoryError
-
-Device = Literal["auto", "cpu", "cuda", "tensorrt"]
+from seal.engine.pooling.options import Device
 
 
 def require(purpose: str) -> Any:
@@ -43,7 +42,7 @@ def choose_device(device: Device) -> Literal["cpu", "cuda", "tensorrt"]:
         return "tensorrt"  # its backend knows what it needs
     if device == "cuda" and not has_cuda:
         raise UsageError(
-            f"--device cuda: onnxruntime offers {', '.join(providers)} here; a GPU needs the extra 'gpu' "
+            f"device cuda: onnxruntime offers {', '.join(providers)} here; a GPU needs the extra 'gpu' "
             "(onnxruntime-gpu in place of onnxruntime) and CUDA's libraries"
         )
     return "cuda" if device == "cuda" or (device == "auto" and has_cuda) else "cpu"

@@ -19,9 +19,6 @@ from seal.engine.pooling.loading import Loaded
 from seal.engine.pooling.tokenizing import Deduplicated, EncodedTexts
 from seal.engine.progress import Meter
 
-PART_ROWS = 2048
-MAX_BATCH_TOKENS = {"cpu": 512, "cuda": 32_768, "tensorrt": 32_768}
-
 
 @dataclass(frozen=True)
 class Window:
@@ -39,20 +36,9 @@ class Window:
     distinct: Deduplicated
     inputs: list[tuple[EncodedTexts, Plan]]
 
-    @property
-    def last_row_id(self) -> int:
-        """The highest row_id in it."""
-        ids = [frame["row_id"].max() for frame in (self.rows, self.unusable) if frame.height]
-        return max(int(i) for i in ids if isinstance(i, int))
-
-    @property
-    def n_pairs(self) -> int:
-        """Distinct row_ids in it."""
-        return pl.concat([self.rows["row_id"], self.unusable["row_id"]]).n_unique()
-
 
 @dataclass(frozen=True)
-class Outcome:
+class ModelOutput:
     """What one model gives the distinct texts of a window.
 
     Attributes:
@@ -112,7 +98,7 @@ class Runner:
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(cancel_futures=True)
 
-    def run(self, window: Window) -> list[Outcome]:
+    def run(self, window: Window) -> list[ModelOutput]:
         """What the models give the texts of a window, one outcome a model."""
         work = zip(self._models, self._computes, window.inputs, strict=True)
         return [
@@ -127,8 +113,8 @@ class Runner:
         texts: EncodedTexts,
         plan: Plan,
         copies: NDArray[np.intp],
-    ) -> Outcome:
-        outcome = Outcome(np.full((len(texts.lengths), *shape), np.nan, np.float32), set())
+    ) -> ModelOutput:
+        outcome = ModelOutput(np.full((len(texts.lengths), *shape), np.nan, np.float32), set())
 
         def run_batch(rows: NDArray[np.intp]) -> None:
             try:

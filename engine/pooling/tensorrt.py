@@ -95,7 +95,7 @@ class TensorRTBackend:
         offered = require("scoring an exported model").get_available_providers()
         if needs not in offered:
             raise UsageError(
-                f"--device tensorrt: onnxruntime offers {', '.join(offered)} here; it needs onnxruntime-gpu "
+                f"device tensorrt: onnxruntime offers {', '.join(offered)} here; it needs onnxruntime-gpu "
                 "and TensorRT's libraries"
             )
         self._path, self._edges, self._budget, self._fp16 = (

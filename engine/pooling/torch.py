@@ -84,10 +84,10 @@ def resolve_device(device: Literal["auto", "cpu", "cuda", "tensorrt"]) -> Litera
     """
     torch, _ = _packages("the torch backend")
     if device == "tensorrt":
-        raise UsageError("--device tensorrt runs exported models; --backend torch takes cpu or cuda")
+        raise UsageError("the device tensorrt runs exported models; the backend torch takes cpu or cuda")
     has_cuda = torch.cuda.is_available()
     if device == "cuda" and not has_cuda:
-        raise UsageError("--device cuda: torch sees no CUDA device here")
+        raise UsageError("device cuda: torch sees no CUDA device here")
     return "cuda" if device == "cuda" or (device == "auto" and has_cuda) else "cpu"
 
 

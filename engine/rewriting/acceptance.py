@@ -29,7 +29,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from seal.engine.generation.quoting import BEFORE
-from seal.engine.rewriting.turns import Source, Turn, turns_of
+from seal.engine.rewriting.turns import Transcript, Turn, turns_of
 
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _ONE_SCRIPT = {"HIRAGANA": "CJK", "KATAKANA": "CJK", "HANGUL": "CJK"}
@@ -65,7 +65,7 @@ class Refusal(NamedTuple):
     reason: str
 
 
-def refusal(source: Source, rewriting: str, bounds: Bounds) -> Refusal | None:
+def refusal(source: Transcript, rewriting: str, bounds: Bounds) -> Refusal | None:
     """The first check that a rewriting fails; None where it is accepted.
 
     Args:
@@ -82,11 +82,11 @@ def refusal(source: Source, rewriting: str, bounds: Bounds) -> Refusal | None:
     return None
 
 
-def _empty(source: Source, text: str, turns: tuple[Turn, ...], bounds: Bounds) -> str | None:
+def _empty(source: Transcript, text: str, turns: tuple[Turn, ...], bounds: Bounds) -> str | None:
     return None if text else "no text came back"
 
 
-def _marks(source: Source, text: str, turns: tuple[Turn, ...], bounds: Bounds) -> str | None:
+def _marks(source: Transcript, text: str, turns: tuple[Turn, ...], bounds: Bounds) -> str | None:
     before, after = (
         sum(line.startswith(_MARK) for line in t.splitlines()) for t in (source.transcript, text)
     )
@@ -97,27 +97,27 @@ def _n_marked(text: str) -> int:
     return sum(line.startswith(_MARK) for line in text.splitlines())
 
 
-def _no_human_turn(source: Source, text: str, turns: tuple[Turn, ...], bounds: Bounds) -> str | None:
+def _no_human_turn(source: Transcript, text: str, turns: tuple[Turn, ...], bounds: Bounds) -> str | None:
     return None if turns else f"it opens with {text[:40]!r}, not with '{source.turns[0].speaker}:'"
 
 
-def _turns_changed(source: Source, text: str, turns: tuple[Turn, ...], bounds: Bounds) -> str | None:
+def _turns_changed(source: Transcript, text: str, turns: tuple[Turn, ...], bounds: Bounds) -> str | None:
     before, after = ([turn.speaker for turn in t] for t in (source.turns, turns))
     return None if before == after else f"the speakers were {_listed(before)} and became {_listed(after)}"
 
 
-def _empty_turn(source: Source, text: str, turns: tuple[Turn, ...], bounds: Bounds) -> str | None:
+def _empty_turn(source: Transcript, text: str, turns: tuple[Turn, ...], bounds: Bounds) -> str | None:
     for number, (before, after) in enumerate(zip(source.turns, turns, strict=True), 1):
         if before.said and not after.said:
             return f"turn {number} ({after.speaker}) has lost its text"
     return None
 
 
-def _identical(source: Source, text: str, turns: tuple[Turn, ...], bounds: Bounds) -> str | None:
+def _identical(source: Transcript, text: str, turns: tuple[Turn, ...], bounds: Bounds) -> str | None:
     return "it is the same text" if text.split() == source.transcript.split() else None
 
 
-def _length_changed(source: Source, text: str, turns: tuple[Turn, ...], bounds: Bounds) -> str | None:
+def _length_changed(source: Transcript, text: str, turns: tuple[Turn, ...], bounds: Bounds) -> str | None:
     parts = [("it", source.transcript, text)] + [
         (f"turn {number}", before.said, after.said)
         for number, (before, after) in enumerate(zip(source.turns, turns, strict=True), 1)
@@ -129,7 +129,7 @@ def _length_changed(source: Source, text: str, turns: tuple[Turn, ...], bounds: 
     return None
 
 
-def _other_language(source: Source, text: str, turns: tuple[Turn, ...], bounds: Bounds) -> str | None:
+def _other_language(source: Transcript, text: str, turns: tuple[Turn, ...], bounds: Bounds) -> str | None:
     share = foreign_share(source.transcript, text)
     if share > bounds.max_foreign:
         return f"{share:.0%} of its letters are of other scripts than the source's"
@@ -143,7 +143,7 @@ def _other_language(source: Source, text: str, turns: tuple[Turn, ...], bounds: 
     return None
 
 
-CHECKS: dict[str, Callable[[Source, str, tuple[Turn, ...], Bounds], str | None]] = {
+CHECKS: dict[str, Callable[[Transcript, str, tuple[Turn, ...], Bounds], str | None]] = {
     "empty": _empty,
     "marks": _marks,
     "no_human_turn": _no_human_turn,

@@ -7,41 +7,44 @@ for again with another seed. Where one text of a pair stays refused, the other b
 (`other_side_refused`): only whole pairs flow on, and rows in = rows out + failures.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from hashlib import blake2b, sha256
 from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import polars as pl
 
 from seal.engine.errors import InputError, UsageError
-from seal.engine.frames.background import Behind
-from seal.engine.frames.manifest import Manifest, content_hash
+from seal.engine.frames.folder import content_hash
+from seal.engine.frames.manifest import Manifest
 from seal.engine.frames.reader import TEXT_COLUMNS, count_texts, keep_apart
 from seal.engine.frames.sampling import Sample
 from seal.engine.frames.schema import ORIGINAL, REWRITTEN, TEXT_KEY, TEXTS, VARIANT, scan
-from seal.engine.frames.selection import (
+from seal.engine.frames.sink import Sink
+from seal.engine.frames.stage import (
     FAILED,
-    Selection,
-    commit,
-    counted,
-    parts,
-    refuse_empty_sample,
+    Part,
+    Remaining,
+    Stage,
+    counts_by_code,
+    run_stage,
     usable,
 )
-from seal.engine.frames.sink import Sink
-from seal.engine.generation.asking import Asker, Failed, InvalidAnswerError, Spent
+from seal.engine.generation.asking import Asker, AskingReport, Failed, InvalidAnswerError, Spent
 from seal.engine.generation.contract import Answer, Request, TextGenerator
-from seal.engine.progress import Listener, Meter, silent
+from seal.engine.generation.loading import named_model, open_generator, served_name
+from seal.engine.generation.options import GeneratorOptions
+from seal.engine.progress import Listener, Meter, listener
 from seal.engine.rewriting.acceptance import Bounds, refusal
+from seal.engine.rewriting.options import PART_PAIRS, RETRIES, TEMPERATURE, RewriteOptions
 from seal.engine.rewriting.prompts import MILD_REWRITING, REVISION, rewriting_message
-from seal.engine.rewriting.turns import Source
+from seal.engine.rewriting.turns import Transcript
 
 STAGE = "rewrite"
-TEMPERATURE, SAMPLE, RETRIES, PART_ROWS = 0.1, 0.01, 2, 128
 TEXTS_AT_ONCE = 256
 _ROOM = 64
 _ERROR = "error_"
@@ -114,7 +117,7 @@ class Rewriter:
         """
         outcomes: list[tuple[str, str] | Failed] = []
         for some in texts.iter_slices(TEXTS_AT_ONCE):
-            sources = [Source.of(p, r) for p, r in some.select(TEXT_COLUMNS).iter_rows()]
+            sources = [Transcript.of(p, r) for p, r in some.select(TEXT_COLUMNS).iter_rows()]
             keys = some.select("row_id", "preference").iter_rows()
             requests = [self._request(s, *key) for s, key in zip(sources, keys, strict=True)]
             spent = Spent()
@@ -129,7 +132,7 @@ class Rewriter:
     def _retries(self) -> int:
         return self.wording.retries if self.wording.temperature > 0 else 0
 
-    def _request(self, source: Source, row_id: int, preference: str) -> Request:
+    def _request(self, source: Transcript, row_id: int, preference: str) -> Request:
         message = rewriting_message(self.wording.instruction, source.transcript)
         return Request(
             message,
@@ -138,7 +141,7 @@ class Rewriter:
             seed=text_seed(self.wording.seed, row_id, preference),
         )
 
-    def _accepted(self, sources: Sequence[Source], index: int, answer: Answer) -> tuple[str, str]:
+    def _accepted(self, sources: Sequence[Transcript], index: int, answer: Answer) -> tuple[str, str]:
         refused = refusal(sources[index], answer.text, self.wording.bounds)
         if refused is not None:
             raise InvalidAnswerError(refused.reason, refused.code)
@@ -166,77 +169,90 @@ def longest_answer(transcript: str, message: str, generator: TextGenerator) -> i
 
 
 @dataclass(frozen=True)
-class RewriteReport:
-    """What a run did, earlier starts of it included.
+class RewriteReport(AskingReport):
+    """What a run did, earlier starts of it included: rows are texts rewritten.
 
     Attributes:
-        n_texts: texts read.
-        n_rows: texts rewritten.
-        n_failures: texts that were not, `errors` by code.
-        elapsed_s: seconds of work in all.
-        n_requests: messages to the model, `n_retries` of them because an answer was cut or refused.
-        n_prompt_tokens: tokens of the messages; `n_cached_tokens` of them were not computed again.
-        n_generated_tokens: tokens of the answers.
+        errors: failures by code, the most frequent first.
     """
 
-    n_texts: int
-    n_rows: int
-    n_failures: int
-    elapsed_s: float
-    n_requests: int = 0
-    n_retries: int = 0
-    n_prompt_tokens: int = 0
-    n_cached_tokens: int = 0
-    n_generated_tokens: int = 0
     errors: Mapping[str, int] = field(default_factory=dict)
 
-    @property
-    def failed_share(self) -> float:
-        """Failures over texts read."""
-        return self.n_failures / max(1, self.n_texts)
+    @classmethod
+    def of(cls, sink: Sink) -> Self:
+        """What a sink's log says."""
+        return replace(super().of(sink), errors=counts_by_code(sink, _ERROR))
 
 
 def rewrite(
-    texts: Path,
-    rewriter: Rewriter,
-    out: Path,
-    select: Selection | None = None,
+    texts: str | Path,
+    rewriter: "str | Path | Rewriter",
+    out: str | Path,
+    options: RewriteOptions | None = None,
+    generator: GeneratorOptions | None = None,
     *,
     overwrite: bool = False,
-    listen: Listener = silent,
+    listen: Listener | None = None,
 ) -> RewriteReport:
     """Rewrite texts into a TEXTS folder of variant `rewritten`; go on where an earlier run was killed.
 
     Args:
         texts: a TEXTS Parquet file or folder of originals.
-        rewriter: who rewrites, and how it is asked.
+        rewriter: `[NAME=]DIR` of an open-weight model, `[NAME=]URL` of a server, or a `Rewriter`.
         out: the folder to write; `source` and `meta_` columns are carried through.
-        select: which texts; by default 1% of the pairs, as in the study.
+        options: which texts, and how the rewriter is asked; by default 1% of the pairs, as in the study.
+        generator: what runs the model.
         overwrite: start afresh in a folder that another run wrote.
-        listen: told of the progress.
+        listen: told of the progress; by default a bar in a notebook, else nothing.
 
     Raises:
-        SealError: one of its children, for whatever the user can mend.
+        InputError: texts, instruction or model are not what they must be.
+        ResumeError: `out` was made by something else, or another process writes it.
+        UsageError: options that do not go together.
+        SealError: `out` cannot be written, or the model or server failed for good.
     """
-    select = select or Selection(Sample(SAMPLE), part_rows=PART_ROWS)
+    options, texts, out = options or RewriteOptions(), Path(texts), Path(out)
     keep_apart(texts, out)
     columns = _columns(texts)
+    who = rewriter if isinstance(rewriter, Rewriter) else open_rewriter(str(rewriter), options, generator)
+    part_pairs = options.part_pairs or PART_PAIRS
     n_texts = count_texts(texts)
-    with Sink(out, _manifest(texts, rewriter, select), overwrite=overwrite) as sink:
-        if not sink.finished:
-            total = n_texts if select.takes_all else None
-            meter = Meter(listen, STAGE, total, int(sink.total("n_texts")), 1)
-            with Behind() as writer:
-                for window in parts(texts, sink, select, columns):
-                    _refuse_rewritten(window, texts)
-                    good, missing = usable(window)
-                    rows, failures = _sorted_out(good, rewriter.rewrite(good, meter))
-                    rows, failures = _whole_pairs(rows, pl.concat([failures, missing]))
-                    writer.submit(commit, sink, window, rows, failures, meter.lap() | _by_code(failures))
-        report = _report(sink)
-        refuse_empty_sample(n_texts, report.n_texts, texts)
-        sink.finish(**asdict(report))
-    return report
+    manifest = Manifest(
+        stage=STAGE,
+        options=options.identity(part_pairs),
+        inputs={"texts": content_hash(texts)},
+        models={who.name: who.identity},
+    )
+
+    def windows(remaining: Remaining) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
+        sample = Sample(options.sample, options.seed)
+        for window in remaining.windows(texts, part_pairs, sample=sample, columns=columns):
+            _refuse_rewritten(window, texts)
+            yield window, window
+
+    stage = Stage(
+        manifest, windows, lambda meter: nullcontext(lambda window: who.rewrite(usable(window)[0], meter)),
+        _part, options.limit, n_total=n_texts if options.takes_all else None,
+    )  # fmt: skip
+    return run_stage(stage, out, RewriteReport, overwrite=overwrite, listen=listener(listen))
+
+
+def open_rewriter(value: str, options: RewriteOptions, generator: GeneratorOptions | None) -> Rewriter:
+    """The rewriter that `[NAME=]DIR|URL` names, its model loaded.
+
+    Raises:
+        InputError: the instruction or the model cannot be read.
+        UsageError: the instruction is empty, or an option is not honoured.
+    """
+    path = options.instruction
+    try:
+        instruction = MILD_REWRITING if path is None else path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read the instruction {path}: {error}") from None
+    wording = Wording(instruction, options.temperature, options.seed, options.retries)
+    name, where = named_model(value)
+    opened = open_generator(where, generator)
+    return Rewriter(name or served_name(opened), opened, wording)
 
 
 def _columns(texts: Path) -> tuple[str, ...]:
@@ -248,6 +264,15 @@ def _columns(texts: Path) -> tuple[str, ...]:
 def _refuse_rewritten(window: pl.DataFrame, texts: Path) -> None:
     if (window["variant"] != ORIGINAL).any():
         raise InputError(f"{texts} holds texts that are rewritten already; give the originals alone")
+
+
+def _part(window: pl.DataFrame, outcomes: Sequence[tuple[str, str] | Failed]) -> Part:
+    """The rewritten texts of a window in whole pairs, and what failed, counted by code."""
+    good, missing = usable(window)
+    rows, failed = _sorted_out(good, outcomes)
+    rows, failed = _whole_pairs(rows, pl.concat([failed, missing]))
+    codes = failed["error"].value_counts().iter_rows()
+    return Part(rows, failed, {f"{_ERROR}{code}": n for code, n in codes})
 
 
 def _sorted_out(
@@ -274,24 +299,3 @@ def _whole_pairs(rows: pl.DataFrame, failures: pl.DataFrame) -> tuple[pl.DataFra
     )
     rows = rows.join(failures, on="row_id", how="anti").with_columns(variant=pl.lit(REWRITTEN, VARIANT))
     return rows.sort(TEXT_KEY), pl.concat([failures, alone]).with_columns(stage=pl.lit(STAGE))
-
-
-def _by_code(failures: pl.DataFrame) -> dict[str, float]:
-    return {f"{_ERROR}{code}": n for code, n in failures["error"].value_counts().iter_rows()}
-
-
-def _manifest(texts: Path, rewriter: Rewriter, select: Selection) -> Manifest:
-    return Manifest(
-        stage=STAGE,
-        options=select.identity,
-        inputs={"texts": content_hash(texts)},
-        models={rewriter.name: rewriter.identity},
-    )
-
-
-def _report(sink: Sink) -> RewriteReport:
-    figures = counted(sink)
-    del figures["n_truncated"]  # nothing is left out of a text that is rewritten
-    codes = {name for c in sink.commits for name in c.counters if name.startswith(_ERROR)}
-    errors = {name.removeprefix(_ERROR): int(sink.total(name)) for name in codes}
-    return RewriteReport(**figures, errors=dict(sorted(errors.items(), key=lambda item: (-item[1], item[0]))))

@@ -42,7 +42,7 @@ def turns_of(transcript: str) -> tuple[Turn, ...]:
 
 
 @dataclass(frozen=True)
-class Source:
+class Transcript:
     """A text as its rewriter sees it.
 
     Attributes:

@@ -6,20 +6,22 @@ once, batched by length, several batches at once. A window becomes one part and 
 so a run that was killed ends in the same bytes.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from seal.engine.errors import InputError, UsageError
-from seal.engine.frames.background import Behind, ahead
-from seal.engine.frames.manifest import Manifest, content_hash
-from seal.engine.frames.reader import beside, chunks, count_texts, in_order, keep_apart, windows
+from seal.engine.checkpoints.named import Models, named_paths
+from seal.engine.errors import InputError
+from seal.engine.frames.folder import content_hash
+from seal.engine.frames.manifest import Manifest
+from seal.engine.frames.reader import beside, count_texts, keep_apart
 from seal.engine.frames.schema import (
-    FAILURES,
     ORIGINAL,
     REWRITTEN,
     SIMILARITIES,
@@ -29,88 +31,45 @@ from seal.engine.frames.schema import (
     readable,
     scan,
 )
-from seal.engine.frames.sink import Sink
-from seal.engine.pooling.loading import Device, LoadedEmbedder, load_embedders
-from seal.engine.pooling.runner import MAX_BATCH_TOKENS, Outcome, Runner, Window, prepare
-from seal.engine.progress import Listener, Meter, silent
+from seal.engine.frames.stage import Part, Remaining, Stage, StageReport, failures, run_stage
+from seal.engine.pooling.loading import LoadedEmbedder, load_embedders
+from seal.engine.pooling.options import MAX_BATCH_TOKENS
+from seal.engine.pooling.runner import ModelOutput, Runner, Window, prepare
+from seal.engine.progress import Listener, Meter, listener
+from seal.engine.scoring.options import SimilarityOptions
 
 STAGE = "similarity"
 _KEY = ["row_id", "preference"]
 
 
 @dataclass(frozen=True)
-class SimilarityOptions:
-    """How to compare.
+class SimilarityReport(StageReport):
+    """What a run did, earlier starts of it included: rows are rewritten texts x embedders.
 
     Attributes:
-        device: where to run; `auto` takes a GPU where onnxruntime offers one.
-        max_batch_tokens: longest text x texts of a batch, at most; None takes the device's default.
-        max_tokens: longest input; a longer text is cut on the right. None takes the embedder's own setting
-            (`max_seq_length`); a larger number is allowed as far as its positions reach.
-        min_cosine: a lower cosine is a failure row; None keeps all.
-        part_rows: pairs in a part: the unit of resuming, sorting and deduplication.
-        limit: only the first rewritten pairs.
-        threads: batches at once on a CPU; does not change a cosine.
-    """
-
-    device: Device = "auto"
-    max_batch_tokens: int | None = None
-    max_tokens: int | None = None
-    min_cosine: float | None = None
-    part_rows: int = 2048
-    limit: int | None = None
-    threads: int | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("max_batch_tokens", "max_tokens", "part_rows", "limit", "threads"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UsageError(f"{name} must be at least 1, not {value}")
-        if self.min_cosine is not None and not -1 <= self.min_cosine <= 1:
-            raise UsageError(f"min_cosine must be from -1 to 1, not {self.min_cosine}")
-
-
-@dataclass(frozen=True)
-class SimilarityReport:
-    """What a run did, earlier starts of it included.
-
-    Attributes:
-        n_texts: rewritten texts read.
-        n_rows: cosines written, one per rewritten text and embedder.
-        n_failures: rewritten texts x embedders that failed, those below `min_cosine` included.
-        n_low: of these, those below `min_cosine`.
+        n_low: failures whose cosine is below `min_cosine`.
         n_truncated: texts x embedders, originals and rewritten, that were cut at the longest input.
         n_tokens: real tokens computed (an identical text in a part counts once).
         n_slots: tokens computed with padding.
         n_halved: batches that had to be halved for want of memory.
-        elapsed_s: seconds of work in all.
     """
 
-    n_texts: int
-    n_rows: int
-    n_failures: int
-    n_low: int
-    n_truncated: int
-    n_tokens: int
-    n_slots: int
-    n_halved: int
-    elapsed_s: float
-
-    @property
-    def failed_share(self) -> float:
-        """Failures over rows asked for."""
-        return self.n_failures / max(1, self.n_rows + self.n_failures)
+    n_low: int = 0
+    n_truncated: int = 0
+    n_tokens: int = 0
+    n_slots: int = 0
+    n_halved: int = 0
 
 
 def similarity(
-    texts: Path,
-    rewritten: Path,
-    embedders: Mapping[str, Path],
-    out: Path,
+    texts: str | Path,
+    rewritten: str | Path,
+    embedders: Models,
+    out: str | Path,
     options: SimilarityOptions | None = None,
     *,
     overwrite: bool = False,
-    listen: Listener = silent,
+    listen: Listener | None = None,
 ) -> SimilarityReport:
     """Compare rewritten texts with their originals into a SIMILARITIES folder; go on where a run was killed.
 
@@ -120,42 +79,52 @@ def similarity(
     Args:
         texts: a TEXTS Parquet file or folder; its rows of variant `original` are read.
         rewritten: the same of the rewritten texts; its rows of variant `rewritten` are read.
-        embedders: name -> folder that `seal export` made of a sentence-transformers folder.
+        embedders: name -> folder that `seal export` made of a sentence-transformers folder, or `[NAME=]DIR`.
         out: the folder to write.
-        options: how.
+        options: device, batches, lengths, the lowest cosine; the defaults when None.
         overwrite: start afresh in a folder that another run wrote.
-        listen: told of the progress, batch by batch.
+        listen: told of the progress, batch by batch; by default a bar in a notebook, else nothing.
 
     Raises:
-        SealError: one of its children, for whatever the user can mend.
+        InputError: texts or an embedder are not what they must be.
+        ResumeError: `out` was made by something else, or another process writes it.
+        UsageError: names or options that do not go together.
+        SealError: `out` cannot be written.
     """
-    options = options or SimilarityOptions()
+    options, texts, rewritten, out = options or SimilarityOptions(), Path(texts), Path(rewritten), Path(out)
     for path, variant in ((texts, ORIGINAL), (rewritten, REWRITTEN)):
         keep_apart(path, out)
         _check_variant(path, variant)  # before a folder is made for what cannot be compared
-    loaded = load_embedders(embedders, options.device, options.max_tokens, options.threads)
+    loaded = load_embedders(named_paths(embedders), options.device, options.max_tokens, options.threads)
     budget = options.max_batch_tokens or MAX_BATCH_TOKENS[loaded[0].device]
-    computes = [(m.backend.embeddings, (m.backend.n_dimensions,)) for m in loaded]
-    with Sink(out, _manifest(texts, rewritten, loaded, options, budget), overwrite=overwrite) as sink:
-        if not sink.finished:
-            aside = [out / ".originals.tmp", out / ".rewritten.tmp"]
-            limit = None if options.limit is None else options.limit - int(sink.total("n_pairs"))
-            originals, wanted = (in_order(p, a) for p, a in zip((texts, rewritten), aside, strict=True))
-            todo = beside(
-                windows(wanted, options.part_rows, after=sink.last_row_id, limit=limit, variant=REWRITTEN),
-                chunks(originals, after=sink.last_row_id, variant=ORIGINAL),
-            )
-            n_total = count_texts(rewritten) if limit is None else None
-            meter = Meter(listen, STAGE, n_total, int(sink.total("n_texts")), 2 * len(loaded))
-            with Runner(loaded, computes, meter) as runner, Behind() as writer:
-                for pairs in ahead(_pair(new, old, loaded, budget) for new, old in todo):
-                    outcomes = runner.run(pairs.window)
-                    writer.submit(_commit, sink, pairs, loaded, outcomes, options.min_cosine, meter.lap())
-            for path in aside:
-                path.unlink(missing_ok=True)
-        report = _report(sink)
-        sink.finish(**asdict(report))
-    return report
+    manifest = Manifest(
+        stage=STAGE,
+        options={
+            "max_batch_tokens": budget,
+            "part_pairs": options.part_pairs,
+            "limit": options.limit,
+            "min_cosine": options.min_cosine,
+        },
+        inputs={"texts": content_hash(texts), "rewritten": content_hash(rewritten)},
+        models={embedder.name: embedder.identity for embedder in loaded},
+    )
+
+    def windows(remaining: Remaining) -> Iterator[tuple[pl.DataFrame, _Pairs]]:
+        wanted = remaining.windows(rewritten, options.part_pairs, variant=REWRITTEN)
+        originals = remaining.chunks(texts, variant=ORIGINAL)
+        return ((new, _pair(new, old, loaded, budget)) for new, old in beside(wanted, originals))
+
+    @contextmanager
+    def work(meter: Meter) -> Iterator[Callable[[_Pairs], list[ModelOutput]]]:
+        computes = [(m.backend.embeddings, (m.backend.n_dimensions,)) for m in loaded]
+        with Runner(loaded, computes, meter) as runner:
+            yield lambda pairs: runner.run(pairs.window)
+
+    stage = Stage(
+        manifest, windows, work, partial(_part, loaded, options.min_cosine), options.limit,
+        n_total=count_texts(rewritten) if options.limit is None else None, passes=2 * len(loaded),
+    )  # fmt: skip
+    return run_stage(stage, out, SimilarityReport, overwrite=overwrite, listen=listener(listen))
 
 
 @dataclass(frozen=True)
@@ -163,12 +132,10 @@ class _Pairs:
     """Rewritten texts and their originals, ready to run.
 
     Attributes:
-        wanted: the rewritten texts as they were read.
-        without: those of them that have no original.
+        without: rewritten texts that have no original.
         window: the others and their originals.
     """
 
-    wanted: pl.DataFrame
     without: pl.DataFrame
     window: Window
 
@@ -179,7 +146,7 @@ def _pair(
     rows = pl.concat(
         [wanted.join(originals, on=_KEY, how="semi"), originals.join(wanted, on=_KEY, how="semi")]
     ).sort(TEXT_KEY)
-    return _Pairs(wanted, wanted.join(originals, on=_KEY, how="anti"), prepare(rows, embedders, budget))
+    return _Pairs(wanted.join(originals, on=_KEY, how="anti"), prepare(rows, embedders, budget))
 
 
 def cosines(
@@ -202,42 +169,33 @@ def cosines(
     return clipped.astype(np.float32)
 
 
-def _commit(
-    sink: Sink,
-    pairs: _Pairs,
+def _part(
     embedders: Sequence[LoadedEmbedder],
-    outcomes: Sequence[Outcome],
     min_cosine: float | None,
-    counters: Mapping[str, float],
-) -> None:
-    work = zip(embedders, outcomes, strict=True)
-    results = [_result(pairs, embedder, outcome, min_cosine) for embedder, outcome in work]
-    rows, failures = (pl.concat(frames) for frames in zip(*results, strict=True))
+    pairs: _Pairs,
+    outputs: Sequence[ModelOutput],
+) -> Part:
+    work = zip(embedders, outputs, strict=True)
+    results = [_result(pairs, embedder, output, min_cosine) for embedder, output in work]
+    rows, failed = (pl.concat(frames) for frames in zip(*results, strict=True))
     window = pairs.window
-    sink.commit(
-        rows.sort(SIMILARITIES.key),
-        failures.sort(*TEXT_KEY, "detail"),
-        last_row_id=pairs.wanted["row_id"].item(-1),
-        counters={
-            **counters,
-            "n_pairs": pairs.wanted["row_id"].n_unique(),
-            "n_texts": pairs.wanted.height,
-            "n_low": failures.filter(error="low_cosine").height,
-            "n_truncated": sum(int(t.truncated[window.distinct.index].sum()) for t, _ in window.inputs),
-        },
-    )
+    counters = {
+        "n_low": failed.filter(error="low_cosine").height,
+        "n_truncated": sum(int(t.truncated[window.distinct.index].sum()) for t, _ in window.inputs),
+    }
+    return Part(rows.sort(SIMILARITIES.key), failed, counters)
 
 
 def _result(
-    pairs: _Pairs, embedder: LoadedEmbedder, outcome: Outcome, min_cosine: float | None
+    pairs: _Pairs, embedder: LoadedEmbedder, output: ModelOutput, min_cosine: float | None
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """SIMILARITIES and FAILURES of one embedder: every rewritten text is in one of them."""
-    compared = _compared(pairs.window, embedder, outcome)
+    compared = _compared(pairs.window, embedder, output)
     finite, too_large = pl.col("cosine").is_finite(), pl.col("too_large")
     is_low = pl.lit(False) if min_cosine is None else pl.col("cosine") < min_cosine
     below = pl.format("cosine {} is below {}", pl.col("cosine").cast(pl.Float64).round(6), pl.lit(min_cosine))
     unusable = pairs.window.unusable.select(_KEY).unique()
-    failures = [
+    failed = [
         _failed(rows, embedder, error, detail)
         for rows, error, detail in (
             (pairs.without, "no_original", pl.lit("no original text of this row_id and preference")),
@@ -247,32 +205,27 @@ def _result(
             (compared.filter(finite & is_low), "low_cosine", below),
         )
     ]
-    return compared.filter(finite & ~is_low).select(*SIMILARITIES.types), pl.concat(failures)
+    return compared.filter(finite & ~is_low).select(*SIMILARITIES.types), pl.concat(failed)
 
 
-def _compared(window: Window, embedder: LoadedEmbedder, outcome: Outcome) -> pl.DataFrame:
+def _compared(window: Window, embedder: LoadedEmbedder, output: ModelOutput) -> pl.DataFrame:
     """SIMILARITIES of one embedder, with `too_large` beside: whether one of the two texts did not fit."""
     places = window.rows.select(*TEXT_KEY, place=pl.Series(window.distinct.index, dtype=pl.Int64))
     old, new = (places.filter(variant=pl.lit(v, VARIANT)).drop("variant") for v in (ORIGINAL, REWRITTEN))
     both = new.join(old, on=_KEY, how="inner", suffix="_original", maintain_order="left")
     left, right = both["place_original"].to_numpy(), both["place"].to_numpy()
-    too_large = np.isin(left, list(outcome.too_large)) | np.isin(right, list(outcome.too_large))
+    too_large = np.isin(left, list(output.too_large)) | np.isin(right, list(output.too_large))
     return both.select(
         *_KEY,
         embedder=pl.lit(embedder.name),
-        cosine=pl.Series(cosines(outcome.values, left, right), dtype=pl.Float32),
+        cosine=pl.Series(cosines(output.values, left, right), dtype=pl.Float32),
         too_large=pl.Series(too_large, dtype=pl.Boolean),
     )
 
 
 def _failed(rows: pl.DataFrame, embedder: LoadedEmbedder, error: str, detail: pl.Expr) -> pl.DataFrame:
-    return rows.select(
-        *_KEY,
-        variant=pl.lit(REWRITTEN, VARIANT),
-        stage=pl.lit(STAGE),
-        error=pl.lit(error),
-        detail=pl.format("embedder {}: {}", pl.lit(embedder.name), detail),
-    ).select(*FAILURES.types)
+    keyed = rows.with_columns(variant=pl.lit(REWRITTEN, VARIANT))
+    return failures(keyed, STAGE, error, pl.format("embedder {}: {}", pl.lit(embedder.name), detail))
 
 
 def _check_variant(path: Path, variant: str) -> None:
@@ -286,38 +239,3 @@ def _check_variant(path: Path, variant: str) -> None:
             f"{path} holds no text of variant '{variant}'; the originals come first, the rewritten texts "
             "second"
         )
-
-
-def _manifest(
-    texts: Path,
-    rewritten: Path,
-    embedders: Sequence[LoadedEmbedder],
-    options: SimilarityOptions,
-    budget: int,
-) -> Manifest:
-    return Manifest(
-        stage=STAGE,
-        options={
-            "max_batch_tokens": budget,
-            "part_rows": options.part_rows,
-            "limit": options.limit,
-            "min_cosine": options.min_cosine,
-        },
-        inputs={"texts": content_hash(texts), "rewritten": content_hash(rewritten)},
-        models={embedder.name: embedder.identity for embedder in embedders},
-    )
-
-
-def _report(sink: Sink) -> SimilarityReport:
-    total = sink.total
-    return SimilarityReport(
-        n_texts=int(total("n_texts")),
-        n_rows=sink.n_rows,
-        n_failures=sink.n_failures,
-        n_low=int(total("n_low")),
-        n_truncated=int(total("n_truncated")),
-        n_tokens=int(total("n_tokens")),
-        n_slots=int(total("n_slots")),
-        n_halved=int(total("n_halved")),
-        elapsed_s=total("elapsed_s"),
-    )

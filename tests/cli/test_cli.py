@@ -16,7 +16,8 @@ import click
 import polars as pl
 import pytest
 
-from seal.cli.main import COMMANDS, cli, main
+from seal.cli.main import cli, main
+from seal.cli.registry import COMMANDS
 from seal.engine.bench import scoring as module
 from tests.support.frames import random_texts, write
 from tests.support.kills import ROOT, command, environment, seal
@@ -415,11 +416,11 @@ def resolved(capfd, texts, exported, *more):
 
 def test_flags_beat_variables_beat_the_file_beats_defaults(capfd, texts, exported, tmp_path, monkeypatch):
     there("import")
-    settle(tmp_path, "[score]\nmax-tokens = 40\npart_rows = 5\nmax-batch-tokens = 300\n")
+    settle(tmp_path, "[score]\nmax-tokens = 40\npart_pairs = 5\nmax-batch-tokens = 300\n")
     monkeypatch.setenv("SEAL_SCORE_MAX_TOKENS", "50")
-    monkeypatch.setenv("SEAL_SCORE_PART_ROWS", "6")
+    monkeypatch.setenv("SEAL_SCORE_PART_PAIRS", "6")
     got = resolved(capfd, texts, exported, "--part-rows", 7)
-    assert got == {"max_batch_tokens": 300, "part_rows": 7, "limit": None, "max_tokens": 50}
+    assert got == {"max_batch_tokens": 300, "part_pairs": 7, "limit": None, "max_tokens": 50}
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -11,7 +11,7 @@ import pytest
 import seal.cli.main
 from seal.cli.commands.import_ import command
 from seal.cli.main import main
-from seal.engine.datasets.importing import ImportOptions
+from seal.engine.datasets.options import ImportOptions
 
 GOOD = {"chosen": "\n\nHuman: a\n\nAssistant: b", "rejected": "\n\nHuman: a\n\nAssistant: c"}
 
@@ -134,7 +134,7 @@ def test_a_second_writer_and_another_run_are_told_apart(
 def test_the_defaults_are_those_of_the_function() -> None:
     defaults = {p.name: p.default for p in command.params}
     options = ImportOptions()
-    for name in ("format", "max_chars", "part_rows"):
+    for name in ("format", "max_chars", "part_pairs"):
         assert defaults[name] == getattr(options, name)
 
 

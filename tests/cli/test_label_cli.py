@@ -13,7 +13,9 @@ from seal.cli.main import main
 from seal.engine.frames.sampling import Sample
 from seal.engine.frames.schema import LABELS, TEXT_KEY, scan
 from seal.engine.labeling.computed import FEATURES, ComputedLabeler
-from seal.engine.labeling.labeling import Labeled, LabelOptions, label
+from seal.engine.labeling.contract import Labeled
+from seal.engine.labeling.labeling import label
+from seal.engine.labeling.options import LabelOptions
 from seal.engine.progress import Meter
 from tests.support.frames import random_texts, real_texts, texts, write
 from tests.support.kills import kill_after, parquet_hashes
@@ -131,7 +133,7 @@ def test_another_run_is_refused_with_the_difference(seal: Seal, tmp_path: Path) 
     assert seal(*call)[0] == 0
     for more, difference in (
         (("--sample", 0.5), "options.sample: 1.0 there, 0.5 now"),
-        (("--part-rows", 3), "options.part_rows"),
+        (("--part-rows", 3), "options.part_pairs"),
         (("--limit", 3), "options.limit"),
         (("--features", "n_chars"), "models.computed.features"),
     ):
@@ -208,7 +210,7 @@ def test_several_labelers_stand_side_by_side(tmp_path: Path) -> None:
     path = write(random_texts(10), tmp_path / "texts.parquet")
     seen = []
     both = [ComputedLabeler(names=["n_words"]), Halving()]
-    report = label(path, both, tmp_path / "l", LabelOptions(part_rows=4), listen=seen.append)
+    report = label(path, both, tmp_path / "l", LabelOptions(part_pairs=4), listen=seen.append)
     assert (report.n_texts, report.n_rows, report.n_failures) == (20, 30, 10)
     assert seen[-1].n_done == 20
     rows = rows_of(tmp_path / "l")

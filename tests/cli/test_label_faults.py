@@ -16,7 +16,8 @@ from seal.cli.main import main
 from seal.engine.checkpoints.decoder import Decoder
 from seal.engine.errors import InputError, UsageError
 from seal.engine.generation.contract import Request
-from seal.engine.generation.openai import OpenAIGenerator, ServerError, ServerOptions, check_url
+from seal.engine.generation.openai import OpenAIGenerator, ServerError, check_url
+from seal.engine.generation.options import GeneratorOptions
 from seal.engine.generation.transformers import TransformersGenerator
 from tests.support.decoders import SOME, make_decoder
 from tests.support.frames import random_texts, texts, write
@@ -67,7 +68,7 @@ def test_each_message_failing_once_in_another_way_changes_no_byte(
 def test_a_message_that_fails_in_ten_ways_in_turn_is_answered_in_the_end(brain: Brain) -> None:
     quick = [name for name in PASSING if name not in ("hangs", "cuts", "invalid labels")]
     with serving(brain, lambda _, times: dict(enumerate(quick, 1)).get(times)) as server:
-        generator = OpenAIGenerator(server.url, ServerOptions(timeout_s=5, patience_s=120))
+        generator = OpenAIGenerator(server.url, GeneratorOptions(timeout_s=5, patience_s=120))
         generator_pauses = pytest.MonkeyPatch()
         generator_pauses.setattr("seal.engine.generation.openai._LONGEST_PAUSE_S", 0.3)
         answer = generator.answer([Request("say it", 4)])[0]
@@ -112,7 +113,7 @@ def test_what_a_server_refuses_or_never_gets_right_is_a_failure_of_that_text_alo
 
 def test_a_text_that_a_server_cannot_bear_fails_alone_once_the_patience_is_over(brain: Brain) -> None:
     with serving(brain, lambda message, _: "500" if message == "poison" else None) as server:
-        options = ServerOptions(in_flight=2, patience_s=2)
+        options = GeneratorOptions(in_flight=2, patience_s=2)
         requests = [Request("poison", 2), *(Request(f"say {i}", 2) for i in range(6))]
         answers = OpenAIGenerator(server.url, options).answer(requests)
     assert [answer.stop == "refused" for answer in answers] == [True, *[False] * 6]
@@ -177,7 +178,7 @@ def test_requests_in_flight_are_bounded_and_used(brain: Brain) -> None:
         time.sleep(0.05)
 
     with serving(brain, slowly) as server:
-        OpenAIGenerator(server.url, ServerOptions(in_flight=3)).answer(
+        OpenAIGenerator(server.url, GeneratorOptions(in_flight=3)).answer(
             [Request(f"say {i}", 1) for i in range(12)]
         )
         assert 2 <= server.n_most <= 3
@@ -190,7 +191,7 @@ def test_an_unusable_server_stops_the_run_with_what_it_said(brain: Brain) -> Non
             OpenAIGenerator(server.url).answer([Request(f"say {i}", 1) for i in range(5)])
         server.models = None  # type: ignore[assignment]
         with pytest.raises(ServerError, match=r"failed for 0 s.*no list of models"):
-            OpenAIGenerator(server.url, ServerOptions(patience_s=0)).model  # noqa: B018
+            OpenAIGenerator(server.url, GeneratorOptions(patience_s=0)).model  # noqa: B018
 
 
 def test_of_several_models_one_must_be_named(brain: Brain) -> None:
@@ -200,7 +201,7 @@ def test_of_several_models_one_must_be_named(brain: Brain) -> None:
             OpenAIGenerator(server.url).model  # noqa: B018
         with pytest.raises(UsageError, match="serves no model 'tow'; it has: one, two"):
             OpenAIGenerator(f"{server.url}#tow").model  # noqa: B018
-        named = OpenAIGenerator(f"{server.url}/#two", ServerOptions(api_key="secret"))
+        named = OpenAIGenerator(f"{server.url}/#two", GeneratorOptions(api_key="secret"))
         assert dict(named.identity) == {"backend": "openai", "model": "two"}
         server.models = []
         with pytest.raises(UsageError, match="serves no model; name one"):
@@ -216,7 +217,7 @@ def test_what_is_no_url_of_a_server_is_refused(url: str) -> None:
 @pytest.mark.parametrize("key", ["a\nb", "clé", "a\x00"])
 def test_a_key_that_no_header_can_carry_is_refused(key: str) -> None:
     with pytest.raises(UsageError, match="--api-key"):
-        ServerOptions(api_key=key)
+        GeneratorOptions(api_key=key)
 
 
 def test_an_interrupt_leaves_at_once_however_long_the_server_is_silent(

@@ -144,7 +144,7 @@ def test_resuming_another_way_is_refused_with_the_difference(
         ("--instruction", "mine.txt"): "models.me.instruction.sha256",
         ("--retries", 1): "models.me.retries: 2 there, 1 now",
         ("--sample", 0.9): "options.sample: 1.0 there, 0.9 now",
-        ("--part-rows", 1): "options.part_rows: 128 there, 1 now",
+        ("--part-rows", 1): "options.part_pairs: 128 there, 1 now",
         ("--limit", 1): "options.limit: null there, 1 now",
         ("--rewriter", f"you={server.url}"): "models.me.backend",
     }.items():

@@ -180,7 +180,7 @@ def test_options_of_the_table_then_of_the_stage_then_variables(monkeypatch):
 
 def test_computed_takes_nothing_that_is_for_models(monkeypatch):
     monkeypatch.setenv("SEAL_LABEL_RETRIES", "4")
-    made = call(labeling("labels/computed"), {"protocol": "choice", "sample": 0.5, "part_rows": 7})
+    made = call(labeling("labels/computed"), {"protocol": "choice", "sample": 0.5, "part_pairs": 7})
     assert made.words[-2:] == ("--sample=0.5", "--part-rows=7")
     assert not made.options.keys() & {"protocol", "retries"}
 
@@ -409,7 +409,7 @@ def test_the_example_with_everything_in_it_is_understood(tmp_path, monkeypatch):
     assert filled.count("\n#") == text.count("\n# ")
     (tmp_path / "seal.toml").write_text(filled)
     commands = {name: cli.get_command(click.Context(cli), name) for name in names}
-    tables = load_settings(tmp_path / "seal.toml", commands)
+    tables = load_settings(tmp_path / "seal.toml", commands, {})
     assert tables["label"]["taxonomy"] == str(tmp_path / "taxonomy.toml")
     run = parse_run(tomllib.loads(filled)["run"], tmp_path / "seal.toml")
     assert run.rewriter is not None

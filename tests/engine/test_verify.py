@@ -7,10 +7,12 @@ import polars as pl
 import pytest
 
 from seal.engine.errors import InputError
-from seal.engine.frames.manifest import Manifest, content_hash, differences, logged_hashes, read_manifest
+from seal.engine.frames.folder import content_hash
+from seal.engine.frames.manifest import Manifest, differences, read_manifest
 from seal.engine.frames.schema import FAILURES
 from seal.engine.frames.sink import Sink
 from seal.engine.verify import verify
+from tests.support.kills import logged_hashes
 
 ROWS = pl.DataFrame({"row_id": [0, 1, 2], "reward": [0.5, -1.0, 2.0]})
 FAILED = pl.DataFrame(
@@ -109,9 +111,9 @@ def test_a_manifest_holds_identity_versions_and_machine(folder):
 
 
 def test_differences_are_named_with_both_values():
-    before = Manifest("score", {"limit": None, "part_rows": 7}, {"texts": "a" * 64}, {"m": {"files": {}}})
+    before = Manifest("score", {"limit": None, "part_pairs": 7}, {"texts": "a" * 64}, {"m": {"files": {}}})
     now = Manifest(
-        "score", {"limit": 3, "part_rows": 7}, {"texts": "b" * 64}, {"m": {"files": {}}, "n": {"x": 1}}
+        "score", {"limit": 3, "part_pairs": 7}, {"texts": "b" * 64}, {"m": {"files": {}}, "n": {"x": 1}}
     )
     assert differences(before.identity, now.identity) == [
         f'inputs.texts: "{"a" * 11}…{"a" * 7}" there, "{"b" * 11}…{"b" * 7}" now',

@@ -8,6 +8,7 @@ import time
 from hashlib import sha256
 from pathlib import Path
 
+from seal.engine.frames.folder import Log
 from tests.support.places import ROOT
 
 _RUN = "from seal.cli.main import run; run()"
@@ -55,3 +56,8 @@ def kill_after(seconds: float, *arguments: object, when: Path | None = None) -> 
 def parquet_hashes(folder: Path) -> dict[str, str]:
     """SHA-256 of every Parquet file of a folder."""
     return {p.name: sha256(p.read_bytes()).hexdigest() for p in sorted(folder.glob("*.parquet"))}
+
+
+def logged_hashes(log: Path) -> dict[str, str]:
+    """File name -> SHA-256 of everything that a commit log names."""
+    return {name: facts["sha256"] for name, facts in Log.parse(log.read_bytes(), log).files.items()}

@@ -9,11 +9,12 @@ import polars as pl
 import pytest
 
 from seal.engine.bench import tuning
-from seal.engine.bench.scoring import BenchOptions
-from seal.engine.bench.tuning import Setting, Tuning, settle
+from seal.engine.bench.options import ScoreBenchOptions
+from seal.engine.bench.tuning import Setting, Tuning, apply_tuning
 from seal.engine.errors import InputError
 from seal.engine.pooling.loading import load_models
-from seal.engine.scoring.scoring import ScoreOptions, score
+from seal.engine.scoring.options import ScoreOptions
+from seal.engine.scoring.scoring import score
 from seal.engine.verify import verify
 from tests.support.frames import random_texts
 
@@ -41,7 +42,7 @@ def identity(folder):
 
 def test_a_search_tries_budgets_and_threads_and_chooses_one_of_them(model, texts, monkeypatch):
     monkeypatch.setattr(tuning, "thread_counts", lambda cores: [1])
-    options = BenchOptions(n_pairs=4, repeats=1, device="cpu", budgets=(64, 128))
+    options = ScoreBenchOptions(n_pairs=4, repeats=1, device="cpu", budgets=(64, 128))
     found, where = tuning.search(texts, model, options)
     tried = dict(found.tried)
     assert {s.max_batch_tokens for s in tried} == {64, 128, 512}
@@ -78,7 +79,7 @@ def test_a_search_finds_the_window_of_the_texts(model, tmp_path, monkeypatch):
     n_words = np.tile([1, 1, 40, 40], 16)  # short pairs and long ones in turn
     words = pl.Series("words", [" ".join(["word"] * n) for n in n_words])
     random_texts(32).with_columns(response=words).write_parquet(tmp_path / "texts.parquet")
-    options = BenchOptions(n_pairs=2, repeats=1, device="cpu", budgets=(1024,))
+    options = ScoreBenchOptions(n_pairs=2, repeats=1, device="cpu", budgets=(1024,))
     monkeypatch.setattr(tuning, "_best", lambda rates, default: max(rates, key=lambda s: s.max_batch_tokens))
     found, _ = tuning.search(tmp_path / "texts.parquet", model, options)
     assert [size for size, _ in found.paddings] == [2, 32]
@@ -107,21 +108,24 @@ def test_each_machine_has_its_own_entry_and_a_second_tuning_replaces_the_first(m
 def test_what_the_user_asked_for_stays(model, tmp_path):
     tuning.store(model, FOUND, HERE)
     asked = ScoreOptions(device="cpu", max_batch_tokens=99, threads=3)
-    assert settle(asked, [model], tmp_path / "out") == (asked, [])
-    options, notes = settle(ScoreOptions(device="cpu"), [model], tmp_path / "out")
+    assert apply_tuning(asked, [model], tmp_path / "out") == (asked, [])
+    options, notes = apply_tuning(ScoreOptions(device="cpu"), [model], tmp_path / "out")
     assert (options.max_batch_tokens, options.threads) == (256, 1)
     assert [note.partition(",")[0] for note in notes] == ["256 tokens a batch", "1 batches at once"]
 
 
 def test_without_a_tuning_nothing_is_filled_in(model, tmp_path):
-    assert settle(ScoreOptions(device="cpu"), [model], tmp_path / "out") == (ScoreOptions(device="cpu"), [])
+    assert apply_tuning(ScoreOptions(device="cpu"), [model], tmp_path / "out") == (
+        ScoreOptions(device="cpu"),
+        [],
+    )
 
 
 def test_several_models_run_with_the_smallest_budget(model, exported, tmp_path):
     other = shutil.copytree(exported["post"], tmp_path / "other")
     tuning.store(model, replace(FOUND, setting=Setting(1024, 2)), HERE)
     tuning.store(other, FOUND, HERE)
-    options, _ = settle(ScoreOptions(device="cpu"), [model, other, exported["short"]], tmp_path / "out")
+    options, _ = apply_tuning(ScoreOptions(device="cpu"), [model, other, exported["short"]], tmp_path / "out")
     assert (options.max_batch_tokens, options.threads) == (256, 1)
 
 
@@ -130,7 +134,7 @@ def test_several_models_run_with_the_smallest_budget(model, exported, tmp_path):
 )
 def test_another_machine_is_told_and_its_tuning_not_used(model, tmp_path, changed):
     tuning.store(model, FOUND, HERE | changed)
-    options, notes = settle(ScoreOptions(device="cpu"), [model], tmp_path / "out")
+    options, notes = apply_tuning(ScoreOptions(device="cpu"), [model], tmp_path / "out")
     assert options == ScoreOptions(device="cpu")
     assert len(notes) == 1
     assert "was measured on another machine" in notes[0]
@@ -138,15 +142,15 @@ def test_another_machine_is_told_and_its_tuning_not_used(model, tmp_path, change
 
 def test_a_run_is_gone_on_with_the_budget_it_began_with(model, texts, tmp_path):
     out = tmp_path / "scores"
-    score(texts, {"m": model}, out, ScoreOptions(device="cpu", part_rows=3))
+    score(texts, {"m": model}, out, ScoreOptions(device="cpu", part_pairs=3))
     stamps = {p.name: p.read_bytes() for p in out.glob("part-*")}
     tuning.store(model, FOUND, HERE)
-    options, notes = settle(ScoreOptions(device="cpu", part_rows=3), [model], out)
+    options, notes = apply_tuning(ScoreOptions(device="cpu", part_pairs=3), [model], out)
     assert options.max_batch_tokens == 512
     assert notes[0] == "512 tokens a batch, as this run was begun with"
     score(texts, {"m": model}, out, options)
     assert {p.name: p.read_bytes() for p in out.glob("part-*")} == stamps
-    options, _ = settle(ScoreOptions(device="cpu", part_rows=3), [model], out, overwrite=True)
+    options, _ = apply_tuning(ScoreOptions(device="cpu", part_pairs=3), [model], out, overwrite=True)
     assert options.max_batch_tokens == 256
 
 
@@ -154,11 +158,11 @@ def test_the_largest_window_that_any_model_was_tuned_to(model, exported, tmp_pat
     other = shutil.copytree(exported["post"], tmp_path / "other")
     tuning.store(model, replace(FOUND, setting=Setting(256, 1, 8192)), HERE)
     tuning.store(other, FOUND, HERE)
-    options, notes = settle(ScoreOptions(device="cpu"), [model, other], tmp_path / "out")
-    assert options.part_rows == 8192
+    options, notes = apply_tuning(ScoreOptions(device="cpu"), [model, other], tmp_path / "out")
+    assert options.part_pairs == 8192
     assert notes[-1] == "8192 pairs a part, as tuned on this machine"
-    options, _ = settle(ScoreOptions(device="cpu", part_rows=3), [model, other], tmp_path / "out")
-    assert options.part_rows == 3
+    options, _ = apply_tuning(ScoreOptions(device="cpu", part_pairs=3), [model, other], tmp_path / "out")
+    assert options.part_pairs == 3
 
 
 def test_a_run_is_gone_on_with_the_window_it_began_with(model, texts, tmp_path):
@@ -166,13 +170,13 @@ def test_a_run_is_gone_on_with_the_window_it_began_with(model, texts, tmp_path):
     score(texts, {"m": model}, out, ScoreOptions(device="cpu"))
     stamps = {p.name: p.read_bytes() for p in out.glob("part-*")}
     tuning.store(model, replace(FOUND, setting=Setting(512, 1, 4096)), HERE)
-    options, notes = settle(ScoreOptions(device="cpu"), [model], out)
-    assert options.part_rows == 2048
+    options, notes = apply_tuning(ScoreOptions(device="cpu"), [model], out)
+    assert options.part_pairs == 2048
     assert notes[-1] == "2048 pairs a part, as this run was begun with"
     score(texts, {"m": model}, out, options)
     assert {p.name: p.read_bytes() for p in out.glob("part-*")} == stamps
-    options, _ = settle(ScoreOptions(device="cpu"), [model], out, overwrite=True)
-    assert options.part_rows == 4096
+    options, _ = apply_tuning(ScoreOptions(device="cpu"), [model], out, overwrite=True)
+    assert options.part_pairs == 4096
 
 
 @pytest.mark.parametrize(
@@ -182,16 +186,16 @@ def test_a_run_is_gone_on_with_the_window_it_began_with(model, texts, tmp_path):
         "[]",
         '{"machines": [{}]}',
         '{"machines": [{"machine": {}, "setting": {"max_batch_tokens": 0, "threads": 1}}]}',
-        '{"machines": [{"machine": {}, "setting": {"max_batch_tokens": 9, "threads": 1, "part_rows": 0}}]}',
+        '{"machines": [{"machine": {}, "setting": {"max_batch_tokens": 9, "threads": 1, "part_pairs": 0}}]}',
         '{"machines": [{"machine": {}, "setting": {"max_batch_tokens": 9, "threads": 1, "width": 3}}]}',
     ],
 )
 def test_a_tuning_that_is_none_is_one_clear_error(model, tmp_path, text):
     (model / "tuning.json").write_text(text)
     with pytest.raises(InputError, match=r"tuning\.json is not what seal bench score --tune writes"):
-        settle(ScoreOptions(device="cpu"), [model], tmp_path / "out")
+        apply_tuning(ScoreOptions(device="cpu"), [model], tmp_path / "out")
 
 
 def test_the_torch_backend_knows_no_tuning(checkpoints, tmp_path):
     options = ScoreOptions(device="cpu", backend="torch")
-    assert settle(options, [checkpoints["pre"]], tmp_path / "out") == (options, [])
+    assert apply_tuning(options, [checkpoints["pre"]], tmp_path / "out") == (options, [])

@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import seal.engine.datasets.importing
-from seal.engine.datasets.importing import ImportOptions, ImportReport, import_texts
+from seal.engine.datasets.importing import ImportReport, import_texts
+from seal.engine.datasets.options import ImportOptions
 from seal.engine.errors import InputError, ResumeError, UsageError
 from seal.engine.frames.manifest import read_manifest
 from seal.engine.frames.schema import TEXTS, scan
@@ -62,7 +63,7 @@ def bytes_of(folder: Path) -> dict[str, bytes]:
     not HH_RLHF.is_dir(), reason="needs the hh-rlhf test split in ../shared/data/hh-rlhf beside the project"
 )
 def test_the_real_pairs_are_imported_without_a_failure_and_to_the_byte(tmp_path: Path) -> None:
-    report = import_texts([HH_RLHF], tmp_path / "out", options=ImportOptions(part_rows=1000))
+    report = import_texts([HH_RLHF], tmp_path / "out", options=ImportOptions(part_pairs=1000))
     assert report == ImportReport(
         tmp_path / "out", {"harmless-base-test.jsonl.gz": "hh"}, 2312, 2312, 0, 0, {}
     )
@@ -83,9 +84,9 @@ def test_the_real_pairs_are_imported_without_a_failure_and_to_the_byte(tmp_path:
 @pytest.mark.parametrize("suffix", [".jsonl", ".json", ".ndjson", ".jsonl.gz", ".jsonl.zst", ".parquet"])
 def test_every_kind_of_file_gives_the_same_texts(suffix: str, tmp_path: Path) -> None:
     source = write(tmp_path / "in" / f"d{suffix}", pairs(0, 50))
-    import_texts([source], tmp_path / "out", options=ImportOptions(part_rows=20))
+    import_texts([source], tmp_path / "out", options=ImportOptions(part_pairs=20))
     plain = write(tmp_path / "plain" / "d.jsonl", pairs(0, 50))
-    import_texts([plain], tmp_path / "same", options=ImportOptions(part_rows=20))
+    import_texts([plain], tmp_path / "same", options=ImportOptions(part_pairs=20))
     assert bytes_of(tmp_path / "out") == bytes_of(tmp_path / "same")
     assert [pl.read_parquet(p).height for p in sorted((tmp_path / "out").glob("part*"))] == [40, 40, 20]
 
@@ -107,7 +108,7 @@ def test_sources_are_laid_end_to_end_in_sorted_order_under_names_of_their_own(tm
     write(tmp_path / "in/.cache/train.jsonl", pairs(0, 3))
     (tmp_path / "in/dataset_info.json").write_text("{}")
     last = write(tmp_path / "last.ndjson", pairs(15, 1))
-    report = import_texts([tmp_path / "in", last], tmp_path / "out", options=ImportOptions(part_rows=4))
+    report = import_texts([tmp_path / "in", last], tmp_path / "out", options=ImportOptions(part_pairs=4))
     assert list(report.formats) == [
         "data-00000-of-00002.parquet", "data-00001-of-00002.parquet", "test.parquet", "train.jsonl",
         "train.jsonl.gz", "last.ndjson",
@@ -140,7 +141,7 @@ def test_files_of_several_formats_share_one_schema(tmp_path: Path) -> None:
         "score_0": 1.0, "score_1": -1.0, "tokens_0": {"prefix": [1]},
     }  # fmt: skip
     write(tmp_path / "in/b.parquet", [webgpt] * 3)
-    options = ImportOptions(meta=("score", "tags", "dataset"), part_rows=2)
+    options = ImportOptions(meta=("score", "tags", "dataset"), part_pairs=2)
     report = import_texts([tmp_path / "in"], tmp_path / "out", options=options)
     assert dict(report.formats) == {"a.jsonl": "hh", "b.parquet": "webgpt"}
     frame = texts(tmp_path / "out").filter(pl.col("preference") == "rejected")
@@ -168,7 +169,7 @@ def test_split_by_file_name_and_by_column(tmp_path: Path) -> None:
     assert rows["row_id"].to_list() == [0, 1, 2, 4, 6]
     got = import_texts([column], tmp_path / "4", options=ImportOptions(split="train", limit=1))
     assert (got.n_records, got.n_pairs) == (2, 1)
-    with pytest.raises(InputError, match="--split dev: no file"):
+    with pytest.raises(InputError, match="split dev: no file"):
         import_texts([tmp_path / "in"], tmp_path / "5", options=ImportOptions(split="dev"))
     with pytest.raises(InputError, match="no record has 'dev'"):
         import_texts([column], tmp_path / "6", options=ImportOptions(split="dev"))
@@ -178,7 +179,7 @@ def test_split_by_file_name_and_by_column(tmp_path: Path) -> None:
 def test_limit_counts_records_over_all_sources(limit: int, tmp_path: Path) -> None:
     one = write(tmp_path / "one.jsonl", [*pairs(0, 14), {"chosen": "cut"}, *pairs(14, 5)])
     two = write(tmp_path / "two.parquet", pairs(20, 10))
-    options = ImportOptions(limit=limit, part_rows=5)
+    options = ImportOptions(limit=limit, part_pairs=5)
     report = import_texts([one, two], tmp_path / "out", options=options)
     assert report.n_records == report.n_pairs + report.n_failures == min(limit, 30)
     assert import_texts([one, two], tmp_path / "out", options=options) == report
@@ -203,7 +204,7 @@ def test_stopped_after_every_part_it_goes_on_to_the_same_bytes(
     sources = [
         write(tmp_path / f"one{suffixes[0]}", broken), write(tmp_path / f"two{suffixes[1]}", pairs(0, 13)),
     ]  # fmt: skip
-    options = ImportOptions(part_rows=4, limit=limit, format="hh")
+    options = ImportOptions(part_pairs=4, limit=limit, format="hh")
     whole = import_texts(sources, tmp_path / "whole", options=options)
     n_stops = 0
     while True:
@@ -236,7 +237,7 @@ def test_a_finished_folder_is_not_written_again(tmp_path: Path) -> None:
     [
         (ImportOptions(limit=5), "options.limit"),
         (ImportOptions(max_chars=500), "options.max_chars"),
-        (ImportOptions(part_rows=5), "options.part_rows"),
+        (ImportOptions(part_pairs=5), "options.part_pairs"),
         (ImportOptions(meta=("extra",)), "options.meta"),
         (ImportOptions(split="d"), "options.split"),
         (ImportOptions(format="implicit"), "options.format.d.jsonl"),
@@ -295,7 +296,7 @@ def test_wrong_calls_are_refused_before_anything_is_written(tmp_path: Path) -> N
     for sources, out, error, words in cases:
         with pytest.raises(error, match=words):
             import_texts(sources, out)
-    with pytest.raises(InputError, match=r"--meta nope: no such column.*chosen, rejected"):
+    with pytest.raises(InputError, match=r"meta nope: no such column.*chosen, rejected"):
         import_texts([source], tmp_path / "out", options=ImportOptions(meta=("nope",)))
     assert not (tmp_path / "out").exists()
 
@@ -303,7 +304,7 @@ def test_wrong_calls_are_refused_before_anything_is_written(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     "options",
     [
-        {"format": "xml"}, {"limit": 0}, {"max_chars": 0}, {"part_rows": -1}, {"split": ""}, {"meta": ("",)},
+        {"format": "xml"}, {"limit": 0}, {"max_chars": 0}, {"part_pairs": -1}, {"split": ""}, {"meta": ("",)},
         {"meta": ("a", "a")},
     ],
 )  # fmt: skip
@@ -320,7 +321,7 @@ def test_a_report_that_does_not_add_up_cannot_be_made(tmp_path: Path) -> None:
 def test_progress_counts_up_to_what_parquet_files_hold(tmp_path: Path) -> None:
     source = write(tmp_path / "d.parquet", pairs(0, 25))
     heard: list[Progress] = []
-    import_texts([source], tmp_path / "out", options=ImportOptions(part_rows=10), listen=heard.append)
+    import_texts([source], tmp_path / "out", options=ImportOptions(part_pairs=10), listen=heard.append)
     assert [(p.n_done, p.n_total) for p in heard] == [(10, 25), (20, 25), (25, 25)]
     lines = write(tmp_path / "d.jsonl", pairs(0, 5))
     import_texts([lines], tmp_path / "lines", listen=heard.append)
@@ -338,11 +339,11 @@ def test_parts_of_long_texts_end_early(tmp_path: Path, monkeypatch: pytest.Monke
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.one_of(st.text(max_size=30), st.none()), min_size=1, max_size=30), st.integers(1, 9))
 def test_rows_in_are_rows_out_and_failures_for_any_text(
-    tmp_path: Path, sides: list[str | None], part_rows: int
+    tmp_path: Path, sides: list[str | None], part_pairs: int
 ) -> None:
     records = [{"prompt": "p", "chosen": side, "rejected": "no"} for side in sides]
     source = write(tmp_path / "d.jsonl", records)
-    options = ImportOptions(format="pairs", part_rows=part_rows)
+    options = ImportOptions(format="pairs", part_pairs=part_pairs)
     report = import_texts([source], tmp_path / "out", options=options, overwrite=True)
     good = [s for s in sides if s and not s.isspace()]
     assert (report.n_pairs, report.n_failures) == (len(good), len(sides) - len(good))

@@ -15,11 +15,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from seal.engine.frames.manifest import LOG, logged_hashes, read_manifest
+from seal.engine.frames.folder import LOG
+from seal.engine.frames.manifest import read_manifest
+from tests.support.kills import logged_hashes
 from tests.support.places import ROOT
 
 N_PAIRS = 12_000
-PART_ROWS = 500
+PART_PAIRS = 500
 COMMAND = "import sys; from seal.cli.main import main; sys.exit(main(sys.argv[1:]))"
 
 
@@ -47,7 +49,7 @@ def run(sources: list[str], out: Path, *, kill_after: int | None = None, delay_s
         kill_after: lines of the log (parts, earlier runs' included) to wait for; None never kills.
         delay_s: what to wait then, so that the kill falls anywhere in the next parts.
     """
-    arguments = ["import", *sources, "--out", str(out), "--part-rows", str(PART_ROWS), "--max-failures", "1"]
+    arguments = ["import", *sources, "--out", str(out), "--part-rows", str(PART_PAIRS), "--max-failures", "1"]
     command = [sys.executable, "-c", COMMAND, *arguments]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         while kill_after is not None and process.poll() is None:
@@ -89,7 +91,7 @@ def kill_and_finish(tmp_path: Path, n_kills: int, seed: int) -> int:
     sources = make_sources(tmp_path / "in")
     assert run(sources, tmp_path / "whole")
     whole = hashes(tmp_path / "whole")
-    assert len(whole) == N_PAIRS // PART_ROWS + 1
+    assert len(whole) == N_PAIRS // PART_PAIRS + 1
     n_killed = n_mid_way = n_folders = 0
     while n_killed < n_kills:
         out, n_parts, finished = tmp_path / f"out{n_folders}", 0, False

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from seal.engine.datasets.formats import FORMATS
-from seal.engine.datasets.importing import ImportOptions, import_texts
+from seal.engine.datasets.importing import import_texts
+from seal.engine.datasets.options import ImportOptions
 from seal.engine.errors import InputError
 from seal.engine.frames.schema import FAILURES, TEXTS, scan
 
@@ -92,7 +93,7 @@ KINDS: dict[str, tuple[str, Callable[[dict[str, Any]], bytes], str, str]] = {
     "a Human turn at the end": (
         "hh", changed(chosen=transcript("yes\n\nHuman: why")), "not_assistant_last", "ends with a Human turn",
     ),
-    "an absurd length": ("hh", changed(chosen=transcript("y" * 2000)), "too_long", "--max-chars"),
+    "an absurd length": ("hh", changed(chosen=transcript("y" * 2000)), "too_long", "max_chars"),
     "an absurd line": ("hh", changed(extra="x" * 3_000_000), "too_long", "longer than"),
     "an unknown role": (
         "messages", changed(chosen=[user(), {"role": "tool", "content": "4"}]), "unknown_role", "'tool'",
@@ -132,7 +133,7 @@ def test_each_kind_becomes_a_failure_row_with_its_place_and_reason(kind: str, tm
     ]
     source = tmp_path / "data.jsonl"
     source.write_bytes(b"\n".join(lines) + b"\n")
-    report = import_texts([source], tmp_path / "out", options=ImportOptions(max_chars=1000, part_rows=16))
+    report = import_texts([source], tmp_path / "out", options=ImportOptions(max_chars=1000, part_pairs=16))
     assert report.n_records == N_ROWS
     assert report.n_pairs + report.n_failures == N_ROWS
     assert report.failures == {code: len(MALFORMED_AT)}
@@ -168,7 +169,7 @@ def test_malformed_rows_of_a_parquet_file(kind: str, tmp_path: Path) -> None:
         }
     )
     pq.write_table(table, tmp_path / "data.parquet", row_group_size=9)
-    report = import_texts([tmp_path / "data.parquet"], tmp_path / "out", options=ImportOptions(part_rows=16))
+    report = import_texts([tmp_path / "data.parquet"], tmp_path / "out", options=ImportOptions(part_pairs=16))
     code = {"null": "wrong_type", "a number": "no_assistant_turn", "invalid UTF-8": "invalid_utf8"}[kind]
     assert report.failures == {code: len(MALFORMED_AT)}
     assert report.n_pairs + report.n_failures == report.n_records == N_ROWS
@@ -235,7 +236,7 @@ def unreadable(kind: str, path: Path) -> Path:
 def test_a_damaged_file_is_one_clear_error_and_what_was_read_stays(kind: str, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     source = unreadable(kind, tmp_path / "in")
-    options = ImportOptions(part_rows=1000)
+    options = ImportOptions(part_pairs=1000)
     with pytest.raises(InputError, match="cannot be read") as caught:
         import_texts([source], tmp_path / "out", options=options)
     assert str(source) in str(caught.value)
@@ -245,7 +246,7 @@ def test_a_damaged_file_is_one_clear_error_and_what_was_read_stays(kind: str, tm
         assert len(list((tmp_path / "out").glob("part-*"))) == n // 1000 > 0
         if kind == "gz flipped":
             return  # gzip tells only at its end that what it gave was wrong
-        limited = ImportOptions(part_rows=1000, limit=n)
+        limited = ImportOptions(part_pairs=1000, limit=n)
         assert import_texts([source], tmp_path / "limited", options=limited).n_pairs == n
 
 

@@ -20,7 +20,8 @@ from seal.engine.checkpoints.exported import load_spec
 from seal.engine.errors import InputError, ResumeError, UsageError
 from seal.engine.export import exporting as module
 from seal.engine.export import precision
-from seal.engine.export.exporting import ExportOptions, export
+from seal.engine.export.exporting import export
+from seal.engine.export.options import ExportOptions
 from seal.engine.export.parity import describe, measure_parity
 from seal.engine.files import file_sha256
 from seal.engine.pooling import onnx as onnx_backend
@@ -28,7 +29,8 @@ from seal.engine.pooling.loading import load_models
 from seal.engine.pooling.onnx import OnnxBackend
 from seal.engine.pooling.tokenizing import PairEncoder
 from seal.engine.pooling.torch import TorchBackend, load_tokenizer
-from seal.engine.scoring.scoring import ScoreOptions, score
+from seal.engine.scoring.options import ScoreOptions
+from seal.engine.scoring.scoring import score
 from seal.engine.verify import verify
 from tests.support.frames import random_texts, sentence, write
 from tests.support.tiny import DEBERTA, FEW_LENGTHS, edit_config, make_checkpoint

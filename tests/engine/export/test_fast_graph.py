@@ -14,8 +14,9 @@ from seal.engine.errors import InputError
 from seal.engine.export import deberta, disentangled
 from seal.engine.export import exporting as module
 from seal.engine.export.deberta_config import refusal
-from seal.engine.export.exporting import ExportOptions, export
+from seal.engine.export.exporting import export
 from seal.engine.export.graphs import choose_graph, write_graph
+from seal.engine.export.options import ExportOptions
 from seal.engine.pooling.contract import Batch
 from seal.engine.pooling.torch import TorchBackend
 from tests.support.tiny import make_checkpoint

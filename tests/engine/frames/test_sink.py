@@ -14,9 +14,11 @@ import polars as pl
 import pytest
 
 from seal.engine.errors import InputError, ResumeError, SealError
-from seal.engine.frames.manifest import LOG, MANIFEST, Manifest, logged_hashes, read_manifest
+from seal.engine.frames.folder import FAILED, LOG
+from seal.engine.frames.manifest import MANIFEST, Manifest, read_manifest
 from seal.engine.frames.schema import FAILURES, parquet_files
-from seal.engine.frames.sink import FAILED, Sink
+from seal.engine.frames.sink import Sink
+from tests.support.kills import logged_hashes
 
 pytestmark = pytest.mark.usefixtures("fast_disk")
 

@@ -20,7 +20,8 @@ import pytest
 
 from seal.engine.checkpoints.decoder import Decoder
 from seal.engine.generation.contract import Answer, Request, TextGenerator
-from seal.engine.generation.openai import OpenAIGenerator, ServerOptions
+from seal.engine.generation.openai import OpenAIGenerator
+from seal.engine.generation.options import GeneratorOptions
 from seal.engine.generation.transformers import TransformersGenerator
 from seal.engine.labeling.answers import json_schema, read_json
 from seal.engine.labeling.prompts import (
@@ -81,13 +82,13 @@ def generator(backend: str, folder: Path, reference: TransformersGenerator) -> I
             yield reference
         elif backend == "openai":
             server = stack.enter_context(serving(Brain(reference)))
-            yield OpenAIGenerator(server.url, ServerOptions(in_flight=4))
+            yield OpenAIGenerator(server.url, GeneratorOptions(in_flight=4))
         elif backend == "vllm":
             from seal.engine.generation.vllm import VllmGenerator
 
             yield VllmGenerator(Decoder.open(folder))
         else:
-            yield OpenAIGenerator(_served_by_vllm(folder, stack), ServerOptions(in_flight=8))
+            yield OpenAIGenerator(_served_by_vllm(folder, stack), GeneratorOptions(in_flight=8))
 
 
 def _served_by_vllm(folder: Path, stack: ExitStack) -> str:

@@ -58,9 +58,9 @@ def test_the_toy_worlds_truth_is_in_its_terms() -> None:
 
 
 def test_it_is_installed_with_the_package() -> None:
-    root = ROOT
-    data = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
-    assert DEFAULT in [p for pattern in data["engine"] for p in (root / "engine").glob(pattern)]
+    data = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    found = [p for pattern in data["seal.engine.labeling"] for p in (ROOT / "engine/labeling").glob(pattern)]
+    assert [p.resolve() for p in found] == [DEFAULT.resolve()]
 
 
 def test_a_users_own(tmp_path: Path) -> None:

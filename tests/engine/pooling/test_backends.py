@@ -149,9 +149,9 @@ def test_cuda_where_there_is_none():
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU; without one the refusal can be seen")
     with pytest.raises(
-        UsageError, match=r"--device cuda: onnxruntime offers .*CPUExecutionProvider here; a GPU needs"
+        UsageError, match=r"device cuda: onnxruntime offers .*CPUExecutionProvider here; a GPU needs"
     ):
         choose_device("cuda")
-    with pytest.raises(UsageError, match=r"--device cuda: torch sees no CUDA device here"):
+    with pytest.raises(UsageError, match=r"device cuda: torch sees no CUDA device here"):
         resolve_device("cuda")
     assert choose_device("auto") == resolve_device("auto") == "cpu"

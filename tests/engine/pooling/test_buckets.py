@@ -124,12 +124,10 @@ def test_padded_to_a_width_the_rewards_are_those_of_the_onnx_backend(exported, n
 
 
 def test_where_there_is_no_tensorrt_it_is_said(exported):
-    with pytest.raises(
-        UsageError, match=r"--device tensorrt: onnxruntime offers .* it needs onnxruntime-gpu"
-    ):
+    with pytest.raises(UsageError, match=r"device tensorrt: onnxruntime offers .* it needs onnxruntime-gpu"):
         load_models({"m": exported["pre"]}, "tensorrt")
 
 
 def test_torch_has_no_tensorrt(checkpoints):
-    with pytest.raises(UsageError, match="--device tensorrt runs exported models"):
+    with pytest.raises(UsageError, match="device tensorrt runs exported models"):
         load_models({"m": checkpoints["pre"]}, "tensorrt", "torch")

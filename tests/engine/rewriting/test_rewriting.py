@@ -13,14 +13,13 @@ from hypothesis import strategies as st
 from examples.toyworld.generate import Options, generate
 from examples.toyworld.parser import paraphrase
 from seal.engine.errors import InputError, UsageError
-from seal.engine.frames.sampling import Sample
 from seal.engine.frames.schema import TEXTS, scan
-from seal.engine.frames.selection import Selection
 from seal.engine.generation.openai import OpenAIGenerator
 from seal.engine.rewriting.acceptance import Bounds, foreign_share, known_share, main_script, refusal, words
+from seal.engine.rewriting.options import RewriteOptions
 from seal.engine.rewriting.prompts import MILD_REWRITING
 from seal.engine.rewriting.rewriting import Rewriter, Wording, longest_answer, rewrite, text_seed
-from seal.engine.rewriting.turns import Source, turns_of
+from seal.engine.rewriting.turns import Transcript, turns_of
 from tests.support.frames import real_texts, texts, write
 from tests.support.places import DATA
 from tests.support.rewriting_server import BAD, CODES, reworded, serving
@@ -29,12 +28,12 @@ HAND_MADE = json.loads((DATA / "rewritings.json").read_text(encoding="utf-8"))
 HH = "\n\nHuman: Is it big?\n\nAssistant: Yes.\n\nHuman: How big? I like big ones.\n\nAssistant: It is good."
 
 
-def source(transcript: str) -> Source:
+def source(transcript: str) -> Transcript:
     cut = transcript.rindex("\n\nAssistant:") + 2
-    return Source.of(transcript[:cut], transcript[cut:])
+    return Transcript.of(transcript[:cut], transcript[cut:])
 
 
-def code(of: Source, rewriting: str) -> str | None:
+def code(of: Transcript, rewriting: str) -> str | None:
     found = refusal(of, rewriting, Bounds())
     return found.code if found else None
 
@@ -49,7 +48,7 @@ def test_a_transcript_is_sent_as_it_is_and_cut_as_import_cuts() -> None:
 
 
 def test_system_turns_are_kept() -> None:
-    of = Source.of("\n\nSystem: Be brief.\n\nHuman: Hi, is it big?\n\n", "Assistant: Yes")
+    of = Transcript.of("\n\nSystem: Be brief.\n\nHuman: Hi, is it big?\n\n", "Assistant: Yes")
     assert [t.speaker for t in of.turns] == ["System", "Human", "Assistant"]
     assert code(of, "Human: Hi, is it large?\n\nAssistant: Yes") == "turns_changed"
     kept = "System: Stay brief.\n\nHuman: Hi, is it large?\n\nAssistant: Yes"
@@ -59,7 +58,7 @@ def test_system_turns_are_kept() -> None:
 
 @pytest.mark.parametrize("opening", ["Assistant:", "Assistant: "])
 def test_a_prompt_that_ends_with_the_opening_word_keeps_doing_so(opening: str) -> None:
-    of = Source.of(f"\n\nHuman: Is it big?\n\n{opening}", "Yes it is\n")
+    of = Transcript.of(f"\n\nHuman: Is it big?\n\n{opening}", "Yes it is\n")
     assert of.wrapped is None
     cut = of.cut("Human: Is it large?\n\nAssistant: Indeed it is")
     indeed = "Indeed it is\n" if opening.endswith(" ") else " Indeed it is\n"
@@ -67,10 +66,10 @@ def test_a_prompt_that_ends_with_the_opening_word_keeps_doing_so(opening: str) -
 
 
 def test_any_other_text_is_wrapped_and_unwrapped() -> None:
-    of = Source.of("Is it big? \n", " Yes, it is.")
+    of = Transcript.of("Is it big? \n", " Yes, it is.")
     assert of.transcript == "Human: Is it big?\n\nAssistant: Yes, it is."
     assert of.cut("Human: Is it large?\n\nAssistant: Indeed.") == ("Is it large? \n", " Indeed.")
-    inner = Source.of("They said:\n\nHuman: hi\n\nAssistant: ho\n\nGo on", "Well")
+    inner = Transcript.of("They said:\n\nHuman: hi\n\nAssistant: ho\n\nGo on", "Well")
     assert inner.n_before == 3
     assert inner.cut(inner.transcript) == ("They said:\n\nHuman: hi\n\nAssistant: ho\n\nGo on", "Well")
 
@@ -81,7 +80,7 @@ SAID = st.lists(st.sampled_from(PIECES), max_size=12).map("".join)
 
 @given(SAID, SAID)
 def test_what_is_not_changed_comes_back_to_the_byte(prompt: str, response: str) -> None:
-    of = Source.of(prompt, response)
+    of = Transcript.of(prompt, response)
     assert turns_of(of.transcript)[of.n_before].speaker == "Assistant"
     again = of.cut(of.transcript)
     assert again == (prompt, response) if of.wrapped is None else _words(again) == _words((prompt, response))
@@ -93,7 +92,7 @@ def _words(text: tuple[str, str]) -> list[list[str]]:
 
 def test_every_real_text_comes_back_to_the_byte() -> None:
     for prompt, response in real_texts().select("prompt", "response").iter_rows():
-        of = Source.of(prompt, response)
+        of = Transcript.of(prompt, response)
         assert of.wrapped is None
         assert of.cut(of.transcript) == (prompt, response)
 
@@ -213,8 +212,8 @@ def run(tmp_path: Path, frame: pl.DataFrame, out: str = "out", **more: object) -
     wording = {k: more.pop(k) for k in ("seed", "temperature", "retries") if k in more}
     with serving() as server:
         rewriter = Rewriter("r", OpenAIGenerator(server.url), Wording(**wording))  # type: ignore[arg-type]
-        select = Selection(Sample(), part_rows=more.pop("part_rows", 128))  # type: ignore[arg-type]
-        report = rewrite(write(frame, tmp_path / "texts.parquet"), rewriter, tmp_path / out, select)
+        options = RewriteOptions(sample=1, part_pairs=more.pop("part_pairs", 128))  # type: ignore[arg-type]
+        report = rewrite(write(frame, tmp_path / "texts.parquet"), rewriter, tmp_path / out, options)
         rows, failures = (
             scan(tmp_path / out, TEXTS).collect(),
             pl.read_parquet(tmp_path / out / "failures.parquet"),
@@ -257,7 +256,7 @@ def test_everything_else_is_carried_through(tmp_path: Path) -> None:
 def test_an_answer_depends_on_neither_parts_nor_order(tmp_path: Path) -> None:
     frame = pairs_of(30)
     whole = run(tmp_path, frame)
-    assert run(tmp_path, frame.sample(fraction=1, shuffle=True, seed=1), "b", part_rows=7).equals(whole)
+    assert run(tmp_path, frame.sample(fraction=1, shuffle=True, seed=1), "b", part_pairs=7).equals(whole)
     other = run(tmp_path, frame, "c", seed=1)
     assert (other["response"] != whole["response"]).any()
 

@@ -19,12 +19,13 @@ import polars as pl
 import pytest
 
 from seal.engine.errors import SealError
-from seal.engine.scoring.scoring import ScoreOptions, score
+from seal.engine.scoring.options import ScoreOptions
+from seal.engine.scoring.scoring import score
 from seal.engine.verify import verify
 from tests.support.frames import random_texts, write
 from tests.support.kills import ROOT, command, environment, kill_after, parquet_hashes, seal
 
-N_PAIRS, PART_ROWS = 240, 12
+N_PAIRS, PART_PAIRS = 240, 12
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def work(tmp_path_factory):
 def arguments(work, exported, out, *more):
     return [
         "score", work / "texts.parquet", "--model", f"pre={exported['pre']}", "--model", f"post={exported['post']}",
-        "--out", out, "--part-rows", PART_ROWS, "--max-failures", 1, *more,
+        "--out", out, "--part-rows", PART_PAIRS, "--max-failures", 1, *more,
     ]  # fmt: skip
 
 
@@ -57,7 +58,7 @@ def undisturbed(work, exported):
     first_s = time.monotonic() - began
     assert process.wait(60) == 0
     hashes = parquet_hashes(out)
-    assert len(hashes) == N_PAIRS // PART_ROWS + 1
+    assert len(hashes) == N_PAIRS // PART_PAIRS + 1
     return hashes, first_s, time.monotonic() - began
 
 
@@ -93,7 +94,7 @@ def kill_and_go_on(work, exported, undisturbed, n_kills, seed):
         out = work / "killed"
         call = arguments(work, exported, out)
         if i % 3 == 2:  # right at a commit
-            part = rng.randrange(N_PAIRS // PART_ROWS)
+            part = rng.randrange(N_PAIRS // PART_PAIRS)
             name = rng.choice([f"part-{part:05}.parquet", f".part-{part:05}.parquet.tmp", "failures.parquet"])
             n_killed += kill_after(rng.choice([0.0005, 0.002, 0.01]), *call, when=out / name)
         else:
@@ -125,7 +126,7 @@ def small(work, exported):
     path = write(pl.read_parquet(work / "texts.parquet")[:16], work / "small.parquet")
 
     def start(out):
-        return score(path, {"short": exported["short"]}, out, ScoreOptions(part_rows=2, threads=1))
+        return score(path, {"short": exported["short"]}, out, ScoreOptions(part_pairs=2, threads=1))
 
     start(work / "small")
     return start, parquet_hashes(work / "small")
@@ -239,7 +240,7 @@ def test_a_disk_that_is_really_full(work, exported, tmp_path):
     assert done.returncode == 1, done.stderr
     assert one_line(done.stderr, "No space left on device")
     check_log(saved)
-    assert sum(1 for _ in saved.glob("part-*.parquet")) < N_PAIRS // PART_ROWS
+    assert sum(1 for _ in saved.glob("part-*.parquet")) < N_PAIRS // PART_PAIRS
 
 
 def test_a_full_disk_mended_ends_in_the_same_bytes(work, exported, tmp_path, undisturbed):

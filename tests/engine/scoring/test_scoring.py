@@ -15,7 +15,8 @@ from seal.engine.pooling.loading import LoadedModel, load_models
 from seal.engine.pooling.tokenizing import PairEncoder
 from seal.engine.pooling.torch import TorchBackend, load_tokenizer
 from seal.engine.scoring import scoring
-from seal.engine.scoring.scoring import ScoreOptions, score
+from seal.engine.scoring.options import ScoreOptions
+from seal.engine.scoring.scoring import score
 from seal.engine.verify import verify
 from tests.support.frames import random_texts, real_texts, texts, write
 
@@ -73,8 +74,8 @@ def baseline(some_real, both, tmp_path_factory):
         ScoreOptions(max_batch_tokens=6_000),
         ScoreOptions(threads=1),
         ScoreOptions(threads=5),
-        ScoreOptions(part_rows=1),
-        ScoreOptions(part_rows=7),
+        ScoreOptions(part_pairs=1),
+        ScoreOptions(part_pairs=7),
     ],
     ids=["alone", "budget 4,000", "budget 6,000", "1 thread", "5 threads", "parts of 1", "parts of 7"],
 )
@@ -85,7 +86,7 @@ def test_not_on_budget_threads_or_parts(some_real, both, baseline, tmp_path, opt
 
 def test_not_on_the_order_of_rows(some_real, both, baseline, tmp_path):
     shuffled = pl.read_parquet(some_real).sample(fraction=1, shuffle=True, seed=2)
-    score(write(shuffled, tmp_path / "texts.parquet"), both, tmp_path / "scores", ScoreOptions(part_rows=7))
+    score(write(shuffled, tmp_path / "texts.parquet"), both, tmp_path / "scores", ScoreOptions(part_pairs=7))
     assert largest_difference(rewards(tmp_path / "scores"), baseline) < 1e-5
     assert rewards(tmp_path / "scores").select(KEY).rows() == sorted(baseline.select(KEY).rows())
 
@@ -222,7 +223,7 @@ def test_identical_texts_are_computed_once(fakes, tmp_path):
 def test_models_of_one_encoder_encode_once(fakes, tmp_path):
     shared, own = Letters(), Letters()
     models = fakes(a=(Fake(), shared), b=(Fake(), shared), c=(Fake(), own))
-    report = score(letters(5, tmp_path), models, tmp_path / "scores", ScoreOptions(part_rows=2))
+    report = score(letters(5, tmp_path), models, tmp_path / "scores", ScoreOptions(part_pairs=2))
     assert shared.calls == own.calls == [4, 4, 2]
     assert report.n_rows == 30
 
@@ -237,7 +238,7 @@ def test_folders_of_one_tokenizer_share_an_encoder(exported):
 
 def test_several_models_in_one_pass(both, tmp_path):
     path = write(random_texts(9), tmp_path / "texts.parquet")
-    report = score(path, both, tmp_path / "scores", ScoreOptions(part_rows=4))
+    report = score(path, both, tmp_path / "scores", ScoreOptions(part_pairs=4))
     got = rewards(tmp_path / "scores")
     assert got.schema == pl.Schema(SCORES.types)
     assert got.select(KEY).rows() == sorted(got.select(KEY).rows())
@@ -258,7 +259,7 @@ def test_missing_texts(both, tmp_path):
         response=pl.when(~pl.arange(10).is_in([3, 8, 9])).then("response"),
     )
     out = tmp_path / "scores"
-    report = score(write(frame, tmp_path / "t.parquet"), both, out, ScoreOptions(part_rows=2))
+    report = score(write(frame, tmp_path / "t.parquet"), both, out, ScoreOptions(part_pairs=2))
     assert (report.n_texts, report.n_rows, report.n_failures) == (10, 14, 6)
     assert report.failed_share == 0.3
     lost = failures(out)
@@ -275,7 +276,7 @@ def test_missing_texts(both, tmp_path):
 
 def test_a_window_without_a_single_text(both, tmp_path):
     frame = random_texts(6).with_columns(prompt=pl.lit(None, pl.String))
-    report = score(write(frame, tmp_path / "t.parquet"), both, tmp_path / "s", ScoreOptions(part_rows=2))
+    report = score(write(frame, tmp_path / "t.parquet"), both, tmp_path / "s", ScoreOptions(part_pairs=2))
     assert (report.n_rows, report.n_failures) == (0, 24)
 
 
@@ -331,10 +332,10 @@ def test_an_error_of_a_backend_ends_the_run_and_leaves_what_is_safe(fakes, tmp_p
 
     models = fakes(m=(Fake(broken, concurrency), Letters()))
     with pytest.raises(InputError, match="cannot run it"):
-        score(letters(12, tmp_path), models, tmp_path / "scores", ScoreOptions(part_rows=3))
+        score(letters(12, tmp_path), models, tmp_path / "scores", ScoreOptions(part_pairs=3))
     assert len(list((tmp_path / "scores").glob("part-*.parquet"))) <= 2
     models = fakes(m=(Fake(), Letters()))
-    report = score(letters(12, tmp_path), models, tmp_path / "scores", ScoreOptions(part_rows=3))
+    report = score(letters(12, tmp_path), models, tmp_path / "scores", ScoreOptions(part_pairs=3))
     assert report.n_rows == 24
 
 
@@ -343,10 +344,10 @@ def test_an_error_of_a_backend_ends_the_run_and_leaves_what_is_safe(fakes, tmp_p
 
 def test_only_the_first_pairs(both, tmp_path):
     path = write(random_texts(20), tmp_path / "texts.parquet")
-    report = score(path, both, tmp_path / "scores", ScoreOptions(limit=7, part_rows=3))
+    report = score(path, both, tmp_path / "scores", ScoreOptions(limit=7, part_pairs=3))
     assert report.n_texts == 14
     assert sorted(rewards(tmp_path / "scores")["row_id"].unique()) == list(range(7))
-    again = score(path, both, tmp_path / "scores", ScoreOptions(limit=7, part_rows=3))
+    again = score(path, both, tmp_path / "scores", ScoreOptions(limit=7, part_pairs=3))
     assert replace(again, elapsed_s=0) == replace(report, elapsed_s=0)
 
 
@@ -357,14 +358,14 @@ def test_no_texts(both, tmp_path):
     assert verify(tmp_path / "scores").n_files == 1
 
 
-@pytest.mark.parametrize("field", ["max_batch_tokens", "max_tokens", "part_rows", "limit", "threads"])
+@pytest.mark.parametrize("field", ["max_batch_tokens", "max_tokens", "part_pairs", "limit", "threads"])
 def test_an_option_below_one_is_refused(field):
     with pytest.raises(UsageError, match=f"{field} must be at least 1, not 0"):
         ScoreOptions(**{field: 0})
 
 
 def test_no_model(tmp_path):
-    with pytest.raises(UsageError, match="no model: name at least one"):
+    with pytest.raises(UsageError, match="at least one model is needed"):
         score(write(random_texts(1), tmp_path / "t.parquet"), {}, tmp_path / "scores")
 
 
@@ -397,7 +398,7 @@ def run(tmp_path, both):
 
     def start(models=both, frame=frame, overwrite=False, **options):
         path = write(frame, tmp_path / "texts.parquet")
-        options = ScoreOptions(**{"part_rows": 3} | options)
+        options = ScoreOptions(**{"part_pairs": 3} | options)
         return score(path, models, tmp_path / "scores", options, overwrite=overwrite)
 
     return start
@@ -424,7 +425,7 @@ def test_what_does_not_change_a_reward_may_change(run, tmp_path, both):
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        ({"part_rows": 4}, "options.part_rows: 3 there, 4 now"),
+        ({"part_pairs": 4}, "options.part_pairs: 3 there, 4 now"),
         ({"limit": 5}, "options.limit: null there, 5 now"),
         ({"max_batch_tokens": 99}, "options.max_batch_tokens: 512 there, 99 now"),
         ({"max_tokens": 50}, "models.post.max_tokens: 4096 there, 50 now"),
@@ -476,7 +477,7 @@ def test_a_part_lost_or_cut_is_named(run, tmp_path):
 def test_progress_is_told_and_ends_at_the_whole(both, tmp_path):
     heard = []
     path = write(random_texts(10, twice=0.5), tmp_path / "texts.parquet")
-    score(path, both, tmp_path / "scores", ScoreOptions(part_rows=3), listen=heard.append)
+    score(path, both, tmp_path / "scores", ScoreOptions(part_pairs=3), listen=heard.append)
     done = [p.n_done for p in heard]
     assert done == sorted(done)
     assert heard[-1].n_done == heard[-1].n_total == 20

@@ -15,7 +15,8 @@ from sentence_transformers import SentenceTransformer
 from seal.engine.checkpoints.exported import load_spec
 from seal.engine.errors import InputError, ResumeError, UsageError
 from seal.engine.export import exporting as module
-from seal.engine.export.exporting import ExportOptions, export
+from seal.engine.export.exporting import export
+from seal.engine.export.options import ExportOptions
 from seal.engine.frames.reader import beside
 from seal.engine.frames.schema import FAILURES, REWRITTEN, SIMILARITIES, VARIANT
 from seal.engine.pooling.contract import OutOfMemoryError
@@ -23,8 +24,9 @@ from seal.engine.pooling.loading import LoadedEmbedder, load_embedders
 from seal.engine.pooling.runner import Runner, prepare
 from seal.engine.progress import Meter, silent
 from seal.engine.scoring import similarity as stage
-from seal.engine.scoring.scoring import ScoreOptions, score
-from seal.engine.scoring.similarity import SimilarityOptions, cosines, similarity
+from seal.engine.scoring.options import ScoreOptions, SimilarityOptions
+from seal.engine.scoring.scoring import score
+from seal.engine.scoring.similarity import cosines, similarity
 from seal.engine.verify import verify
 from tests.support.frames import random_texts, real_texts, sentence, texts, write
 from tests.support.kills import parquet_hashes
@@ -290,7 +292,7 @@ def test_pickled_weights_are_refused_unless_converted(tmp_path):
     for part in (folder, folder / "2_Dense"):
         torch.save(load_file(part / "model.safetensors"), part / "pytorch_model.bin")
         (part / "model.safetensors").unlink()
-    refused(folder, tmp_path, r"pickled weights only \(pytorch_model\.bin\).*add --convert")
+    refused(folder, tmp_path, r"pickled weights only \(pytorch_model\.bin\).*set convert")
     export(folder, tmp_path / "onnx", ExportOptions(convert=True))
     assert not list(folder.rglob("*.safetensors")), "the user's folder stays as it is"
     assert embed(tmp_path / "onnx", some_texts())[0].shape == (18, 8)
@@ -332,9 +334,9 @@ def test_exporting_again_leaves_what_stands_and_other_modules_are_another_export
 
 
 def test_options_of_the_other_kind_are_refused(model, tmp_path, checkpoints):
-    with pytest.raises(UsageError, match="--pair-template is for reward models"):
+    with pytest.raises(UsageError, match="pair template is for reward models"):
         export(model, tmp_path / "onnx", ExportOptions(pair_template="pair"))
-    with pytest.raises(UsageError, match="--pair-template text is for embedders"):
+    with pytest.raises(UsageError, match="pair_template cannot be"):
         export(checkpoints["short"], tmp_path / "onnx", ExportOptions(pair_template="text"))
     report = export(model, tmp_path / "onnx", ExportOptions(graph="fast"))
     assert report.notes == ["there is no fast graph for embedders; the reference graph was exported"]
@@ -385,7 +387,7 @@ def compare(tmp_path, onnx):
 
     def start(originals, rewritten, out="sims", embedders=onnx, overwrite=False, listen=silent, **options):
         paths = [write(originals, tmp_path / "texts.parquet"), write(rewritten, tmp_path / "new.parquet")]
-        options = SimilarityOptions(**{"part_rows": 4} | options)
+        options = SimilarityOptions(**{"part_pairs": 4} | options)
         return similarity(*paths, embedders, tmp_path / out, options, overwrite=overwrite, listen=listen)
 
     return start
@@ -442,7 +444,7 @@ def test_the_real_minilm_tells_the_same_from_the_unrelated(minilm, tmp_path):
 
 @pytest.mark.parametrize(
     "options",
-    [{"max_batch_tokens": 1}, {"max_batch_tokens": 4000}, {"threads": 1}, {"threads": 5}, {"part_rows": 1}],
+    [{"max_batch_tokens": 1}, {"max_batch_tokens": 4000}, {"threads": 1}, {"threads": 5}, {"part_pairs": 1}],
     ids=str,
 )
 def test_a_cosine_depends_on_the_two_texts_alone(compare, tmp_path, options):
@@ -532,18 +534,18 @@ def test_nothing_rewritten(compare, tmp_path):
     assert failures(tmp_path / "sims").schema == pl.Schema(FAILURES.types)
 
 
-@pytest.mark.parametrize("field", ["max_batch_tokens", "max_tokens", "part_rows", "limit", "threads"])
+@pytest.mark.parametrize("field", ["max_batch_tokens", "max_tokens", "part_pairs", "limit", "threads"])
 def test_an_option_below_one_is_refused(field):
     with pytest.raises(UsageError, match=f"{field} must be at least 1, not 0"):
         SimilarityOptions(**{field: 0})
 
 
 def test_a_cosine_that_cannot_be_is_refused(tmp_path):
-    with pytest.raises(UsageError, match=r"min_cosine must be from -1 to 1, not 1\.5"):
+    with pytest.raises(UsageError, match=r"min_cosine must be at most 1, not 1\.5"):
         SimilarityOptions(min_cosine=1.5)
     frame = random_texts(1)
     paths = write(frame, tmp_path / "a.parquet"), write(rewrite(frame), tmp_path / "b.parquet")
-    with pytest.raises(UsageError, match="no embedder: name at least one"):
+    with pytest.raises(UsageError, match="at least one model is needed"):
         similarity(*paths, {}, tmp_path / "out")
 
 
@@ -601,7 +603,7 @@ def test_a_second_run_computes_nothing_and_other_options_are_refused_by_name(
     first = compare(frame, changed(frame))
     before = parquet_hashes(tmp_path / "sims")
     for options, named in [
-        ({"part_rows": 5}, "options.part_rows: 4 there, 5 now"),
+        ({"part_pairs": 5}, "options.part_pairs: 4 there, 5 now"),
         ({"limit": 5}, "options.limit: null there, 5 now"),
         ({"min_cosine": 0.5}, "options.min_cosine: null there, 0.5 now"),
         ({"max_batch_tokens": 99}, "options.max_batch_tokens: 512 there, 99 now"),

@@ -18,7 +18,7 @@ from tests.support.frames import random_texts, write
 from tests.support.kills import kill_after, parquet_hashes, seal
 from tests.support.tiny import FEW_LENGTHS, make_embedder
 
-N_PAIRS, PART_ROWS = 200, 10
+N_PAIRS, PART_PAIRS = 200, 10
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def work(tmp_path_factory):
 def arguments(work, out, *more):
     return [
         "similarity", work / "texts.parquet", work / "new.parquet", "--embedder", f"m={work / 'onnx'}",
-        "--out", out, "--part-rows", PART_ROWS, "--min-cosine", 0.98, "--max-failures", 1, *more,
+        "--out", out, "--part-rows", PART_PAIRS, "--min-cosine", 0.98, "--max-failures", 1, *more,
     ]  # fmt: skip
 
 
@@ -54,7 +54,7 @@ def undisturbed(work):
     done = seal(*arguments(work, out))
     assert done.returncode == 0, done.stderr
     hashes = parquet_hashes(out)
-    assert len(hashes) == N_PAIRS // PART_ROWS + 1
+    assert len(hashes) == N_PAIRS // PART_PAIRS + 1
     lost = pl.read_parquet(out / "failures.parquet")
     assert set(lost["error"]) == {"missing_text", "low_cosine"}
     return hashes, time.monotonic() - began
@@ -79,7 +79,7 @@ def kill_and_go_on(work, undisturbed, n_kills, seed):
         if n_killed >= n_kills and not out.exists():
             break
         if i % 3 != 1:  # right at a commit
-            part = rng.randrange(N_PAIRS // PART_ROWS)
+            part = rng.randrange(N_PAIRS // PART_PAIRS)
             name = rng.choice([f"part-{part:05}.parquet", f".part-{part:05}.parquet.tmp", "manifest.json"])
             n_killed += kill_after(rng.choice([0.0005, 0.002, 0.01]), *arguments(work, out), when=out / name)
         else:

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from seal.engine.frames.background import Behind, ahead
+from seal.engine.frames.background import BackgroundWriter, prefetch
 
 
 def test_items_come_in_order_and_one_ahead():
@@ -19,7 +19,7 @@ def test_items_come_in_order_and_one_ahead():
             yield i
 
     seen = []
-    for item in ahead(source()):
+    for item in prefetch(source()):
         time.sleep(0.01)
         seen.append((item, len(made)))
     assert [i for i, _ in seen] == list(range(5))
@@ -28,8 +28,8 @@ def test_items_come_in_order_and_one_ahead():
 
 
 def test_nothing_to_yield():
-    assert list(ahead([])) == []
-    assert list(ahead([None, None])) == [None, None]
+    assert list(prefetch([])) == []
+    assert list(prefetch([None, None])) == [None, None]
 
 
 def test_an_error_while_making_is_raised_after_the_items_before_it():
@@ -40,7 +40,7 @@ def test_an_error_while_making_is_raised_after_the_items_before_it():
 
     seen = []
     with pytest.raises(KeyError, match="made it so far"):
-        for item in ahead(source()):
+        for item in prefetch(source()):
             seen.append(item)
     assert seen == [1, 2]
 
@@ -53,14 +53,14 @@ def test_items_are_made_on_another_thread_while_the_caller_works():
             threads.append(threading.get_ident())
             yield
 
-    list(ahead(source()))
+    list(prefetch(source()))
     assert set(threads) == {threads[0]}
     assert threads[0] != threading.get_ident()
 
 
 def test_leaving_early_leaves_no_thread_behind():
     before = threading.active_count()
-    for _ in ahead(iter(range(10))):
+    for _ in prefetch(iter(range(10))):
         break
     deadline = time.monotonic() + 5
     while threading.active_count() > before and time.monotonic() < deadline:
@@ -78,7 +78,7 @@ def test_calls_run_in_order_one_at_a_time_and_are_done_when_left():
         running.remove(i)
         done.append(i)
 
-    with Behind() as writer:
+    with BackgroundWriter() as writer:
         for i in range(6):
             writer.submit(call, i)
     assert done == list(range(6))
@@ -90,7 +90,7 @@ def fail():
 
 def test_an_error_of_one_call_is_raised_by_the_next_which_does_not_run():
     done = []
-    with pytest.raises(ValueError, match="could not write"), Behind() as writer:
+    with pytest.raises(ValueError, match="could not write"), BackgroundWriter() as writer:
         writer.submit(fail)
         time.sleep(0.02)
         writer.submit(done.append, 1)
@@ -98,13 +98,13 @@ def test_an_error_of_one_call_is_raised_by_the_next_which_does_not_run():
 
 
 def test_an_error_of_the_last_call_is_raised_on_leaving():
-    with pytest.raises(ValueError, match="could not write"), Behind() as writer:
+    with pytest.raises(ValueError, match="could not write"), BackgroundWriter() as writer:
         writer.submit(fail)
 
 
 def test_an_error_in_the_block_is_the_one_that_is_raised_and_the_call_ends_first():
     done = []
-    with pytest.raises(KeyError, match="first"), Behind() as writer:
+    with pytest.raises(KeyError, match="first"), BackgroundWriter() as writer:
         writer.submit(lambda: (time.sleep(0.02), done.append(1)))
         raise KeyError("first")
     assert done == [1]
