@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,14 @@ def file_sha256(path: Path) -> str:
 def written_aside(path: Path) -> Iterator[Path]:
     """A path to write to; what was written there takes the place of `path` at the end, whole or not."""
     aside = path.with_name(f".{path.name}.tmp")
-    yield aside
-    _sync(aside)
-    os.replace(aside, path)
+    try:
+        yield aside
+        _sync(aside)
+        os.replace(aside, path)
+    except OSError:
+        with suppress(OSError):  # nothing half written is left
+            aside.unlink(missing_ok=True)
+        raise
     _sync(path.parent)
 
 

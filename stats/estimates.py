@@ -112,8 +112,7 @@ class _Gathered:
     """Everything one walk through the pairs adds up."""
 
     def __init__(self, inputs: Inputs, options: AnalyzeOptions, as_published: bool) -> None:
-        assert inputs.features is not None
-        bases = {r.term: x for r, x in zip(inputs.features.numeric, inputs.covariates, strict=True)}
+        bases = {r.term: x for r, x in zip(inputs.regressed.numeric, inputs.covariates, strict=True)}
         self.inputs = inputs
         self.differences = Differences(inputs) if design_of(options).plain else None
         outcomes = {**shift_outcomes(options.theta), **resistance_outcomes(options.ties)}

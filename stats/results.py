@@ -67,12 +67,20 @@ class Results:
     folder: Path | None = None
     files: tuple[Path, ...] = ()
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The options as plain JSON values, given or read; an interaction is a pair there."""
+        if isinstance(self.options, AnalyzeOptions):
+            plain = asdict(self.options) | {"interactions": self.options.crossed}
+            return dict(json.loads(json.dumps(plain)))
+        return dict(self.options)
+
     def as_dict(self) -> dict[str, Any]:
         """The content of `results.json`."""
         return {
             "format": FORMAT,
             "command": None if self.command is None else list(self.command),
-            "options": self.options if isinstance(self.options, dict) else _plain(self.options),
+            "options": self.settings,
             "inputs": [asdict(record) for record in self.inputs],
             "versions": dict(self.versions),
             "notes": list(self.notes),
@@ -83,11 +91,6 @@ class Results:
 
     def _repr_html_(self) -> str:
         return html("Estimates", self.tables, self.notes)
-
-
-def _plain(options: AnalyzeOptions) -> dict[str, Any]:
-    """Options as JSON holds them; an interaction is a pair there."""
-    return asdict(options) | {"interactions": options.crossed}
 
 
 def write(results: Results, out: Path) -> list[Path]:

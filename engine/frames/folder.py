@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from seal.engine.errors import InputError
 from seal.engine.files import file_sha256
-from seal.engine.frames.manifest import read_manifest
+from seal.engine.frames.manifest import ForeignManifestError, read_manifest
 
 LOG = "log.jsonl"
 FAILED = "failures.parquet"
@@ -111,7 +111,10 @@ class StageFolder:
         Raises:
             InputError: manifest or log are damaged.
         """
-        manifest = read_manifest(path)
+        try:
+            manifest = read_manifest(path)
+        except ForeignManifestError:
+            return None
         if manifest is None:
             return None
         file = path / LOG

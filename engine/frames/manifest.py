@@ -124,19 +124,26 @@ def machine() -> dict[str, Any]:
     return {"cpu": cpu, "cores": len(os.sched_getaffinity(0)), "system": platform.platform()}
 
 
+class ForeignManifestError(InputError):
+    """A `manifest.json` that another program wrote."""
+
+
 def read_manifest(folder: Path) -> dict[str, Any] | None:
     """The manifest of a folder, None where there is none.
 
     Raises:
-        InputError: it is there but cannot be read.
+        InputError: it is there but cannot be read, or another program's (`ForeignManifestError`).
     """
     path = folder / MANIFEST
     if not path.is_file():
         return None
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is not a manifest of this program: {error}") from None
+    try:
         document["identity"] = _upgraded(document["identity"])
         document["identity"]["stage"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is not a manifest of this program: {error}") from None
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ForeignManifestError(f"{path} is not a manifest of this program: {error}") from None
     return dict(document)

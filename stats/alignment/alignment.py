@@ -10,9 +10,10 @@ from typing import get_args
 import polars as pl
 
 from seal.engine.errors import InputError
-from seal.engine.frames.schema import CHOSEN, REJECTED, SCORES, check
+from seal.engine.frames.schema import SCORES, check
 from seal.stats.options import LEVEL, TIES, Ties
 from seal.stats.pairs.joins import PAIRS_PER_BLOCK, collect_all, row_blocks
+from seal.stats.pairs.sides import pair_up, stands_twice
 from seal.stats.regression.inference import require_choice, require_level, wilson
 
 
@@ -85,16 +86,9 @@ def _typed(scores: pl.LazyFrame, by: Sequence[str]) -> pl.LazyFrame:
 def _margins(frame: pl.LazyFrame, group: Sequence[str]) -> pl.LazyFrame:
     """One row a pair: its margin (null where it is incomplete) and whether a key stands twice."""
     valid = pl.col("reward").is_not_null() & pl.col("reward").is_finite()
-    chosen, rejected = (pl.col("preference") == side for side in (CHOSEN, REJECTED))
-    return (
-        frame.group_by(*dict.fromkeys((*group, "row_id")))
-        .agg(
-            c=pl.col("reward").filter(chosen & valid).sum(),
-            r=pl.col("reward").filter(rejected & valid).sum(),
-            whole=(chosen & valid).any() & (rejected & valid).any(),
-            twice=(chosen.sum() > 1) | (rejected.sum() > 1),
-        )
-        .with_columns(margin=pl.when("whole").then(pl.col("c") - pl.col("r")))
+    pairs = pair_up(frame, {"reward": (valid, pl.col("reward"))}, by=tuple(dict.fromkeys((*group, "row_id"))))
+    return pairs.with_columns(
+        margin=pl.col("reward_chosen") - pl.col("reward_rejected"), twice=stands_twice()
     )
 
 

@@ -13,7 +13,8 @@ import polars as pl
 from seal.engine.errors import InputError
 from seal.engine.frames.schema import SIMILARITIES, check
 from seal.stats.pairs.features import Regressor
-from seal.stats.pairs.joins import SIDES, collect_all
+from seal.stats.pairs.joins import collect_all
+from seal.stats.pairs.sides import SIDES
 from seal.stats.regression.inference import mcnemar_exact
 
 FLIPS = {-2: "gained_2", -1: "gained", 0: "none", 1: "lost", 2: "lost_2"}

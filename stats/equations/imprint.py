@@ -13,8 +13,9 @@ import numpy as np
 import polars as pl
 
 from seal.stats.options import ADJUST, LEVEL, MAX_VIF, Adjust
-from seal.stats.pairs.features import Features, Regressor
-from seal.stats.pairs.joins import SIDES, Inputs, Joined, Pairs
+from seal.stats.pairs.features import Regressor
+from seal.stats.pairs.joins import Inputs, Joined, Pairs
+from seal.stats.pairs.sides import SIDES
 from seal.stats.regression import collinearity, linear
 from seal.stats.regression.cells import Cells, Tally, collapse, packed_difference, unpack
 from seal.stats.regression.inference import FEW_INFORMATIVE, INFERENCE, adjust_families, coefficient
@@ -95,15 +96,9 @@ class Differences:
         self._tally = Tally(self.inputs.words, covariates=self.covariates)
 
     @property
-    def features(self) -> Features:
-        """The features of the inputs, which a regression must have."""
-        assert self.inputs.features is not None
-        return self.inputs.features
-
-    @property
     def n_codes(self) -> int:
         """Fields in the packed words: regressors, then curves."""
-        return len(self.features.coded) + len(self.features.curves)
+        return len(self.inputs.regressed.coded) + len(self.inputs.regressed.curves)
 
     def add(self, block: pl.DataFrame) -> None:
         """Add a block of `Pairs`."""
@@ -151,7 +146,7 @@ def estimate_imprint(
     gathered: Differences, *, chosen_side: bool, method: Adjust, level: float, max_vif: float
 ) -> Imprint:
     """Eq. 1 from grouped differences; see `feature_imprint`."""
-    cells, inputs, features = gathered.cells(), gathered.inputs, gathered.features
+    cells, inputs, features = gathered.cells(), gathered.inputs, gathered.inputs.regressed
     if cells is None:
         return Imprint(
             pl.DataFrame(schema=SCHEMA), (), (), ("no pair has both rewards and labels: no imprint",)
@@ -256,11 +251,11 @@ def _linearity(gathered: Differences, design: _Design, models: Sequence[str]) ->
     """Whether positive/neutral/negative is linear: add |value|, test its coefficient."""
     rows: list[dict[str, object]] = []
     kept = {r.feature: r for r in design.regressors if r.kind == "ternary"}
-    for i, curve in enumerate(gathered.features.curves):
+    for i, curve in enumerate(gathered.inputs.regressed.curves):
         if curve.feature not in kept:
             continue
-        columns = sorted([*design.columns, len(gathered.features.coded) + i])
-        j = columns.index(len(gathered.features.coded) + i)
+        columns = sorted([*design.columns, len(gathered.inputs.regressed.coded) + i])
+        j = columns.index(len(gathered.inputs.regressed.coded) + i)
         for outcome, model in zip(_OUTCOMES, models, strict=True):
             group = f"{model}: {curve.feature}"
             try:

@@ -14,9 +14,9 @@ from seal.engine.frames.schema import TEXT_KEY
 from seal.stats.equations.imprint import CHOSEN_TERM, SCHEMA, Imprint, standardise
 from seal.stats.options import ADJUST, LEVEL, MAX_VIF, Adjust
 from seal.stats.pairs.features import Features, Regressor
-from seal.stats.pairs.joins import SIDES, Inputs, Joined, Pairs, collect_all
+from seal.stats.pairs.joins import Inputs, Joined, Pairs, collect_all
+from seal.stats.pairs.sides import SIDES
 from seal.stats.regression import collinearity, fixest
-from seal.stats.regression.cells import unpack
 from seal.stats.regression.collinearity import Verdict
 from seal.stats.regression.inference import FEW_INFORMATIVE, Floats, adjust_families, coefficient
 
@@ -97,12 +97,11 @@ def imprint_by_pyfixest(
         SealError: a column is missing, or does not suit its use.
     """
     frame, joined = _long(inputs, design, labelers)
-    assert inputs.features is not None
     if not frame.height:
         empty = pl.DataFrame(schema=SCHEMA)
         return Imprint(empty, (), (), ("no pair has both rewards and labels: no imprint",)), joined
     notes = _check_columns(frame, design)
-    regressors, frame = _interact(frame, inputs.features, design)
+    regressors, frame = _interact(frame, inputs.regressed, design)
     sides = [CHOSEN_TERM] if chosen_side else []
     frame = frame.with_columns((pl.col("preference") == SIDES[0]).cast(pl.Float64).alias(CHOSEN_TERM))
     names = [*sides, *(r.term for r in regressors)]
@@ -202,13 +201,11 @@ def _long(
 
 def _texts(block: pl.DataFrame, inputs: Inputs) -> pl.DataFrame:
     """The two texts of each pair that enters, one above the other."""
-    assert inputs.features is not None
-    features = inputs.features
+    features = inputs.regressed
     pairs = block.filter("regressed")
-    n_fields = len(features.coded) + len(features.curves)
     sides = []
     for side in SIDES:
-        codes = unpack(pairs.select(f"{w}_{side}" for w in inputs.words), n_fields, 1)
+        codes = inputs.codes(pairs, side)
         coded = {r.term: codes[:, j] for j, r in enumerate(features.coded)}
         dense = {
             r.term: pairs[f"{x}_{side}"] for r, x in zip(features.numeric, inputs.covariates, strict=True)

@@ -22,10 +22,11 @@ from seal.engine.errors import UsageError
 from seal.stats.alignment.regimes import RegimeTally, gamma, profile_table, regimes
 from seal.stats.equations.flips import FLIPS
 from seal.stats.equations.robustness import Flip
-from seal.stats.pairs.joins import SIDES, Inputs
+from seal.stats.pairs.joins import Inputs
 from seal.stats.pairs.rewards import margin
+from seal.stats.pairs.sides import SIDES
 from seal.stats.pairs.two_sided import INTERCEPT, Patterns
-from seal.stats.regression.cells import Cells, unpack
+from seal.stats.regression.cells import Cells
 from seal.stats.regression.inference import Floats, inverse, pivot_rank, t_p_value
 
 SCHEMA: dict[str, pl.DataType] = {
@@ -78,14 +79,11 @@ class PublishedTally:
 
     def _add_pooled(self, pairs: pl.DataFrame) -> None:
         """Cross products of (1, features, row_id, rewards) over texts."""
-        features = self.inputs.features
-        assert features is not None
-        n_fields = len(features.coded) + len(features.curves)
         for side in SIDES:
-            codes = unpack(pairs.select(f"{w}_{side}" for w in self.inputs.words), n_fields, 1)
+            codes = self.inputs.codes(pairs, side)
             dense = [pairs[f"{x}_{side}"].to_numpy() for x in self.inputs.covariates]
             rewards = [pairs[f"{m}_{side}"].to_numpy() for m in ("pre", "post")]
-            coded = [codes[:, k] for k in range(len(features.coded))]
+            coded = [codes[:, k] for k in range(len(self.inputs.regressed.coded))]
             columns: list[Any] = [np.ones(pairs.height), *coded, *dense, pairs["row_id"].to_numpy(), *rewards]
             x = np.empty((len(columns), pairs.height))
             for k, column in enumerate(columns):
@@ -113,12 +111,10 @@ class PublishedTally:
 
     def _imprint(self) -> pl.DataFrame:
         """Pooled least squares of each reward on features and the row number."""
-        features = self.inputs.features
-        assert features is not None
         if "all" not in self._pooled:
             return pl.DataFrame(schema=SCHEMA)
         gram = self._pooled["all"]
-        terms = [INTERCEPT, *(r.term for r in features.regressors), "row_id"]
+        terms = [INTERCEPT, *(r.term for r in self.inputs.regressed.regressors), "row_id"]
         k, rows = len(terms), []
         for i, model in enumerate((self.inputs.pre, self.inputs.post)):
             fit = classical(gram[:k, :k], gram[:k, k + i], gram[k + i, k + i])

@@ -14,6 +14,7 @@ import polars as pl
 
 from seal.stats.equations.flips import (
     FLIPS,
+    Moved,
     alignment_drop,
     drop_tests,
     flip_table,
@@ -23,11 +24,12 @@ from seal.stats.equations.flips import (
 )
 from seal.stats.options import ADJUST, LEVEL, MAX_VIF, TIES, Adjust, Ties
 from seal.stats.pairs.features import Regressor
-from seal.stats.pairs.joins import SIDES, Inputs, Joined, Pairs
+from seal.stats.pairs.joins import Inputs, Joined, Pairs
 from seal.stats.pairs.rewards import margin
+from seal.stats.pairs.sides import SIDES
 from seal.stats.pairs.two_sided import INTERCEPT
 from seal.stats.regression import collinearity
-from seal.stats.regression.cells import Cells, cluster_ids, grouped, unpack
+from seal.stats.regression.cells import Cells, cluster_ids, grouped
 from seal.stats.regression.inference import INFERENCE, adjust_families
 from seal.stats.regression.linear import centred, cross_products
 from seal.stats.regression.logit import EFFECTS, logit_rows
@@ -110,15 +112,14 @@ def alignment_robustness(
     """
     pairs = (Pairs(original), Pairs(rewritten))
     frame = _matched(pairs, original, ties, cluster)
-    features = _coded(original)
-    n_fields = len(features) + len(_curves(original))
-    moved = _flips(frame, n_fields, len(original.words))[:, : len(features)]
+    features, aimed = original.regressed.coded, original.regressed.targets
+    moved = _flips(frame, original)[:, : len(features)]
     same = frame.select(same_targets(original.targets)).to_series()
     eligible = frame.filter(same)
     drops = alignment_drop(frame, same, _models(original))
-    targets = moved_targets(frame, original.targets, [t.term for t in _targets(original)])
+    targets = moved_targets(frame, original.targets, [t.term for t in aimed])
     counts = flip_table(frame, same, moved, features, pair_cosines(frame, similarities))
-    others = [i for i, r in enumerate(features) if r.feature not in {t.feature for t in _targets(original)}]
+    others = [i for i, r in enumerate(features) if r.feature not in {t.feature for t in aimed}]
     cells, design = _cells(eligible, moved[same.to_numpy()], features, others, cluster)
     cells = grouped(cells)
     notes = [_left_out(frame.height, frame.height - eligible.height)]
@@ -151,21 +152,6 @@ def _models(inputs: Inputs) -> tuple[tuple[str, str], ...]:
     return (("pre", inputs.pre), ("post", inputs.post))
 
 
-def _coded(inputs: Inputs) -> tuple[Regressor, ...]:
-    assert inputs.features is not None
-    return inputs.features.coded
-
-
-def _curves(inputs: Inputs) -> tuple[Regressor, ...]:
-    assert inputs.features is not None
-    return inputs.features.curves
-
-
-def _targets(inputs: Inputs) -> tuple[Regressor, ...]:
-    assert inputs.features is not None
-    return inputs.features.targets
-
-
 def _matched(pairs: Sequence[Pairs], inputs: Inputs, ties: Ties, cluster: str | None) -> pl.DataFrame:
     """Rewritten pairs beside their originals, `_hat` for the rewriting, with both models' deltas."""
     words = [f"{b}_{s}" for b in (*inputs.words, *inputs.targets) for s in SIDES]
@@ -188,15 +174,9 @@ def _matched(pairs: Sequence[Pairs], inputs: Inputs, ties: Ties, cluster: str | 
     return frame
 
 
-def _flips(
-    frame: pl.DataFrame, n_fields: int, n_words: int
-) -> np.ndarray[tuple[int, int, int], np.dtype[np.int8]]:
+def _flips(frame: pl.DataFrame, inputs: Inputs) -> Moved:
     """t - t_hat, shape (pairs, features, sides)."""
-    sides = []
-    for side in SIDES:
-        before = unpack(frame.select(f"w{i}_{side}" for i in range(n_words)), n_fields, 1)
-        after = unpack(frame.select(f"w{i}_{side}_hat" for i in range(n_words)), n_fields, 1)
-        sides.append(before - after)
+    sides = [inputs.codes(frame, side) - inputs.codes(frame, side, "_hat") for side in SIDES]
     return np.stack(sides, axis=2)
 
 

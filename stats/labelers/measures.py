@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from seal.engine.errors import InputError
 from seal.engine.frames.schema import LABELS, check
 from seal.stats.options import LEVEL, MIN_ALPHA, RESAMPLES
-from seal.stats.pairs.joins import PAIRS_PER_BLOCK, SIDES, collect_all, row_blocks
+from seal.stats.pairs.joins import PAIRS_PER_BLOCK, collect_all, row_blocks
+from seal.stats.pairs.sides import SIDES, pair_up, stands_twice
 from seal.stats.regression.cells import Tally
 from seal.stats.regression.inference import Floats
 
@@ -189,12 +190,13 @@ def _tables(labelers: Sequence[Labeler], variant: str) -> dict[str, _Table]:
         together = blocks[0]
         for block in blocks[1:]:
             together = together.join(block, on="row_id", how="full", coalesce=True)
-        if together.select(pl.any_horizontal(pl.col("^twice.*$")).any()).item():
+        twice = pl.any_horizontal(stands_twice(f"n{i}") for i in range(len(frames)))
+        if together.select(twice.any()).item():
             raise InputError(
                 f"{' or '.join(x.name for x in labelers)} labels a text twice; a key stands once"
             )
         for feature, tally in tallies.items():
-            names = [f"{feature}/{i}/{s}" for s in SIDES for i in range(len(labelers))]
+            names = [f"{feature}/{i}_{s}" for s in SIDES for i in range(len(labelers))]
             base = len(levels[feature]) + 1
             digits = (pl.col(n).cast(pl.Int64).fill_null(0) * base**k for k, n in enumerate(names))
             tally.add(together.group_by(code=pl.sum_horizontal(digits)).agg(n=pl.len().cast(pl.Int64)))
@@ -227,19 +229,8 @@ def _sided(frame: pl.LazyFrame, levels: Mapping[str, list[str]], i: int, low: in
         )
         for f, values in levels.items()
     ]  # fmt: skip
-    return (
-        frame.filter(pl.col("row_id").is_between(low, high))
-        .with_columns(numbers)
-        .group_by("row_id")
-        .agg(
-            *(
-                pl.when(pl.col("preference") == s).then(pl.col(f)).max().alias(f"{f}/{i}/{s}")
-                for f in levels
-                for s in SIDES
-            ),
-            pl.any_horizontal((pl.col("preference") == s).sum() > 1 for s in SIDES).alias(f"twice{i}"),
-        )
-    )
+    rows = frame.filter(pl.col("row_id").is_between(low, high)).with_columns(numbers)
+    return pair_up(rows, {f"{f}/{i}": (pl.lit(True), pl.col(f)) for f in levels}, count=f"n{i}")
 
 
 def _table(found: pl.DataFrame, n_labelers: int, levels: Sequence[str]) -> _Table:

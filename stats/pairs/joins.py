@@ -5,19 +5,22 @@ stands twice is refused. Blocks are ranges of `row_id`, so memory is bounded by 
 rows follow `row_id` each block reads its own row groups alone.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from dataclasses import field as dataclass_field
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from seal.engine.errors import InputError, UsageError
-from seal.engine.frames.schema import CHOSEN, LABELS, ORIGINAL, REJECTED, SCORES, TEXT_KEY, TEXTS, check
+from seal.engine.frames.schema import LABELS, ORIGINAL, SCORES, TEXT_KEY, TEXTS, check
 from seal.stats.pairs.features import Features
-from seal.stats.regression.cells import n_words, pack
+from seal.stats.pairs.sides import SIDES, pair_up, stands_twice
+from seal.stats.regression.cells import n_words, pack, unpack
 
-SIDES = (CHOSEN, REJECTED)
 PAIRS_PER_BLOCK = 500_000
+_ANY = pl.lit(True)
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,22 @@ class Inputs:
             raise UsageError(f"pre and post are the same model, {self.pre!r}; name two")
         if (self.labels is None) != (self.features is None):
             raise ValueError("labels and features come together")
+
+    @property
+    def regressed(self) -> Features:
+        """The features, which a regression must have.
+
+        Raises:
+            ValueError: there are none.
+        """
+        if self.features is None:
+            raise ValueError("these inputs have no labels to regress on")
+        return self.features
+
+    def codes(self, pairs: pl.DataFrame, side: str, suffix: str = "") -> NDArray[np.int8]:
+        """The packed words of one side as numbers, shape (pairs, coded features then curves)."""
+        n_fields = len(self.regressed.coded) + len(self.regressed.curves)
+        return unpack(pairs.select(f"{w}_{side}{suffix}" for w in self.words), n_fields, 1)
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -119,7 +138,7 @@ class Pairs:
         if self.inputs.texts is not None:
             parts.append(_texts_part(self.inputs))
         for low, high in row_blocks([p.frame for p in parts], self.per_block):
-            block = _join([_pair_up(p, low, high) for p in parts])
+            block = _join([_block(p, low, high) for p in parts])
             block = _judge(block, self.inputs)
             self.joined.add(_count(block, self.inputs))
             yield block.filter("scored")
@@ -131,7 +150,7 @@ class _Part:
 
     name: str
     frame: pl.LazyFrame
-    sided: tuple[tuple[str, pl.Expr, pl.Expr], ...]  # column, which rows, value
+    values: Mapping[str, tuple[pl.Expr, pl.Expr]]  # name -> which rows, value
     carried: tuple[str, ...] = ()
 
 
@@ -181,18 +200,10 @@ def collect_all(lazy: Sequence[pl.LazyFrame]) -> list[pl.DataFrame]:
         raise InputError(f"a value does not fit its column: {str(error).splitlines()[0]}") from None
 
 
-def _pair_up(part: _Part, low: int, high: int) -> pl.LazyFrame:
-    """One row a pair of a block: each value's two sides, and how often a text stood there too often."""
-    columns = []
-    for side in SIDES:
-        here = pl.col("preference") == side
-        columns += [
-            pl.when(here & rows).then(value).max().alias(f"{name}_{side}") for name, rows, value in part.sided
-        ]
-        columns.append(here.sum().cast(pl.Int64).alias(f"n_{part.name}_{side}"))
-    chosen_first = pl.col("preference") == CHOSEN
-    columns += [pl.col(c).filter(chosen_first).first() for c in part.carried]
-    return part.frame.filter(pl.col("row_id").is_between(low, high)).group_by("row_id").agg(columns)
+def _block(part: _Part, low: int, high: int) -> pl.LazyFrame:
+    """One row a pair of a block of row_ids."""
+    rows = part.frame.filter(pl.col("row_id").is_between(low, high))
+    return pair_up(rows, part.values, count=f"n_{part.name}", carried=part.carried)
 
 
 def _join(frames: Sequence[pl.LazyFrame]) -> pl.DataFrame:
@@ -211,16 +222,14 @@ def _scores_part(inputs: Inputs) -> _Part:
     return _Part(
         "scores",
         frame.filter(pl.col("variant") == inputs.variant, pre | post),
-        (("pre", pre & finite, reward), ("post", post & finite, reward),
-         ("has_pre", pre, pl.lit(1)), ("has_post", post, pl.lit(1))),
+        {"pre": (pre & finite, reward), "post": (post & finite, reward),
+         "has_pre": (pre, pl.lit(1)), "has_post": (post, pl.lit(1))},
     )  # fmt: skip
 
 
 def _labels_part(inputs: Inputs) -> _Part:
     assert inputs.labels is not None
-    assert inputs.features is not None
-    everywhere = pl.lit(True)
-    features = inputs.features
+    features = inputs.regressed
     coded = [r.value() for r in (*features.coded, *features.curves)]
     own = [] if inputs.computed is not None else [r.value() for r in features.numeric]
     whole = pl.all_horizontal([pl.lit(True), *(v.is_not_null() for v in [*coded, *own])])
@@ -230,23 +239,20 @@ def _labels_part(inputs: Inputs) -> _Part:
         *((f"t{i}", t.value()) for i, t in enumerate(features.targets)),
         ("whole", whole.cast(pl.Int8)),
     ]
-    return _text_part("labels", inputs.labels, inputs.variant, values, everywhere)
+    return _text_part("labels", inputs.labels, inputs.variant, values)
 
 
 def _computed_part(inputs: Inputs) -> _Part:
     assert inputs.computed is not None
-    assert inputs.features is not None
-    values = [(f"x{i}", r.value()) for i, r in enumerate(inputs.features.numeric)]
-    return _text_part("computed", inputs.computed, inputs.variant, values, pl.lit(True))
+    values = [(f"x{i}", r.value()) for i, r in enumerate(inputs.regressed.numeric)]
+    return _text_part("computed", inputs.computed, inputs.variant, values)
 
 
-def _text_part(
-    name: str, frame: pl.LazyFrame, variant: str, values: list[tuple[str, pl.Expr]], rows: pl.Expr
-) -> _Part:
+def _text_part(name: str, frame: pl.LazyFrame, variant: str, values: list[tuple[str, pl.Expr]]) -> _Part:
     """A LABELS frame with its values worked out per text."""
     typed = check(frame, LABELS, origin=name).filter(pl.col("variant") == variant)
     worked = typed.select("row_id", "preference", *(v.alias(n) for n, v in values))
-    return _Part(name, worked, tuple((n, rows, pl.col(n)) for n, _ in values))
+    return _Part(name, worked, {n: (_ANY, pl.col(n)) for n, _ in values})
 
 
 def _texts_part(inputs: Inputs) -> _Part:
@@ -261,7 +267,7 @@ def _texts_part(inputs: Inputs) -> _Part:
     worked = frame.filter(pl.col("variant") == inputs.variant).select(
         *TEXT_KEY, *inputs.carried, length=pl.col("response").str.len_chars().cast(pl.Int64)
     )
-    return _Part("texts", worked, (("length", pl.lit(True), pl.col("length")),), inputs.carried)
+    return _Part("texts", worked, {"length": (_ANY, pl.col("length"))}, inputs.carried)
 
 
 def _judge(block: pl.DataFrame, inputs: Inputs) -> pl.DataFrame:
@@ -282,7 +288,7 @@ def _refuse_duplicates(block: pl.DataFrame, name: str, inputs: Inputs) -> None:
     columns = [f"n_{name}_{s}" for s in SIDES]
     if columns[0] not in block.columns:
         return
-    twice = pl.any_horizontal(pl.col(columns) > 1)
+    twice = stands_twice(f"n_{name}")
     if name == "scores":
         models = [pl.col(f"has_{m}_{s}").fill_null(0) for s in SIDES for m in ("pre", "post")]
         twice = (pl.col(columns[0]) > models[0] + models[1]) | (pl.col(columns[1]) > models[2] + models[3])

@@ -7,10 +7,11 @@ import numpy as np
 import polars as pl
 
 from seal.engine.frames.schema import CHOSEN, REJECTED
-from seal.stats.pairs.features import Features, Regressor
-from seal.stats.pairs.joins import SIDES, Inputs
+from seal.stats.pairs.features import Regressor
+from seal.stats.pairs.joins import Inputs
+from seal.stats.pairs.sides import SIDES
 from seal.stats.regression import collinearity, linear
-from seal.stats.regression.cells import Cells, Tally, collapse, unpack
+from seal.stats.regression.cells import Cells, Tally, collapse
 from seal.stats.regression.inference import Floats
 
 INTERCEPT = "intercept"
@@ -51,15 +52,9 @@ class Patterns:
         self._tally = Tally(self._keys, covariates=self._dense)
 
     @property
-    def features(self) -> Features:
-        """The features of the inputs, which a regression must have."""
-        assert self.inputs.features is not None
-        return self.inputs.features
-
-    @property
     def columns(self) -> list[Column]:
         """The design's columns, as the cells hold them."""
-        kinds = (self.features.coded, self.features.numeric)
+        kinds = (self.inputs.regressed.coded, self.inputs.regressed.numeric)
         return [Column(r, s) for kind in kinds for s in (CHOSEN, REJECTED) for r in kind]
 
     def add(self, block: pl.DataFrame) -> None:
@@ -72,11 +67,8 @@ class Patterns:
         frame = self._tally.total()
         if frame is None or not frame.height:
             return None
-        n_fields, n_coded = len(self.features.coded) + len(self.features.curves), len(self.features.coded)
-        halves = [
-            unpack(frame.select(f"{w}_{s}" for w in self.inputs.words), n_fields, 1)[:, :n_coded]
-            for s in SIDES
-        ]
+        n_coded = len(self.inputs.regressed.coded)
+        halves = [self.inputs.codes(frame, s)[:, :n_coded] for s in SIDES]
         return Cells.of(frame, np.concatenate(halves, axis=1), self._dense, self.cluster)
 
 

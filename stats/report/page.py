@@ -117,7 +117,7 @@ def render(
     options: ReportOptions,
 ) -> str:
     """The page as text."""
-    pre, post = results.options["pre"], results.options["post"]
+    pre, post = results.settings["pre"], results.settings["post"]
     title = options.title or f"What training taught: {pre} and {post}"
     return _environment().get_template("report.html.j2").render(
         title=visible(title), pre=visible(pre), post=visible(post),
@@ -131,7 +131,7 @@ def render(
         ],
         commands=provenance.commands(results, folders, results.folder), results_file=JSON,
         taxonomy=provenance.taxonomy(results), characters=CHARACTERS,
-        level=f"{100 * float(results.options.get('level', 0.95)):g}%",
+        level=f"{100 * float(results.settings.get('level', 0.95)):g}%",
     )  # fmt: skip
 
 
@@ -167,9 +167,9 @@ _CHAPTERS: tuple[tuple[str, str, tuple[str, ...], tuple[str, ...]], ...] = (
 
 def _sections(results: Results, options: ReportOptions) -> list[Section]:
     """All chapters that hold result tables; every table stands in exactly one."""
-    level = float(results.options.get("level", LEVEL))
+    level = float(results.settings.get("level", LEVEL))
     alphas = lowest_alphas(results.tables.get("labelers"))
-    pre, post = results.options["pre"], results.options["post"]
+    pre, post = results.settings["pre"], results.settings["post"]
     views = {n: table_view(n, f, level=level, alphas=alphas) for n, f in results.tables.items()}
     figures = {f.key: f for f in figure_views(results.tables, pre, post)}
     sections = []
@@ -245,7 +245,7 @@ def _pairs(results: Results, folders: Sequence[Folder], n_pairs: int) -> tuple[l
             paths.setdefault(f.role, []).append(f.path)
     if n_pairs and "scores" not in paths:
         return [], ("the scores were not found: the pairs that resist most are not shown",)
-    options: Mapping[str, Any] = results.options
+    options: Mapping[str, Any] = results.settings
     try:
         found = resisting_pairs(
             paths.get("scores", []), next(iter(paths.get("texts", [])), None), paths.get("labels", []),

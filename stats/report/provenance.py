@@ -102,7 +102,7 @@ def settings_table(results: Results, folders: Sequence[Folder]) -> TableView:
     """Options of the analysis and of every stage, and the inputs of the stages."""
     rows = [
         (Cell("analyze", "text"), Cell(visible(k), "text"), Cell(_short(v), "text"))
-        for k, v in _flat(results.options)
+        for k, v in _flat(results.settings)
     ]
     for f in folders:
         for part in ("options", "inputs"):
@@ -143,8 +143,8 @@ def taxonomy(results: Results) -> str:
     rows = vif.to_dicts() if vif is not None else []
     entered = dict.fromkeys(visible(r["term"]) for r in rows if r["kept"] and r["equation"] == "imprint")
     out = dict.fromkeys(visible(r["term"]) for r in rows if not r["kept"] and r["equation"] == "all")
-    labeler = results.options.get("labeler")
-    targets = [visible(t) for t in results.options.get("targets", ())]
+    labeler = results.settings.get("labeler")
+    targets = [visible(t) for t in results.settings.get("targets", ())]
     return (
         f"Taxonomy: features of {f'the labeler {visible(labeler)}' if labeler else 'the only labeler'}. "
         f"In Eq. 1: {listed(list(entered)) or 'none'}. "

@@ -8,7 +8,8 @@ from typing import Any
 import polars as pl
 
 from seal.engine.frames.schema import CHOSEN, LABELS, ORIGINAL, REJECTED, SCORES, TEXTS, readable, scan
-from seal.stats.pairs.joins import PAIRS_PER_BLOCK, SIDES, collect_all, row_blocks
+from seal.stats.pairs.joins import PAIRS_PER_BLOCK, collect_all, row_blocks
+from seal.stats.pairs.sides import pair_up
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def resisting_pairs(
 
 def _worst(scores: Sequence[Path], pre: str, post: str, n_pairs: int) -> pl.DataFrame:
     """row_id, the four rewards and the margins, a block of pairs in memory at a time."""
-    model, side, reward = pl.col("model"), pl.col("preference"), pl.col("reward").cast(pl.Float64)
+    model, reward = pl.col("model"), pl.col("reward").cast(pl.Float64)
     with readable(*scores):
         frame = pl.concat(
             [scan(p, SCORES, columns=("reward",)).select(*SCORES.key, "reward") for p in scores]
@@ -68,10 +69,8 @@ def _worst(scores: Sequence[Path], pre: str, post: str, n_pairs: int) -> pl.Data
         frame = frame.filter(pl.col("variant") == ORIGINAL, model.is_in([pre, post]), reward.is_finite())
         found = []
         for low, high in row_blocks([frame], PAIRS_PER_BLOCK):
-            pairs = frame.filter(pl.col("row_id").is_between(low, high)).group_by("row_id").agg(
-                reward.filter(model == m, side == s).first().alias(f"{when}_{s}")
-                for when, m in (("pre", pre), ("post", post)) for s in SIDES
-            )  # fmt: skip
+            rows = frame.filter(pl.col("row_id").is_between(low, high))
+            pairs = pair_up(rows, {"pre": (model == pre, reward), "post": (model == post, reward)})
             margins = pairs.with_columns(
                 margin_pre=pl.col("pre_chosen") - pl.col("pre_rejected"),
                 margin_post=pl.col("post_chosen") - pl.col("post_rejected"),

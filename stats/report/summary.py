@@ -44,9 +44,9 @@ class Summary:
 
 def summarise(results: Results) -> Summary:
     """Say what the tables hold; a table that is missing or empty is said to be so, or passed over."""
-    pre, post = results.options["pre"], results.options["post"]
-    level = float(results.options.get("level", LEVEL))
-    adjust = str(results.options.get("adjust", ADJUST))
+    pre, post = results.settings["pre"], results.settings["post"]
+    level = float(results.settings.get("level", LEVEL))
+    adjust = str(results.settings.get("adjust", ADJUST))
     tables = {name: frame.to_dicts() for name, frame in results.tables.items()}
     passages = (
         Passage("Agreement with the people", _agreement(tables, pre, post, level)),
@@ -210,7 +210,7 @@ def _effect(row: Row) -> str:
 
 def _doubtful(results: Results) -> list[str]:
     """Features on which labelers agree too little, and labels that nobody else has checked."""
-    floor = float(results.options.get("min_alpha", MIN_ALPHA))
+    floor = float(results.settings.get("min_alpha", MIN_ALPHA))
     labelers = results.tables.get("labelers")
     if labelers is None or not labelers.height:
         return ["One labeler only: how reliable its labels are is not known from these data."]

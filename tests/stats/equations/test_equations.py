@@ -178,7 +178,7 @@ def test_wider_designs_go_through_pyfixest(w: World, results: Results) -> None:
         ours, theirs = (r.tables["imprint"][column].to_numpy() for r in (results, absorbed))
         assert ours == pytest.approx(theirs, abs=1e-8)
     assert any("source is the same for both texts" in n for n in absorbed.notes)
-    crossed = run(w, interactions=(("last_response_is_helpful", "source"),)).tables["imprint"]
+    crossed = run(w, interactions=("last_response_is_helpful:source",)).tables["imprint"]
     slopes = crossed.filter(pl.col("model") == "post", pl.col("term").str.contains(":source="))
     assert slopes["term"].to_list() == [f"last_response_is_helpful:source=source{i}" for i in range(3)]
     d, y = w.values[:, 0] - w.values[:, 1], w.rewards[1, :, 0] - w.rewards[1, :, 1]
@@ -209,9 +209,9 @@ def test_options_that_cannot_be_honoured_are_refused(w: World) -> None:
     with pytest.raises(InputError, match="no column 'meta_x'; there are: source"):
         run(w, fixed_effects=("meta_x",))
     with pytest.raises(UsageError, match="no regressor 'nice'"):
-        run(w, interactions=(("nice", "source"),))
+        run(w, interactions=("nice:source",))
     with pytest.raises(UsageError, match="rests on one cluster alone"):
-        run(w, cluster="source", interactions=(("last_response_is_helpful", "source"),))
+        run(w, cluster="source", interactions=("last_response_is_helpful:source",))
     with pytest.raises(UsageError, match="no labeler 'x'; there are: truth"):
         run(w, labeler="x")
     with pytest.raises(UsageError, match=r"no scores of 'new'; there are: post, pre"):

@@ -14,7 +14,7 @@ import pytest
 from seal.engine.errors import InputError, SealError
 from seal.engine.frames.folder import content_hash
 from seal.stats.options import ReportOptions
-from seal.stats.report.page import CHARACTERS
+from seal.stats.report.page import CHARACTERS, report
 from seal.stats.report.summary import summarise
 from seal.stats.report.text import fixed, is_hidden, p_value, pieces, shortened, significant, visible
 from seal.stats.results import FILES, read, write
@@ -366,9 +366,78 @@ def test_stages_failures_and_commands(tmp_path: Path) -> None:
     assert "took 2.0 seconds" in stages.text
     origin = section(page, "provenance").text
     assert "a" * 64 in origin
-    assert "seal score TEXTS --model pre=FOLDER --part-rows 7" in origin
-    assert "seal analyze --texts ../texts --scores ../scores --labels ../labels" in origin
-    assert "--pre pre --post post --labeler truth --out ." in origin
+    assert "score, ../scores: no command is on record" in origin
+    assert "analyze: no command is on record" in origin
+
+
+def test_commands_are_quoted_as_typed_in_the_order_of_the_pipeline(tmp_path: Path) -> None:
+    root = tmp_path / "study"
+    results = make_results(root, rewriting=False)
+    score = [
+        "score",
+        f"{root}/texts",
+        "--model",
+        f"pre={root}/onnx/pre",
+        "--device",
+        "cpu",
+        "--out",
+        "my scores",
+    ]
+    stages = {
+        "scores": ("score", score),
+        "texts": ("import", ["import", "/elsewhere/pairs.jsonl", "--out", str(root / "texts")]),
+        "labels": ("label", ["label", f"{root}/texts", "--labeler", "http://host/v1", "--retries", "3"]),
+        "labels-b": ("label", None),
+    }
+    for name, (stage, words) in stages.items():
+        manifest = {"identity": {"stage": stage, "options": {}}, "complete": True} | (
+            {"command": words} if words else {}
+        )
+        (root / name / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    found = read(results)
+    again = [replace(s, sha256=content_hash(results / s.path)) for s in found.inputs]
+    analysis = ("analyze", "--scores", f"{root}/scores", "--level", "0.9", "--out", str(results))
+    write(replace(found, inputs=tuple(again), command=analysis), results)
+    assert json.loads((results / "results.json").read_text(encoding="utf-8"))["command"] == list(analysis)
+    expected = [
+        "seal import /elsewhere/pairs.jsonl --out study/texts",
+        "seal score study/texts --model pre=study/onnx/pre --device cpu --out 'my scores'",
+        "seal label study/texts --labeler http://host/v1 --retries 3",
+        "label, ../labels-b: no command is on record; "
+        "it was made by an earlier version, by another program or from Python",
+        "seal analyze --scores study/scores --level 0.9 --out study/results",
+    ]
+    assert _commands(results) == expected
+    shutil.move(root, tmp_path / "moved")  # the record names the old place, and is as short as before
+    assert _commands(tmp_path / "moved" / "results") == expected
+    assert str(tmp_path) not in section(page_of(tmp_path / "moved" / "results"), "provenance").text
+
+
+def test_a_manifest_of_another_program_says_nothing(tmp_path: Path) -> None:
+    results = make_results(tmp_path / "a", rewriting=False)
+    folder = tmp_path / "a" / "scores"
+    (folder / "manifest.json").write_text('{"name": "a web page"}', encoding="utf-8")
+    found = read(results)
+    now = [replace(s, sha256=content_hash(folder)) if s.role == "scores" else s for s in found.inputs]
+    write(replace(found, inputs=tuple(now)), results)
+    page = page_of(results)
+    assert "Missing" not in section(page, "summary").text
+    assert section(page, "pairs").find("details")
+
+
+def _commands(results: Path) -> list[str]:
+    (commands,) = section(page_of(results), "provenance").find("ol", class_="commands")
+    return [line.text.strip() for line in commands.find("li")]
+
+
+def test_a_report_of_results_in_memory(results: Path, tmp_path: Path) -> None:
+    page = report(read(results))
+    assert page.path is None
+    written = make_report(results, tmp_path / "r.html")
+    assert page.html == written.html == (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert written.n_bytes == (tmp_path / "r.html").stat().st_size
+    assert page._repr_html_().startswith("<iframe")
+    assert "<h1" not in page._repr_html_()  # the page stands escaped in an attribute
 
 
 def test_beside_the_planted_truth(results: Path, tmp_path: Path) -> None:
