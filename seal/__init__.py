@@ -47,11 +47,11 @@ if TYPE_CHECKING:  # what type checkers and editors read; `_HOMES` is what runs,
     from seal.engine.scoring.similarity import similarity as similarity
     from seal.engine.verify import Verification as Verification
     from seal.engine.verify import verify as verify
-    from seal.labelers import agreement as agreement
     from seal.stats.alignment.compare import Comparison as Comparison
     from seal.stats.alignment.compare import compare as compare
     from seal.stats.analysis import analyze as analyze
     from seal.stats.labelers.agreement import Agreement as Agreement
+    from seal.stats.labelers.agreement import agreement as agreement
     from seal.stats.options import AgreementOptions as AgreementOptions
     from seal.stats.options import AnalyzeOptions as AnalyzeOptions
     from seal.stats.options import CompareOptions as CompareOptions
@@ -97,7 +97,7 @@ _HOMES = {
     "TooManyFailuresError": "seal.engine.errors",
     "UsageError": "seal.engine.errors",
     "Verification": "seal.engine.verify",
-    "agreement": "seal.labelers",
+    "agreement": "seal.stats.labelers.agreement",
     "analyze": "seal.stats.analysis",
     "bench": "seal",
     "bench_label": "seal.engine.bench.labeling",

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from seal.engine.errors import UsageError
 from seal.engine.frames.folder import content_hash
@@ -18,7 +17,7 @@ from seal.stats.results import InputRecord, Results, place_from, write
 def analyze(
     scores: Given | Sequence[Given],
     labels: Given | Sequence[Given],
-    options: AnalyzeOptions | None = None,
+    options: AnalyzeOptions,
     *,
     texts: Given | None = None,
     rewritten: Given | None = None,
@@ -28,7 +27,6 @@ def analyze(
     out: str | Path | None = None,
     as_published: bool = False,
     figures: bool = False,
-    **choices: Any,
 ) -> Results:
     """Estimate what the reward models learned, from their scores and a labeler's features.
 
@@ -45,17 +43,13 @@ def analyze(
         out: a folder to write the tables and `results.json` to; what an earlier analysis left there goes.
         as_published: add the published study's own arithmetic.
         figures: draw figures 2 to 5 into `out/figures`.
-        choices: fields of `AnalyzeOptions`, in place of `options`: `pre="old", post="new"`.
 
     Raises:
         UsageError: options or frames that do not go together, or a model or labeler that is not there.
         InputError: a frame is missing, lacks a column, or holds a key twice.
     """
-    if (options is None) == (not choices):
-        raise UsageError("give the options as one object, or its fields by name: pre and post are needed")
     if figures and out is None:
         raise UsageError("figures are written into a folder: name it with out")
-    options = AnalyzeOptions(**choices) if options is None else options
     given = {
         "texts": given_list(texts), "scores": given_list(scores), "labels": given_list(labels),
         "rewritten": given_list(rewritten), "rewritten-scores": given_list(rewritten_scores),

@@ -35,9 +35,9 @@ def command(
     labelers.csv: agreement, Cohen's kappa, Gwet's AC1 and Krippendorff's alpha, feature by feature, with
     bootstrap intervals. Rows of `all` are alpha over all labelers, the gold one left out.
     """
-    from seal.labelers import agreement
+    from seal.stats.labelers.agreement import agreement
 
-    found = agreement(labels, gold, options, out=out, overwrite=overwrite)
+    found = agreement(labels, options, gold=gold, out=out, overwrite=overwrite)
     table = found.tables["labelers"]
     if as_json:
         print_json(table.to_dicts())

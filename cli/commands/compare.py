@@ -21,7 +21,7 @@ def command(scores: tuple[Path, ...], texts: Path | None, options: CompareOption
     """
     from seal.stats.alignment.compare import compare
 
-    found = compare(scores, texts, options)
+    found = compare(scores, options, texts=texts)
     rows = found.tables["alignment"].to_dicts()
     if as_json:
         print_json(rows)

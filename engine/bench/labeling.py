@@ -18,10 +18,10 @@ from seal.engine.bench.scoring import sample_pairs
 from seal.engine.errors import UsageError
 from seal.engine.frames.manifest import machine, versions
 from seal.engine.frames.schema import TEXT_KEY
+from seal.engine.frames.taxonomy import load_taxonomy
 from seal.engine.generation.loading import available_backends, is_url, open_generator
 from seal.engine.generation.options import GeneratorOptions
 from seal.engine.labeling.model_labeler import ModelLabeler
-from seal.engine.labeling.taxonomy import load_taxonomy
 from seal.engine.progress import Meter, silent
 
 Say = Callable[[str], None]

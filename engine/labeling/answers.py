@@ -7,8 +7,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from seal.engine.frames.taxonomy import Feature
 from seal.engine.generation.asking import InvalidAnswerError
-from seal.engine.labeling.taxonomy import Feature
 
 
 class _Object:

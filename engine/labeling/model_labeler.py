@@ -9,13 +9,13 @@ import polars as pl
 from seal.engine.errors import UsageError
 from seal.engine.frames.schema import TEXT_KEY
 from seal.engine.frames.stage import FAILED
+from seal.engine.frames.taxonomy import Feature
 from seal.engine.generation.asking import Failed, Spent
 from seal.engine.generation.contract import TextGenerator
 from seal.engine.labeling.contract import Labeled
 from seal.engine.labeling.options import PROTOCOL, RETRIES, ProtocolName
 from seal.engine.labeling.prompts import REVISION, Dialogue
 from seal.engine.labeling.protocols import LabelingProtocol, Labels, make_protocol
-from seal.engine.labeling.taxonomy import Feature
 from seal.engine.progress import Meter
 
 

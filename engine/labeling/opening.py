@@ -6,13 +6,13 @@ from pathlib import Path
 
 from seal.engine.checkpoints.named import named_path
 from seal.engine.errors import UsageError, nearest
+from seal.engine.frames.taxonomy import Taxonomy, load_taxonomy
 from seal.engine.generation.loading import is_url, named_model, open_generator, served_name
 from seal.engine.generation.options import OF_FOLDERS, OF_SERVERS, GeneratorOptions
 from seal.engine.labeling.computed import FEATURES, ComputedLabeler
 from seal.engine.labeling.contract import Labeler
 from seal.engine.labeling.model_labeler import ModelLabeler
 from seal.engine.labeling.options import COMPUTED, LabelOptions
-from seal.engine.labeling.taxonomy import Taxonomy, load_taxonomy
 from seal.engine.options import declared
 
 Labelers = str | Path | Labeler | Sequence[str | Path | Labeler]

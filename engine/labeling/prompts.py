@@ -7,8 +7,8 @@ it can look like anything outside it; instructions come first, so that texts sha
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from seal.engine.frames.taxonomy import Feature
 from seal.engine.generation.quoting import BEFORE, LAST, quoted
-from seal.engine.labeling.taxonomy import Feature
 
 REVISION = 1  # raised whenever a question is worded anew, so that no folder mixes two wordings
 

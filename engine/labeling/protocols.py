@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import polars as pl
 
 from seal.engine.errors import UsageError
+from seal.engine.frames.taxonomy import PROBABILITY, Feature
 from seal.engine.generation.asking import Asker, Failed, InvalidAnswerError, Spent
 from seal.engine.generation.contract import Answer, Request, TextGenerator
 from seal.engine.labeling.answers import json_schema, longest_answer, read_json
@@ -21,7 +22,6 @@ from seal.engine.labeling.prompts import (
     json_instructions,
     json_message,
 )
-from seal.engine.labeling.taxonomy import PROBABILITY, Feature
 
 CHARS_PER_TOKEN = 2
 """Fewer than a tokenizer's average on English JSON; signs beyond ASCII are counted as a token a byte."""

@@ -16,12 +16,12 @@ from examples.toyworld.dialogues import ASSISTANT
 from examples.toyworld.generate import Options, generate
 from seal.engine.bench.labeling import same_values
 from seal.engine.frames.schema import LABELS, TEXT_KEY, scan
+from seal.engine.frames.taxonomy import load_taxonomy
 from seal.engine.generation.loading import open_generator
 from seal.engine.generation.options import GeneratorName, GeneratorOptions
 from seal.engine.labeling.labeling import LabelReport, label
 from seal.engine.labeling.model_labeler import ModelLabeler
 from seal.engine.labeling.options import ProtocolName
-from seal.engine.labeling.taxonomy import load_taxonomy
 
 UNSEEN_SEED = 910_000
 """No seed of training is that high."""

@@ -19,6 +19,7 @@ from examples.toyworld.draws import CHUNK_PAIRS
 from examples.toyworld.generate import Options, generate
 from examples.toyworld.grammar import load_grammar
 from examples.toyworld.parser import Sentence, parse
+from seal.engine.frames.taxonomy import Feature, Taxonomy
 from seal.engine.labeling.prompts import (
     NO,
     NONE,
@@ -30,7 +31,6 @@ from seal.engine.labeling.prompts import (
     json_instructions,
     json_message,
 )
-from seal.engine.labeling.taxonomy import Feature, Taxonomy
 from seal.engine.rewriting.prompts import MILD_REWRITING, rewriting_message
 
 VALUE, SYNTAX = 1.0, 0.1

@@ -23,7 +23,7 @@ from examples.toyworld import tasks
 from examples.toyworld.tasks import Example, Piece
 from examples.toyworld.tokenizer import save_tokenizer
 from seal.engine.frames.manifest import versions
-from seal.engine.labeling.taxonomy import Taxonomy, load_taxonomy
+from seal.engine.frames.taxonomy import Taxonomy, load_taxonomy
 
 VOCABULARY = 2048
 PAD, USER, ASSISTANT, END = "[PAD]", "<|user|>", "<|assistant|>", "<|end|>"

@@ -34,7 +34,7 @@ class Comparison:
 
 
 def compare(
-    scores: Given | Sequence[Given], texts: Given | None = None, options: CompareOptions | None = None
+    scores: Given | Sequence[Given], options: CompareOptions | None = None, *, texts: Given | None = None
 ) -> Comparison:
     """Compare models by how often they score the human's choice higher; original texts only.
 
@@ -42,8 +42,8 @@ def compare(
 
     Args:
         scores: SCORES, one frame or a list; a (text, model) must not stand in two of them.
-        texts: the scored TEXTS, to tell the sources apart.
         options: what ties count as, and the level of the intervals.
+        texts: the scored TEXTS, to tell the sources apart.
 
     Raises:
         InputError: a column is missing, a key stands twice, or there is no pair to compare.

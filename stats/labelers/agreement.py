@@ -1,7 +1,7 @@
 """Labelers against each other and against a gold one; their labels made into one folder, on request."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,13 @@ from seal.engine.frames.manifest import Manifest
 from seal.engine.frames.reader import keep_apart
 from seal.engine.frames.schema import FAILURES, LABELS, scan
 from seal.engine.frames.sink import Sink
+from seal.engine.frames.taxonomy import load_taxonomy
 from seal.engine.notebook import html
 from seal.stats.csv_files import write_csv
 from seal.stats.labelers.crowd import Combination, combine
 from seal.stats.labelers.measures import Labeler, compare_labelers, doubtful_features, find_labelers
 from seal.stats.options import MIN_ALPHA, AgreementOptions
 
-Check = Callable[[pl.LazyFrame, str], pl.LazyFrame]
 _TABLE, _ERRORS = "labelers", "labeler_errors"
 
 
@@ -62,12 +62,11 @@ class Agreement:
 
 def agreement(
     labels: Given | Sequence[Given],
-    gold: Given | None = None,
     options: AgreementOptions | None = None,
     *,
+    gold: Given | None = None,
     out: str | Path | None = None,
     overwrite: bool = False,
-    check: Check | None = None,
 ) -> Agreement:
     """Compare labelers on the texts and features they share.
 
@@ -75,15 +74,15 @@ def agreement(
 
     Args:
         labels: LABELS with one labeler or several, one frame or a list.
+        options: intervals, the taxonomy to hold labels to, and whether to make one labeler of them all.
         gold: LABELS of one labeler taken as right: precision, recall and F1 of the others.
-        options: intervals, and whether to make one labeler of them all.
         out: a folder to write `labelers.csv` to, and the combined labels.
         overwrite: start afresh where `out` holds other combined labels.
-        check: holds a LABELS frame, named by the second argument, to the taxonomy of the options.
 
     Raises:
-        UsageError: there are too few labelers, the gold frame has several, or options do not go together.
-        InputError: a frame is no LABELS frame, or the labelers share no feature.
+        UsageError: there are too few labelers, the gold frame has several, the taxonomy is none, or options
+            do not go together.
+        InputError: a frame is no LABELS frame or not one of the taxonomy, or the labelers share no feature.
         ResumeError: `out` was made by something else.
     """
     options, folder = options or AgreementOptions(), None if out is None else Path(out)
@@ -91,10 +90,8 @@ def agreement(
         raise UsageError("combine writes a folder of labels; name it with out")
     if overwrite and not options.combine:
         raise UsageError("overwrite belongs to combine; labelers.csv is written anew each time")
-    if options.taxonomy and check is None:
-        raise ValueError("a taxonomy needs something that checks labels by it: `seal.agreement` brings it")
     given = given_list(labels)
-    labelers, right = _open(given, gold, check)
+    labelers, right = _open(given, gold, options.taxonomy)
     against, notes, tables, combined = list(labelers), [], {}, None
     if options.combine and folder is not None:
         for path in filter(None, map(given_path, (*given, *given_list(gold)))):
@@ -123,7 +120,7 @@ def agreement(
 
 
 def _open(
-    labels: Sequence[Given], gold: Given | None, check: Check | None
+    labels: Sequence[Given], gold: Given | None, taxonomy: Path | None
 ) -> tuple[list[Labeler], Labeler | None]:
     """The labelers, and the gold one.
 
@@ -131,10 +128,11 @@ def _open(
         UsageError: there are too few, or the gold frame has several.
         InputError: a frame is no LABELS frame, or not one of the taxonomy.
     """
+    asked = load_taxonomy(Path(taxonomy)) if taxonomy else None
 
     def frame(given: Given) -> pl.LazyFrame:
         lazy = as_frame(given, LABELS)
-        return check(lazy, given_name(given, "labels")) if check else lazy
+        return asked.check_labels(lazy, origin=given_name(given, "labels"), among=()) if asked else lazy
 
     labelers = find_labelers([frame(x) for x in labels])
     if gold is None:

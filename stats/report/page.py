@@ -13,7 +13,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from seal.engine.errors import InputError, SealError, UsageError
+from seal.engine.errors import InputError, SealError
 from seal.engine.files import write_atomic
 from seal.stats.options import LEVEL, ReportOptions
 from seal.stats.report import provenance as provenance
@@ -68,7 +68,6 @@ def report(
     results: str | Path | Results,
     out: str | Path | None = None,
     options: ReportOptions | None = None,
-    **choices: Any,
 ) -> Report:
     """Make one HTML page of what an analysis found: no script in it, nothing loaded from anywhere.
 
@@ -78,16 +77,12 @@ def report(
         results: the folder that `seal analyze` wrote, or what `seal.analyze` returned.
         out: an HTML file to write, whole or not at all.
         options: title, folders, what to set beside, and how many pairs are shown.
-        choices: fields of `ReportOptions`, in place of `options`.
 
     Raises:
         InputError: the results, the truth or the other results cannot be read.
-        UsageError: options that are not allowed.
         SealError: the file cannot be written.
     """
-    if options is not None and choices:
-        raise UsageError("give the options as one object, or its fields by name")
-    options = options or ReportOptions(**choices)
+    options = options or ReportOptions()
     found = results if isinstance(results, Results) else read(Path(results))
     stages = [Path(stage) for stage in options.stages]
     folders = find_folders(found.inputs, found.folder or Path(), stages)

@@ -13,9 +13,9 @@ from examples.toyworld.generate import Options
 from examples.toyworld.generate import write as write_world
 from seal.cli.main import main
 from seal.engine.frames.schema import LABELS, scan
+from seal.engine.frames.taxonomy import DEFAULT, load_taxonomy
 from seal.engine.labeling.computed import ComputedLabeler
 from seal.engine.labeling.labeling import label
-from seal.engine.labeling.taxonomy import DEFAULT, load_taxonomy
 from seal.stats.labelers import crowd
 from tests.support.frames import random_texts, write
 from tests.support.kills import parquet_hashes

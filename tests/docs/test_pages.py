@@ -88,7 +88,7 @@ def test_every_settings_file_shown_is_read(page: Path, block: str, tmp_path: Pat
 
 
 def test_every_taxonomy_shown_is_one(tmp_path: Path) -> None:
-    from seal.engine.labeling.taxonomy import load_taxonomy
+    from seal.engine.frames.taxonomy import load_taxonomy
 
     blocks = [b for page in PAGES for b in code_blocks(page, "toml") if "[[feature]]" in b]
     assert blocks

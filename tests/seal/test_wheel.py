@@ -48,7 +48,7 @@ def test_the_wheel_holds_every_module_and_its_data(built: dict[str, Path]) -> No
     files = {f"seal/{p.relative_to(ROOT / 'seal').as_posix()}" for p in (ROOT / "seal").glob("*.py")}
     for top in ("cli", "engine", "stats"):
         files |= {f"seal/{p.relative_to(ROOT).as_posix()}" for p in (ROOT / top).rglob("*.py")}
-    for pattern in ("engine/labeling/taxonomies/*.toml", "stats/report/templates/*"):
+    for pattern in ("engine/frames/taxonomies/*.toml", "stats/report/templates/*"):
         found = {f"seal/{p.relative_to(ROOT).as_posix()}" for p in ROOT.glob(pattern)}
         assert found
         files |= found

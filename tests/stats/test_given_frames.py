@@ -11,10 +11,10 @@ from polars.testing import assert_frame_equal
 
 from benchmarks.statistics_worlds import frames, world
 from seal.engine.errors import InputError, UsageError
-from seal.labelers import agreement
 from seal.stats.alignment.compare import compare
 from seal.stats.analysis import analyze
-from seal.stats.options import AgreementOptions, AnalyzeOptions, CompareOptions
+from seal.stats.labelers.agreement import agreement
+from seal.stats.options import AgreementOptions, AnalyzeOptions, CompareOptions, ReportOptions
 from seal.stats.report.page import report
 from seal.stats.results import read
 
@@ -82,8 +82,8 @@ def test_an_analysis_of_frames_in_memory(tables: Tables, expected: Any, kind: st
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_comparison_of_frames_in_memory(tables: Tables, folders: dict[str, Path], kind: str) -> None:
     options = CompareOptions(ties="half")
-    found = compare(KINDS[kind](tables["scores"]), KINDS[kind](tables["texts"]), options)
-    _equal(dict(found.tables), dict(compare([folders["scores"]], folders["texts"], options).tables))
+    found = compare(KINDS[kind](tables["scores"]), options, texts=KINDS[kind](tables["texts"]))
+    _equal(dict(found.tables), dict(compare([folders["scores"]], options, texts=folders["texts"]).tables))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -120,7 +120,8 @@ def test_results_are_written_recorded_and_read(
 
 
 def test_a_report_says_that_frames_were_in_memory(tables: Tables) -> None:
-    page = report(analyze(tables["scores"], tables["labels"], pre="pre", post="post"), pairs=2)
+    found = analyze(tables["scores"], tables["labels"], AnalyzeOptions("pre", "post"))
+    page = report(found, options=ReportOptions(pairs=2))
     assert "scores (in memory): was a frame in memory" in page.missing
 
 
@@ -146,8 +147,6 @@ def test_what_is_no_frame_is_refused(tables: Tables) -> None:
         compare(7)
     with pytest.raises(InputError, match="scores: no column 'model'"):
         compare(tables["labels"])
-    with pytest.raises(UsageError, match="give the options as one object, or its fields by name"):
-        analyze(tables["scores"], tables["labels"])
     with pytest.raises(UsageError, match="one of them is an empty list"):
         analyze([], tables["labels"], OPTIONS)
     with pytest.raises(UsageError, match="name it with out"):

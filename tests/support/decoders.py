@@ -9,8 +9,8 @@ import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from seal.engine.frames.taxonomy import Feature, load_taxonomy
 from seal.engine.labeling.prompts import LETTERS, NO, YES, Dialogue, json_instructions, json_message
-from seal.engine.labeling.taxonomy import Feature, load_taxonomy
 
 CONTROL = ["[PAD]", "<|user|>", "<|assistant|>", "<|end|>"]
 TEMPLATE = "<|user|>{{ messages[0]['content'] }}<|end|><|assistant|>"

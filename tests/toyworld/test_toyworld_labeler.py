@@ -6,11 +6,11 @@ import pytest
 from examples.toyworld.generate import Options
 from examples.toyworld.measure_labeler import UNSEEN_SEED, measure
 from seal.engine.frames.schema import LABELS, TEXT_KEY, scan
+from seal.engine.frames.taxonomy import load_taxonomy
 from seal.engine.generation.loading import open_generator
 from seal.engine.generation.options import GeneratorOptions
 from seal.engine.labeling.labeling import label
 from seal.engine.labeling.model_labeler import ModelLabeler
-from seal.engine.labeling.taxonomy import load_taxonomy
 from tests.support.hostile_dialogues import flip_rate, frame, pairs
 from tests.support.places import ROOT
 

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from seal.engine.errors import UsageError
+from seal.engine.frames.taxonomy import Feature
 from seal.engine.generation.asking import Asker, Failed, InvalidAnswerError, Spent
 from seal.engine.generation.contract import Answer, Request
 from seal.engine.labeling.prompts import NONE, Dialogue
 from seal.engine.labeling.protocols import ChoiceProtocol, JsonProtocol, Labels
-from seal.engine.labeling.taxonomy import Feature
 from tests.support.decoders import some_features
 
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seal.engine.frames.taxonomy import Feature, load_taxonomy
 from seal.engine.generation.asking import InvalidAnswerError
 from seal.engine.labeling.answers import json_schema, longest_answer, read_json
 from seal.engine.labeling.protocols import JsonProtocol
-from seal.engine.labeling.taxonomy import Feature, load_taxonomy
 from tests.support.decoders import some_features
 
 FEATURES = some_features()

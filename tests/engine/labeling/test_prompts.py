@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seal.engine.frames.taxonomy import Feature, load_taxonomy
 from seal.engine.generation.quoting import BEFORE, LAST, quoted
 from seal.engine.labeling.prompts import (
     NONE,
@@ -15,7 +16,6 @@ from seal.engine.labeling.prompts import (
     json_instructions,
     json_message,
 )
-from seal.engine.labeling.taxonomy import Feature, load_taxonomy
 from seal.engine.rewriting.prompts import rewriting_message
 from tests.support.decoders import some_features
 

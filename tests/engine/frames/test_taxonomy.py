@@ -9,7 +9,7 @@ import pytest
 
 from examples.toyworld.labels import FEATURE_TYPES
 from seal.engine.errors import InputError, UsageError
-from seal.engine.labeling.taxonomy import DEFAULT, Feature, Taxonomy, load_taxonomy
+from seal.engine.frames.taxonomy import DEFAULT, Feature, Taxonomy, load_taxonomy
 from tests.support.places import ROOT
 
 GOOD = """
@@ -59,7 +59,7 @@ def test_the_toy_worlds_truth_is_in_its_terms() -> None:
 
 def test_it_is_installed_with_the_package() -> None:
     data = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
-    found = [p for pattern in data["seal.engine.labeling"] for p in (ROOT / "engine/labeling").glob(pattern)]
+    found = [p for pattern in data["seal.engine.frames"] for p in (ROOT / "engine/frames").glob(pattern)]
     assert [p.resolve() for p in found] == [DEFAULT.resolve()]
 
 
