@@ -38,7 +38,7 @@ def _entry(name: str, value: Any) -> tuple[str, str]:
     if inspect.ismodule(value):
         return "Namespaces", inspect.getdoc(value) or ""
     if not inspect.isclass(value):
-        return "Functions", f"```python\n{signature(value)}\n```\n\n{prose(value)}"
+        return "Functions", f"```python\ndef {signature(value)}: ...\n```\n\n{prose(value)}"
     if issubclass(value, BaseException):
         return "Errors", prose(value)
     if issubclass(value, Options):
