@@ -22,7 +22,6 @@ from tests.support.documentation import (
 
 GUIDE = DOCS / "guide.md"
 SHARED = "Options that several commands share"
-TO_COME = {"--part-rows": "--part-pairs"}  # renamed in the guide already; remove once the commands have it
 COMMANDS = commands()
 
 
@@ -36,7 +35,7 @@ def test_every_option_stands_in_its_section(name: str) -> None:
     named = documented(own)
     if "#options-of-commands-that-ask-a-decoder" in own:
         named |= documented(section(GUIDE, "Options of commands that ask a decoder"))
-    expected = {TO_COME.get(o, o) for o in long_names(COMMANDS[name])}
+    expected = long_names(COMMANDS[name])
     assert not expected - named, f"`seal {name}`: not in {GUIDE.name}"
 
 
@@ -45,9 +44,9 @@ def test_every_section_names_only_options_there_are(name: str) -> None:
     every = {o for command in COMMANDS.values() for o in long_names(command)} | {"--config", "--version"}
     first_cells = [line.split(" |")[0] for line in section(GUIDE, f"seal {name}").splitlines()]
     own = documented("\n".join(c for c in first_cells if c.startswith("| `--")))
-    assert own <= {TO_COME.get(o, o) for o in long_names(COMMANDS[name])}
+    assert own <= long_names(COMMANDS[name])
     words = documented(section(GUIDE, f"seal {name}"))
-    assert words <= every | set(TO_COME.values())
+    assert words <= every
 
 
 def test_shared_options_stand_in_their_section() -> None:
@@ -99,7 +98,7 @@ def test_every_command_named_in_a_sentence_exists(page: str, code: str) -> None:
         return
     names = [n for n in COMMANDS if n.split() == words[: len(n.split())]]
     assert names or words == ["bench"], f"{page}: `{code}` names no command"
-    known = {o for n in names for o in long_names(COMMANDS[n])} | {"--help"} | set(TO_COME.values())
+    known = {o for n in names for o in long_names(COMMANDS[n])} | {"--help"}
     assert documented(code) <= known, f"{page}: `{code}`"
 
 

@@ -35,8 +35,8 @@ def options(command: click.Command) -> list[click.Option]:
 
 
 def long_names(command: click.Command) -> set[str]:
-    """`--out`, `--json`, ..."""
-    return {o for p in options(command) for o in p.opts if o.startswith("--")}
+    """`--out`, `--json`, ...; former names of options are not shown."""
+    return {o for p in options(command) if not p.hidden for o in p.opts if o.startswith("--")}
 
 
 def section(page: Path, heading: str) -> str:
