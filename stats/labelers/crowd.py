@@ -76,7 +76,7 @@ class Combination:
 
     Attributes:
         labelers: whose labels.
-        method: how.
+        method: `majority` or `dawid-skene`.
         features: feature -> its consensus.
     """
 
