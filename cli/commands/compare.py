@@ -5,7 +5,12 @@ from pathlib import Path
 import click
 
 from seal.cli.options import PATH, json_option, options_of, print_json, say
+from seal.cli.tables import console, print_table
 from seal.stats.options import CompareOptions
+
+_COLUMNS = (
+    "model", "source", "n_pairs", "n_ties", "alignment", "conf_low", "conf_high", "resistance", "mean_margin"
+)  # fmt: skip
 
 
 @click.command("compare")
@@ -22,46 +27,10 @@ def command(scores: tuple[Path, ...], texts: Path | None, options: CompareOption
     from seal.stats.alignment.compare import compare
 
     found = compare(scores, options, texts=texts)
-    rows = found.tables["alignment"].to_dicts()
+    table = found.tables["alignment"]
     if as_json:
-        print_json(rows)
+        print_json(table.to_dicts())
         return
-    click.echo(_layout(rows, options.level))
+    print_table(console(), f"Alignment, {options.level:.0%} interval", table, _COLUMNS)
     for note in found.notes:
         say(note)
-
-
-def _layout(rows: list[dict[str, object]], level: float) -> str:
-    head = (
-        "model",
-        "source",
-        "pairs",
-        "ties",
-        "alignment",
-        f"{level:.0%} interval",
-        "resistance",
-        "mean margin",
-    )
-    cells = [head]
-    for r in rows:
-        number = {k: (f"{v:.3f}" if isinstance(v, float) else "-") for k, v in r.items()}
-        cells.append(
-            (
-                str(r["model"]),
-                str(r["source"]),
-                f"{r['n_pairs']:,}",
-                f"{r['n_ties']:,}",
-                number["alignment"],
-                f"{number['conf_low']} to {number['conf_high']}",
-                number["resistance"],
-                number["mean_margin"],
-            )
-        )
-    widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
-    lines = [
-        "  ".join(
-            c.ljust(w) if i < 2 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in cells
-    ]
-    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
