@@ -163,7 +163,22 @@ def test_scores_compared_and_verified(capfd, texts, exported, tmp_path):
     title, head, *lines = (line for line in out.splitlines() if line.strip())
     assert title.strip() == "Alignment, 95% interval"
     assert head.split() == (
-        "model source n pairs n ties alignment conf low conf high resistance mean margin".split()
+        [
+            "model",
+            "source",
+            "n",
+            "pairs",
+            "n",
+            "ties",
+            "alignment",
+            "conf",
+            "low",
+            "conf",
+            "high",
+            "resistance",
+            "mean",
+            "margin",
+        ]
     )
     assert [line.split()[:3] for line in lines] == [
         ["b", "all", "6"], ["pre", "all", "6"], ["b", "made", "6"], ["pre", "made", "6"],
