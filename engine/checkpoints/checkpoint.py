@@ -142,10 +142,9 @@ def _check_weights(folder: Path, instead_of_pickles: str) -> None:
     if list(folder.glob("*.safetensors")):
         return
     pickles = sorted(p.name for pattern in _PICKLES for p in folder.glob(pattern))
-    hint = (
-        f"holds pickled weights only ({', '.join(pickles[:3])}), which can run code when loaded; "
+    if not pickles:
+        raise InputError(f"{folder} holds no *.safetensors weights")
+    raise InputError(
+        f"{folder} holds pickled weights only ({', '.join(pickles[:3])}), which can run code when loaded; "
         f"{instead_of_pickles}"
-        if pickles
-        else "holds no *.safetensors weights"
     )
-    raise InputError(f"{folder} {hint}")

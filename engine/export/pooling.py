@@ -19,6 +19,7 @@ from torch.nn import functional
 from seal.engine.checkpoints.checkpoint import Checkpoint
 from seal.engine.checkpoints.sentence_transformers import NORMALIZE, Dense, Embedder
 from seal.engine.errors import InputError
+from seal.engine.export.onnx_graph import trace
 from seal.engine.pooling.contract import Batch
 from seal.engine.pooling.torch import load_model, run_module, takes_segments
 
@@ -80,9 +81,7 @@ def _dense(root: Path, layer: Dense | str) -> nn.Module:
     try:
         for path in sorted((root / layer.folder).glob("*.safetensors")):
             weights |= load_file(path)
-        linear.load_state_dict(
-            {name.removeprefix("linear."): tensor.float() for name, tensor in weights.items()}
-        )
+        linear.load_state_dict({n.removeprefix("linear."): w.float() for n, w in weights.items()})
     except Exception as error:  # noqa: BLE001 - what a damaged file raises has no common type
         raise InputError(f"{root / layer.folder} holds no weights of its Dense layer: {error}") from None
     return nn.Sequential(linear, getattr(nn, layer.activation)())
@@ -138,15 +137,5 @@ def write_head(checkpoint: Checkpoint, width: int, opset: int, target: Path) -> 
     """Write an embedder's head as ONNX: token vectors of a width and the attention mask -> `embeddings`."""
     head = load_head(checkpoint)
     width_after(head, width)
-    names = [VECTORS, "attention_mask"]
-    with torch.no_grad():
-        torch.onnx.export(
-            head,
-            (torch.ones(2, 9, width), torch.ones(2, 9, dtype=torch.int64)),
-            str(target),
-            input_names=names,
-            output_names=["embeddings"],
-            dynamic_axes={name: {0: "texts", 1: "tokens"} for name in names} | {"embeddings": {0: "texts"}},
-            opset_version=opset,
-            dynamo=False,  # as for the fast graph: tracing needs no onnxscript
-        )
+    examples = {VECTORS: torch.ones(2, 9, width), "attention_mask": torch.ones(2, 9, dtype=torch.int64)}
+    trace(head, examples, "embeddings", opset, target)

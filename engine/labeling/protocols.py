@@ -91,9 +91,8 @@ class JsonProtocol:
     ) -> list[Labels | Failed]:
         """One request a dialogue."""
         instructions, schema = json_instructions(self.features), json_schema(self.features)
-        requests = [
-            Request(json_message(instructions, dialogue), self.max_tokens, schema) for dialogue in dialogues
-        ]
+        messages = [json_message(instructions, dialogue) for dialogue in dialogues]
+        requests = [Request(message, self.max_tokens, schema) for message in messages]
         asker: Asker[Labels] = Asker(generator, retries, spent)
         return asker.ask(requests, lambda _, answer: Labels(read_json(answer.text, self.features)))
 
@@ -162,46 +161,37 @@ class ChoiceProtocol:
         return [failed.get(i) or self._labels(found[i]) for i in range(len(dialogues))]
 
     def _round(
-        self,
-        todo: Sequence[tuple[int, Feature]],
-        openings: Sequence[str],
-        found: Sequence[dict[str, _Named]],
-        failed: dict[int, Failed],
-        asker: Asker[tuple[str, float]],
-    ) -> list[tuple[int, Feature]]:
+        self, todo: Sequence[tuple[int, Feature]], openings: Sequence[str],
+        found: Sequence[dict[str, _Named]], failed: dict[int, Failed], asker: Asker[tuple[str, float]],
+    ) -> list[tuple[int, Feature]]:  # fmt: skip
         """Ask once about each (dialogue, feature), and return the lists that go on."""
-        offered = [choices(feature, found[i][feature.name].values) for i, feature in todo]
-        requests = [
-            Request(
-                openings[i] + choice_question(feature, found[i][feature.name].values),
-                choices=tuple(choice for choice, _ in offer),
-            )
-            for (i, feature), offer in zip(todo, offered, strict=True)
-        ]
+        offered, requests = [], []
+        for i, feature in todo:
+            named = found[i][feature.name].values
+            offered.append(offer := choices(feature, named))
+            question = openings[i] + choice_question(feature, named)
+            requests.append(Request(question, choices=tuple(choice for choice, _ in offer)))
         going_on = []
         outcomes = asker.ask(requests, lambda n, answer: _chosen(offered[n], answer))
         for (i, feature), outcome in zip(todo, outcomes, strict=True):
             if isinstance(outcome, Failed):
                 failed.setdefault(i, Failed(outcome.error, f"{feature.name}: {outcome.detail}"))
                 continue
-            named = found[i][feature.name]
-            value, probability = outcome
-            named.probability *= probability
+            so_far, (value, probability) = found[i][feature.name], outcome
+            so_far.probability *= probability
             if feature.kind == "list" and value == NONE:
                 continue
-            named.values.append(value)
-            if len(named.values) < feature.max_items:
+            so_far.values.append(value)
+            if len(so_far.values) < feature.max_items:
                 going_on.append((i, feature))
         return [(i, feature) for i, feature in going_on if i not in failed]
 
     def _labels(self, found: Mapping[str, _Named]) -> Labels:
-        values: dict[str, Any] = {}
+        values: dict[str, Any] = {name: named.values for name, named in found.items()}
         for feature in self.features:
-            said = found[feature.name].values
-            if feature.kind == "list":
-                values[feature.name] = list(said)
-            else:
-                values[feature.name] = said[0] == "true" if feature.kind == "boolean" else said[0]
+            if feature.kind != "list":
+                (said,) = values[feature.name]
+                values[feature.name] = said == "true" if feature.kind == "boolean" else said
         return Labels(values | {PROBABILITY + name: named.probability for name, named in found.items()})
 
 

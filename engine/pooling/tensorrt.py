@@ -80,18 +80,10 @@ class TensorRTBackend:
     concurrency = 1
 
     def __init__(
-        self,
-        folder: Path,
-        edges: Sequence[int],
-        max_batch_tokens: int,
-        *,
-        fp16: bool,
-        providers: Callable[[dict[str, str]], Providers] = lambda options: [
-            (PROVIDER, options),
-            "CUDAExecutionProvider",
-        ],
+        self, folder: Path, edges: Sequence[int], max_batch_tokens: int, *, fp16: bool,
+        providers: Callable[[dict[str, str]], Providers] = lambda o: [(PROVIDER, o), "CUDAExecutionProvider"],
         needs: str = PROVIDER,
-    ) -> None:
+    ) -> None:  # fmt: skip
         offered = require("scoring an exported model").get_available_providers()
         if needs not in offered:
             raise UsageError(

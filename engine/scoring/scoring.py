@@ -76,11 +76,9 @@ def score(
     budget = options.max_batch_tokens or MAX_BATCH_TOKENS[loaded[0].device]
     part_pairs = options.part_pairs or PART_PAIRS
     manifest = Manifest(
-        stage=STAGE,
-        options={"max_batch_tokens": budget, "part_pairs": part_pairs, "limit": options.limit},
-        inputs={"texts": content_hash(texts)},
-        models={model.name: model.identity for model in loaded},
-    )
+        STAGE, {"max_batch_tokens": budget, "part_pairs": part_pairs, "limit": options.limit},
+        {"texts": content_hash(texts)}, {model.name: model.identity for model in loaded},
+    )  # fmt: skip
 
     def windows(remaining: Remaining) -> Iterator[tuple[pl.DataFrame, Window]]:
         return ((rows, prepare(rows, loaded, budget)) for rows in remaining.windows(texts, part_pairs))

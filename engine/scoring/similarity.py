@@ -97,17 +97,12 @@ def similarity(
         _check_variant(path, variant)  # before a folder is made for what cannot be compared
     loaded = load_embedders(named_paths(embedders), options.device, options.max_tokens, options.threads)
     budget = options.max_batch_tokens or MAX_BATCH_TOKENS[loaded[0].device]
+    own = {name: getattr(options, name) for name in ("part_pairs", "limit", "min_cosine")}
     manifest = Manifest(
-        stage=STAGE,
-        options={
-            "max_batch_tokens": budget,
-            "part_pairs": options.part_pairs,
-            "limit": options.limit,
-            "min_cosine": options.min_cosine,
-        },
-        inputs={"texts": content_hash(texts), "rewritten": content_hash(rewritten)},
-        models={embedder.name: embedder.identity for embedder in loaded},
-    )
+        STAGE, {"max_batch_tokens": budget, **own},
+        {"texts": content_hash(texts), "rewritten": content_hash(rewritten)},
+        {embedder.name: embedder.identity for embedder in loaded},
+    )  # fmt: skip
 
     def windows(remaining: Remaining) -> Iterator[tuple[pl.DataFrame, _Pairs]]:
         wanted = remaining.windows(rewritten, options.part_pairs, variant=REWRITTEN)
@@ -129,12 +124,7 @@ def similarity(
 
 @dataclass(frozen=True)
 class _Pairs:
-    """Rewritten texts and their originals, ready to run.
-
-    Attributes:
-        without: rewritten texts that have no original.
-        window: the others and their originals.
-    """
+    """Rewritten texts without an original, and the window of the others and their originals."""
 
     without: pl.DataFrame
     window: Window
@@ -143,10 +133,9 @@ class _Pairs:
 def _pair(
     wanted: pl.DataFrame, originals: pl.DataFrame, embedders: Sequence[LoadedEmbedder], budget: int
 ) -> _Pairs:
-    rows = pl.concat(
-        [wanted.join(originals, on=_KEY, how="semi"), originals.join(wanted, on=_KEY, how="semi")]
-    ).sort(TEXT_KEY)
-    return _Pairs(wanted.join(originals, on=_KEY, how="anti"), prepare(rows, embedders, budget))
+    both = wanted.join(originals, on=_KEY, how="semi"), originals.join(wanted, on=_KEY, how="semi")
+    window = prepare(pl.concat(both).sort(TEXT_KEY), embedders, budget)
+    return _Pairs(wanted.join(originals, on=_KEY, how="anti"), window)
 
 
 def cosines(
@@ -170,11 +159,9 @@ def cosines(
 
 
 def _part(
-    embedders: Sequence[LoadedEmbedder],
-    min_cosine: float | None,
-    pairs: _Pairs,
+    embedders: Sequence[LoadedEmbedder], min_cosine: float | None, pairs: _Pairs,
     outputs: Sequence[ModelOutput],
-) -> Part:
+) -> Part:  # fmt: skip
     work = zip(embedders, outputs, strict=True)
     results = [_result(pairs, embedder, output, min_cosine) for embedder, output in work]
     rows, failed = (pl.concat(frames) for frames in zip(*results, strict=True))
