@@ -57,12 +57,9 @@ class LabelMeasurement:
 
 
 def bench_label(
-    texts: str | Path,
-    model: str | Path,
-    options: LabelBenchOptions | None = None,
-    *,
+    texts: str | Path, model: str | Path, options: LabelBenchOptions | None = None, *,
     say: Say = lambda _: None,
-) -> dict[str, Any]:
+) -> dict[str, Any]:  # fmt: skip
     """Measure labeling on real texts.
 
     Args:

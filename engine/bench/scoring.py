@@ -101,13 +101,9 @@ def _best_rate(product: Callable[[], object], n_flops: float, seconds: float) ->
 
 
 def bench_score(
-    texts: str | Path,
-    model: str | Path,
-    options: ScoreBenchOptions | None = None,
-    *,
-    reference: str | Path | None = None,
-    say: Say = lambda _: None,
-) -> dict[str, Any]:
+    texts: str | Path, model: str | Path, options: ScoreBenchOptions | None = None, *,
+    reference: str | Path | None = None, say: Say = lambda _: None,
+) -> dict[str, Any]:  # fmt: skip
     """Measure the engine on real texts, beside the one-text-at-a-time torch loop where there is a checkpoint.
 
     Args:
@@ -168,11 +164,9 @@ def bench_score(
 
 
 def take_turns(
-    ways: Mapping[str, Callable[[], Result]],
-    repeats: int,
-    say: Say,
+    ways: Mapping[str, Callable[[], Result]], repeats: int, say: Say,
     before: Callable[[], None] = lambda: None,
-) -> tuple[dict[str, list[float]], dict[str, Result]]:
+) -> tuple[dict[str, list[float]], dict[str, Result]]:  # fmt: skip
     """Run every way in turn, several times over, and something else before each round.
 
     Returns:

@@ -152,13 +152,9 @@ def _tails(paths: Sequence[Path]) -> list[str]:
 
 
 def read_items(
-    source: Source,
-    *,
-    columns: Sequence[str] | None = None,
-    number: int = 0,
-    start: int = 0,
+    source: Source, *, columns: Sequence[str] | None = None, number: int = 0, start: int = 0,
     max_bytes: int = 1 << 26,
-) -> Iterator[Item]:
+) -> Iterator[Item]:  # fmt: skip
     """The records of a file from a place on, in order.
 
     Args:

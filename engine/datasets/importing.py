@@ -66,13 +66,9 @@ class ImportReport(Shown):
 
 
 def import_texts(
-    sources: str | Path | Sequence[str | Path],
-    out: str | Path,
-    options: ImportOptions | None = None,
-    *,
-    overwrite: bool = False,
-    listen: Listener | None = None,
-) -> ImportReport:
+    sources: str | Path | Sequence[str | Path], out: str | Path, options: ImportOptions | None = None, *,
+    overwrite: bool = False, listen: Listener | None = None,
+) -> ImportReport:  # fmt: skip
     """Read preference pairs into a folder of TEXTS, and the malformed records into its failures.
 
     Args:

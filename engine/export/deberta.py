@@ -134,11 +134,9 @@ class FastDeberta(nn.Module):
         self.takes_segments = config.type_vocab_size > 1
 
     def forward(
-        self,
-        input_ids: torch.Tensor,
-        attention_mask: torch.Tensor,
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor,
         token_type_ids: torch.Tensor | None = None,
-    ) -> torch.Tensor:
+    ) -> torch.Tensor:  # fmt: skip
         """Ids, 1 for a real token, segments, int64, shape (b, s) each -> logits (b, 1)."""
         blocks = disentangled.cut(input_ids.shape[1])
         ids, real = (functional.pad(x, (0, blocks.filling)) for x in (input_ids, attention_mask))

@@ -18,17 +18,9 @@ from typing import Any
 
 from tokenizers import Tokenizer, normalizers
 
+from seal.engine.checkpoints import exported
 from seal.engine.checkpoints.checkpoint import Checkpoint, read_config
-from seal.engine.checkpoints.exported import (
-    MODEL,
-    SPEC,
-    TOKENIZER,
-    Graph,
-    ModelSpec,
-    Precision,
-    load_spec,
-    verify_files,
-)
+from seal.engine.checkpoints.exported import MODEL, SPEC, TOKENIZER, Graph, ModelSpec, Precision
 from seal.engine.errors import InputError, ResumeError
 from seal.engine.export import onnx_graph
 from seal.engine.export.graphs import choose_graph, write_graph
@@ -159,9 +151,9 @@ def _standing(model: Path, out: Path, options: ExportOptions, graph: Graph) -> E
     refusal = ResumeError(f"{out} holds another export; choose another folder, or overwrite it")
     if options.convert:
         raise refusal
-    spec, checkpoint = load_spec(out), Checkpoint.open(model)
+    spec, checkpoint = exported.load_spec(out), Checkpoint.open(model)
     asked = _asked(checkpoint, graph, options)
-    if asked != {name: getattr(spec, name) for name in asked} or verify_files(out, spec):
+    if asked != {name: getattr(spec, name) for name in asked} or exported.verify_files(out, spec):
         raise refusal
     tokenizer_json, _ = _tokenizer(checkpoint)  # it and the configuration may have changed since
     if tokenizer_json != (out / TOKENIZER).read_text(encoding="utf-8") or checkpoint.config != read_config(

@@ -99,14 +99,9 @@ class Remaining:
         self._folder, self._aside = sink.folder, list[Path]()
 
     def windows(
-        self,
-        texts: Path,
-        n_pairs: int,
-        *,
-        sample: Sample | None = None,
-        variant: str | None = None,
+        self, texts: Path, n_pairs: int, *, sample: Sample | None = None, variant: str | None = None,
         columns: Sequence[str] = TEXT_COLUMNS,
-    ) -> Iterator[pl.DataFrame]:
+    ) -> Iterator[pl.DataFrame]:  # fmt: skip
         """Windows of whole pairs (see `reader.windows`).
 
         Raises:

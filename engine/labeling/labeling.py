@@ -38,15 +38,9 @@ class LabelReport(AskingReport):
 
 
 def label(
-    texts: str | Path,
-    labelers: Labelers,
-    out: str | Path,
-    options: LabelOptions | None = None,
-    generator: GeneratorOptions | None = None,
-    *,
-    overwrite: bool = False,
-    listen: Listener | None = None,
-) -> LabelReport:
+    texts: str | Path, labelers: Labelers, out: str | Path, options: LabelOptions | None = None,
+    generator: GeneratorOptions | None = None, *, overwrite: bool = False, listen: Listener | None = None,
+) -> LabelReport:  # fmt: skip
     """Label every text with every labeler into a LABELS folder; go on where an earlier run was killed.
 
     Args:

@@ -9,18 +9,10 @@ import polars as pl
 from seal.engine.errors import UsageError
 from seal.engine.generation.asking import Asker, Failed, InvalidAnswerError, Spent
 from seal.engine.generation.contract import Answer, Request, TextGenerator
+from seal.engine.labeling import prompts
 from seal.engine.labeling.answers import json_schema, longest_answer, read_json
 from seal.engine.labeling.options import ProtocolName
-from seal.engine.labeling.prompts import (
-    LETTERS,
-    NONE,
-    Dialogue,
-    choice_opening,
-    choice_question,
-    choices,
-    json_instructions,
-    json_message,
-)
+from seal.engine.labeling.prompts import LETTERS, NONE, Dialogue
 from seal.engine.labeling.taxonomy import PROBABILITY, Feature
 
 CHARS_PER_TOKEN = 2
@@ -84,14 +76,14 @@ class JsonProtocol:
 
     def longest_message(self, dialogue: Dialogue) -> str:
         """The one message there is."""
-        return json_message(json_instructions(self.features), dialogue)
+        return prompts.json_message(prompts.json_instructions(self.features), dialogue)
 
     def ask(
         self, dialogues: Sequence[Dialogue], generator: TextGenerator, retries: int, spent: Spent
     ) -> list[Labels | Failed]:
         """One request a dialogue."""
-        instructions, schema = json_instructions(self.features), json_schema(self.features)
-        messages = [json_message(instructions, dialogue) for dialogue in dialogues]
+        instructions, schema = prompts.json_instructions(self.features), json_schema(self.features)
+        messages = [prompts.json_message(instructions, dialogue) for dialogue in dialogues]
         requests = [Request(message, self.max_tokens, schema) for message in messages]
         asker: Asker[Labels] = Asker(generator, retries, spent)
         return asker.ask(requests, lambda _, answer: Labels(read_json(answer.text, self.features)))
@@ -145,14 +137,14 @@ class ChoiceProtocol:
 
     def longest_message(self, dialogue: Dialogue) -> str:
         """The message with the longest question, those about what is left of a list included."""
-        return choice_opening(dialogue) + max(map(_longest_question, self.features), key=len)
+        return prompts.choice_opening(dialogue) + max(map(_longest_question, self.features), key=len)
 
     def ask(
         self, dialogues: Sequence[Dialogue], generator: TextGenerator, retries: int, spent: Spent
     ) -> list[Labels | Failed]:
         """One request a dialogue and feature; then, for lists, a round for those that go on, and so on."""
         asker: Asker[tuple[str, float]] = Asker(generator, retries, spent)
-        openings = [choice_opening(dialogue) for dialogue in dialogues]
+        openings = [prompts.choice_opening(dialogue) for dialogue in dialogues]
         found: list[dict[str, _Named]] = [{f.name: _Named() for f in self.features} for _ in dialogues]
         failed: dict[int, Failed] = {}
         todo = [(i, feature) for i in range(len(dialogues)) for feature in self.features]
@@ -168,8 +160,8 @@ class ChoiceProtocol:
         offered, requests = [], []
         for i, feature in todo:
             named = found[i][feature.name].values
-            offered.append(offer := choices(feature, named))
-            question = openings[i] + choice_question(feature, named)
+            offered.append(offer := prompts.choices(feature, named))
+            question = openings[i] + prompts.choice_question(feature, named)
             requests.append(Request(question, choices=tuple(choice for choice, _ in offer)))
         going_on = []
         outcomes = asker.ask(requests, lambda n, answer: _chosen(offered[n], answer))
@@ -205,7 +197,7 @@ def _chosen(offer: Sequence[tuple[str, str]], answer: Answer) -> tuple[str, floa
 
 def _longest_question(feature: Feature) -> str:
     named = feature.values[:1] if feature.max_items > 1 else ()
-    return max(choice_question(feature), choice_question(feature, named), key=len)
+    return max(prompts.choice_question(feature), prompts.choice_question(feature, named), key=len)
 
 
 def make_protocol(name: ProtocolName, features: Sequence[Feature]) -> LabelingProtocol:

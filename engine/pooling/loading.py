@@ -7,16 +7,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
+from seal.engine.checkpoints import exported
 from seal.engine.checkpoints.checkpoint import Checkpoint
-from seal.engine.checkpoints.exported import (
-    TOKENIZER,
-    UNBOUNDED_DEFAULT,
-    WHAT,
-    Kind,
-    PairTemplate,
-    load_spec,
-    verify_files,
-)
+from seal.engine.checkpoints.exported import TOKENIZER, UNBOUNDED_DEFAULT, WHAT, Kind, PairTemplate
 from seal.engine.errors import InputError, UsageError
 from seal.engine.pooling.batching import bucket_edges
 from seal.engine.pooling.contract import Backend, EmbeddingBackend, RewardBackend
@@ -57,13 +50,9 @@ MakeEncoder = Callable[[str, PairTemplate, int], PairEncoder]
 
 
 def load_models(
-    folders: Mapping[str, Path],
-    device: Device = "auto",
-    backend: BackendName = "onnx",
-    max_tokens: int | None = None,
-    threads: int | None = None,
-    max_batch_tokens: int = 32_768,
-) -> list[LoadedModel]:
+    folders: Mapping[str, Path], device: Device = "auto", backend: BackendName = "onnx",
+    max_tokens: int | None = None, threads: int | None = None, max_batch_tokens: int = 32_768,
+) -> list[LoadedModel]:  # fmt: skip
     """Load each folder and let models of the same tokenizer, template and length share one encoder.
 
     Args:
@@ -88,11 +77,9 @@ def load_models(
 
 
 def load_embedders(
-    folders: Mapping[str, Path],
-    device: Device = "auto",
-    max_tokens: int | None = None,
+    folders: Mapping[str, Path], device: Device = "auto", max_tokens: int | None = None,
     threads: int | None = None,
-) -> list[LoadedEmbedder]:
+) -> list[LoadedEmbedder]:  # fmt: skip
     """Load exported embedders, as `load_models` does reward models.
 
     Raises:
@@ -118,9 +105,9 @@ def _exported(
     from seal.engine.pooling.onnx import OnnxBackend, choose_device
     from seal.engine.pooling.tensorrt import TensorRTBackend
 
-    spec = load_spec(folder)
+    spec = exported.load_spec(folder)
     _refuse_other_kind(folder, spec.kind, wanted)
-    if changed := verify_files(folder, spec):
+    if changed := exported.verify_files(folder, spec):
         raise InputError(f"{folder}: {', '.join(changed)} changed since the export; export again")
     resolved, longest, edges = choose_device(device), spec.longest_input(max_tokens), tuple[int, ...]()
     if resolved == "tensorrt" and wanted == "embedding":

@@ -41,14 +41,9 @@ class ScoreReport(StageReport):
 
 
 def score(
-    texts: str | Path,
-    models: Models,
-    out: str | Path,
-    options: ScoreOptions | None = None,
-    *,
-    overwrite: bool = False,
-    listen: Listener | None = None,
-) -> ScoreReport:
+    texts: str | Path, models: Models, out: str | Path, options: ScoreOptions | None = None, *,
+    overwrite: bool = False, listen: Listener | None = None,
+) -> ScoreReport:  # fmt: skip
     """Score every text with every model into a SCORES folder; go on where an earlier run was killed.
 
     Args:

@@ -18,19 +18,11 @@ from numpy.typing import NDArray
 
 from seal.engine.checkpoints.named import Models, named_paths
 from seal.engine.errors import InputError
+from seal.engine.frames import schema
 from seal.engine.frames.folder import content_hash
 from seal.engine.frames.manifest import Manifest
 from seal.engine.frames.reader import beside, count_texts, keep_apart
-from seal.engine.frames.schema import (
-    ORIGINAL,
-    REWRITTEN,
-    SIMILARITIES,
-    TEXT_KEY,
-    TEXTS,
-    VARIANT,
-    readable,
-    scan,
-)
+from seal.engine.frames.schema import ORIGINAL, REWRITTEN, SIMILARITIES, TEXT_KEY, TEXTS, VARIANT, scan
 from seal.engine.frames.stage import Part, Remaining, Stage, StageReport, failures, run_stage
 from seal.engine.pooling.loading import LoadedEmbedder, load_embedders
 from seal.engine.pooling.options import MAX_BATCH_TOKENS
@@ -62,15 +54,9 @@ class SimilarityReport(StageReport):
 
 
 def similarity(
-    texts: str | Path,
-    rewritten: str | Path,
-    embedders: Models,
-    out: str | Path,
-    options: SimilarityOptions | None = None,
-    *,
-    overwrite: bool = False,
-    listen: Listener | None = None,
-) -> SimilarityReport:
+    texts: str | Path, rewritten: str | Path, embedders: Models, out: str | Path,
+    options: SimilarityOptions | None = None, *, overwrite: bool = False, listen: Listener | None = None,
+) -> SimilarityReport:  # fmt: skip
     """Compare rewritten texts with their originals into a SIMILARITIES folder; go on where a run was killed.
 
     A text is its prompt and response joined, as scoring joins a dialogue. A rewritten text whose original is
@@ -219,7 +205,7 @@ def _check_variant(path: Path, variant: str) -> None:
     """Refuse what is no TEXTS frame, and one that has rows but none of the variant wanted."""
     rows = scan(path, TEXTS, columns=("prompt", "response"))
     wanted = pl.col("variant") == pl.lit(variant, VARIANT)
-    with readable(path):
+    with schema.readable(path):
         n_rows, found = rows.select(pl.len(), wanted.any().alias("found")).collect(engine="streaming").row(0)
     if n_rows and not found:
         raise InputError(
