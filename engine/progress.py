@@ -111,11 +111,6 @@ class Meter:
             for name, number in numbers.items():
                 self._lap[name] = self._lap.get(name, 0) + number
 
-    def halved(self) -> None:
-        """A batch did not fit into memory."""
-        with self._lock:
-            self._lap["n_halved"] += 1
-
     def lap(self) -> dict[str, float]:
         """What was counted since the last lap, with its seconds."""
         with self._lock:

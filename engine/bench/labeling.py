@@ -149,8 +149,6 @@ def same_values(a: pl.DataFrame, b: pl.DataFrame, features: Sequence[str]) -> di
 
 def _agreements(labels: dict[str, pl.DataFrame], features: Sequence[str]) -> dict[str, float]:
     """Share of equal values between any two, over all features."""
-    found = {}
-    for first, second in combinations(labels, 2):
-        if shares := same_values(labels[first], labels[second], features):
-            found[f"{first} with {second}"] = sum(shares.values()) / len(shares)
-    return found
+    pairs = {f"{a} with {b}": (labels[a], labels[b]) for a, b in combinations(labels, 2)}
+    shares = {names: same_values(*two, features) for names, two in pairs.items()}
+    return {names: sum(found.values()) / len(found) for names, found in shares.items() if found}

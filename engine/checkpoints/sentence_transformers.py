@@ -165,7 +165,6 @@ def _check_prompts(root: Path) -> None:
 
 
 def _check_transformer(folder: Path) -> None:
-    """Refuse settings of the transformer that would change its vectors."""
     if (folder / "adapter_config.json").is_file():
         raise InputError(f"{folder} holds an adapter (adapter_config.json); merge it into the weights first")
     side = read_json(folder / "tokenizer_config.json").get("truncation_side", "right")

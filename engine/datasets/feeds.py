@@ -1,6 +1,6 @@
 """What an import reads: every source with its format and the `meta_` columns all of them agree on."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -34,10 +34,6 @@ class Feed:
     metas: tuple[Meta | None, ...]
     meta_types: Mapping[str, pl.DataType]
     columns: tuple[str, ...]
-
-    def items(self, *, number: int, start: int, max_bytes: int) -> Iterator[Item]:
-        """Its records from a place on (see `read_items`)."""
-        return read_items(self.source, columns=self.columns, number=number, start=start, max_bytes=max_bytes)
 
 
 def open_feeds(

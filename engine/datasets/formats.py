@@ -139,15 +139,13 @@ def _summarize_prompt(record: Record) -> str:
     if _get(record, "info", "post") is None and _get(record, "info", "article") is not None:
         return f"Article:\n{_text(record, 'info', 'article')}\n\nTL;DR:"
     post = _text(record, "info", "post")
-    heads = [("SUBREDDIT: r/", "subreddit"), ("TITLE: ", "title")]
-    found = [(head, _get(record, "info", name)) for head, name in heads]
-    lines = [f"{head}{value}" for head, value in found if isinstance(value, str)]
+    heads = {"SUBREDDIT: r/": _get(record, "info", "subreddit"), "TITLE: ": _get(record, "info", "title")}
+    lines = [f"{head}{value}" for head, value in heads.items() if isinstance(value, str)]
     return "\n\n".join([*lines, f"POST: {post}", "TL;DR:"])
 
 
 def _parse_helpsteer3(record: Record) -> Pair:
-    context = _need(record, "context")
-    preference = _number(record, "overall_preference")
+    context, preference = _need(record, "context"), _number(record, "overall_preference")
     if preference not in (-3, -2, -1, 0, 1, 2, 3):
         raise Malformed("bad_preference", f"'overall_preference' is {preference:g}; -3 to 3 is needed")
     prompt, first = cut_messages(context, _text(record, "response1"), "response1")
@@ -186,10 +184,6 @@ def _is_messages(record: Record) -> bool:
     return lists and _has("chosen", "rejected")(record)
 
 
-def _is_ultrafeedback(record: Record) -> bool:
-    return _is_messages(record) and _has("score_chosen", "score_rejected")(record)
-
-
 def column(name: str, *, type: MetaType = str, inside: str = "") -> Meta:
     """A column carried as it stands, or one inside an object."""
     path = (inside, name) if inside else (name,)
@@ -219,7 +213,8 @@ FORMATS: Mapping[str, Format] = {
         Format(
             "ultrafeedback",
             "prompt, chosen and rejected as message lists, score_chosen, score_rejected",
-            (*_SIDES, "prompt_id", "score_chosen", "score_rejected"), _is_ultrafeedback, _parse_messages,
+            (*_SIDES, "prompt_id", "score_chosen", "score_rejected"),
+            lambda r: _is_messages(r) and _has("score_chosen", "score_rejected")(r), _parse_messages,
             _carried("prompt_id") + _carried("score_chosen", "score_rejected", type=float),
         ),
         Format(

@@ -1,6 +1,6 @@
 """Preference datasets -> TEXTS: what `seal import` does.
 
-    open_feeds -> Feed.items -> Format.parse -> a part -> Sink
+    open_feeds -> read_items -> Format.parse -> a part -> Sink
 
 Rows are numbered by the position of their record over the sources laid end to end, malformed records counted.
 So a part is a range of records, and a run that was killed goes on behind the last one.
@@ -16,7 +16,7 @@ from pathlib import Path
 import polars as pl
 
 from seal.engine.datasets.feeds import Feed, open_feeds
-from seal.engine.datasets.files import Item, count_rows
+from seal.engine.datasets.files import Item, count_rows, read_items
 from seal.engine.datasets.formats import Meta, Record
 from seal.engine.datasets.options import ImportOptions
 from seal.engine.datasets.transcripts import Malformed, Pair, check_encodable, check_pair
@@ -162,15 +162,14 @@ def _walk(
     feeds: Sequence[Feed], options: ImportOptions, cursor: Mapping[str, int]
 ) -> Iterator[tuple[int, Item]]:
     """Every record behind the cursor, with the index of its feed."""
-    number, start = cursor.get("number", 0), cursor.get("end", 0)
-    for at in range(cursor.get("feed", 0), len(feeds)):
-        for item in feeds[at].items(number=number, start=start, max_bytes=options.max_bytes):
+    first, place = cursor.get("feed", 0), {"number": cursor.get("number", 0), "start": cursor.get("end", 0)}
+    for at, feed in enumerate(feeds[first:], first):
+        for item in read_items(feed.source, columns=feed.columns, max_bytes=options.max_bytes, **place):
             yield at, item
-        number = start = 0
+        place = {}
 
 
 def _take(part: _Part, feed: Feed, item: Item, options: ImportOptions) -> None:
-    """Put one record into the part, as a pair or as a failure."""
     row_id, record = part.first_row_id + part.n_records, item.record
     try:
         if isinstance(record, Malformed):
@@ -234,7 +233,6 @@ def _frame(part: _Part) -> pl.DataFrame:
 
 
 def _progress(sink: Sink, feeds: Sequence[Feed], options: ImportOptions) -> Iterator[Progress]:
-    """A snapshot whenever asked, from now on."""
     began, n_before = time.perf_counter(), sink.last_row_id + 1
     counts = [count_rows(feed.source) for feed in feeds]
     known = [n for n in counts if n is not None and not any(feed.source.by_column for feed in feeds)]

@@ -53,8 +53,7 @@ class Layer(nn.Module):
 
     def _rest(self, x: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
         x = self.norm(attended + x)
-        merged: torch.Tensor = self.last_norm(self.down(self.act(self.up(x))) + x)
-        return merged
+        return self.last_norm(self.down(self.act(self.up(x))) + x)
 
 
 class Convolution(nn.Module):
@@ -75,8 +74,7 @@ class Convolution(nn.Module):
             embedded.transpose(1, 2), self.weight, self.bias, padding=padding, groups=self.groups
         )
         found = self.act(found.transpose(1, 2) * real)
-        merged: torch.Tensor = self.norm(x + found[:, : x.shape[1]]) * real[:, : x.shape[1]]
-        return merged
+        return self.norm(x + found[:, : x.shape[1]]) * real[:, : x.shape[1]]
 
 
 class Embeddings(nn.Module):
@@ -103,8 +101,7 @@ class Embeddings(nn.Module):
             x = x + (self.segments[0] if segments is None else functional.embedding(segments, self.segments))
         if self.project is not None:
             x = self.project(x)
-        merged: torch.Tensor = self.norm(x) * real
-        return merged
+        return self.norm(x) * real
 
 
 class FastDeberta(nn.Module):
@@ -150,8 +147,7 @@ class FastDeberta(nn.Module):
             x = layer.first(x, mask, places) if last else layer(x, mask, places, blocks)
             if i == 0 and self.convolution is not None:
                 x = self.convolution(embedded, x, weight.unsqueeze(-1))
-        logits: torch.Tensor = self.classifier(self.pooler_act(self.pooler(x[:, 0])))
-        return logits
+        return self.classifier(self.pooler_act(self.pooler(x[:, 0])))
 
 
 def write_graph(model: Any, target: Path) -> None:

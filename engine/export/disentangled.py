@@ -155,22 +155,13 @@ class Attention(nn.Module):
     def _positions(
         self, x: torch.Tensor, table: torch.Tensor, places: torch.Tensor, blocks: Blocks
     ) -> torch.Tensor:
-        """Products of every row with the table's row of its distance to every column.
-
-        Args:
-            x: queries or keys, shape (b, H, s, d).
-            table: shape (H, r, d).
-            places: shape (n, s + h).
-            blocks: how s is cut.
-
-        Returns:
-            Shape (b, H, s, s).
+        """Products of every row of x (b, H, s, d) with the row of the table (H, r, d) that stands for its
+        distance to every column, at places (n, s + h) -> (b, H, s, s).
         """
         n_texts, _, length, _ = x.shape
         rows = x.reshape(n_texts, self.n_heads, blocks.n, blocks.h, self.size)
         products = rows @ table[:, places].transpose(-1, -2)
-        sheared = _shear(products, blocks.h)
-        return sheared.reshape(n_texts, self.n_heads, length, length)
+        return _shear(products, blocks.h).reshape(n_texts, self.n_heads, length, length)
 
     def forward(
         self, x: torch.Tensor, mask: torch.Tensor, places: Distances | None, blocks: Blocks
@@ -185,8 +176,7 @@ class Attention(nn.Module):
             bias = self._positions(queries, self.position_keys, places.queries, blocks) + bias
         scores = queries @ keys.transpose(-1, -2) + bias
         context = torch.softmax(scores, -1) @ values
-        merged: torch.Tensor = self.output(context.transpose(1, 2).reshape(x.shape))
-        return merged
+        return self.output(context.transpose(1, 2).reshape(x.shape))
 
     def first(self, x: torch.Tensor, mask: torch.Tensor, places: Distances | None) -> torch.Tensor:
         """The same for the first position alone: (b, s, D) -> (b, 1, D).
@@ -195,8 +185,7 @@ class Attention(nn.Module):
         """
         seen = torch.softmax(self.first_scores(x, mask, places), -1) @ x
         context = seen.unsqueeze(2) @ self.value.weight.view(self.n_heads, self.size, -1).transpose(-1, -2)
-        merged: torch.Tensor = self.output(context.reshape(x.shape[0], 1, -1))
-        return merged
+        return self.output(context.reshape(x.shape[0], 1, -1))
 
     def first_scores(self, x: torch.Tensor, mask: torch.Tensor, places: Distances | None) -> torch.Tensor:
         """Scores of the first position with all: (b, s, D) -> (b, H, s)."""

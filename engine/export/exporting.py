@@ -86,7 +86,6 @@ def export(
 def _write(
     checkpoint: Checkpoint, graph: Graph, options: ExportOptions, folder: Path
 ) -> tuple[ModelSpec, Parity]:
-    """Write the whole export into a new folder and measure its parity."""
     tokenizer_json, pad_token_id = _tokenizer(checkpoint)
     asked, longest = _asked(checkpoint, graph, options), checkpoint.max_tokens
     folder.mkdir()
@@ -124,7 +123,6 @@ def _choose_graph(checkpoint: Checkpoint, options: ExportOptions) -> tuple[Graph
 
 
 def _both(checkpoint: Checkpoint, folder: Path) -> tuple[Compute, Compute]:
-    """Torch, and what was exported."""
     graph = onnx_backend.OnnxBackend(folder, "cpu")
     if checkpoint.kind == "reward":
         return TorchBackend(checkpoint).rewards, graph.rewards
@@ -145,7 +143,6 @@ def _tokenizer(checkpoint: Checkpoint) -> tuple[str, int]:
 
 
 def _standing(model: Path, out: Path, options: ExportOptions, graph: Graph) -> ExportReport:
-    """The export that stands in `out`, if it is the one asked for."""
     if not (out / SPEC).is_file():
         raise ResumeError(f"{out} is not empty and holds no export; choose another folder")
     refusal = ResumeError(f"{out} holds another export; choose another folder, or overwrite it")

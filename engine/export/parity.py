@@ -91,8 +91,7 @@ def unit(compute: Compute) -> Compute:
 
     def normalised(batch: Any) -> NDArray[np.float32]:
         vectors = compute(batch).astype(np.float64)
-        result: NDArray[np.float64] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-        return result.astype(np.float32)
+        return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
 
     return normalised
 

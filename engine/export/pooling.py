@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn import functional
 
 from seal.engine.checkpoints.checkpoint import Checkpoint
-from seal.engine.checkpoints.sentence_transformers import NORMALIZE, Dense, Embedder
+from seal.engine.checkpoints.sentence_transformers import Dense, Embedder
 from seal.engine.errors import InputError
 from seal.engine.export.onnx_graph import trace
 from seal.engine.pooling.contract import Batch
@@ -39,17 +39,13 @@ class Head(nn.Module):
     def __init__(self, embedder: Embedder) -> None:
         super().__init__()
         self.pooling = embedder.pooling
-        layers = [
-            _Normalize() if layer == NORMALIZE else _dense(embedder.root, layer) for layer in embedder.layers
-        ]
-        self.layers = nn.Sequential(*layers)
+        self.layers = nn.Sequential(*(_layer(embedder.root, layer) for layer in embedder.layers))
 
     def forward(self, vectors: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         """Token vectors (b, s, D), 1 for a real token (b, s) -> (b, d)."""
         weight = attention_mask.unsqueeze(-1).to(vectors.dtype)
         pooled = torch.cat([_pool(mode, vectors, weight) for mode in self.pooling], dim=-1)
-        result: torch.Tensor = self.layers(pooled)
-        return result
+        return self.layers(pooled)
 
 
 class _Normalize(nn.Module):
@@ -72,10 +68,11 @@ def _pool(mode: str, vectors: torch.Tensor, weight: torch.Tensor) -> torch.Tenso
     return total / (count.sqrt() if mode == "mean_sqrt_len_tokens" else count)
 
 
-def _dense(root: Path, layer: Dense | str) -> nn.Module:
+def _layer(root: Path, layer: Dense | str) -> nn.Module:
     from safetensors.torch import load_file
 
-    assert isinstance(layer, Dense)
+    if not isinstance(layer, Dense):
+        return _Normalize()
     linear = nn.Linear(layer.in_features, layer.out_features, bias=layer.bias)
     weights: dict[str, torch.Tensor] = {}
     try:

@@ -28,8 +28,5 @@ class Selection(Options):
 
     def identity(self, part_pairs: int) -> dict[str, Any]:
         """What of it changes a folder, for the manifest."""
-        sampled = self.sample < 1
-        return {
-            "part_pairs": part_pairs, "limit": self.limit, "sample": self.sample,
-            "seed": self.seed if sampled else None,
-        }  # fmt: skip
+        seed = self.seed if self.sample < 1 else None
+        return {"part_pairs": part_pairs, "limit": self.limit, "sample": self.sample, "seed": seed}

@@ -153,10 +153,8 @@ def _is_unfinished(manifest: Path) -> bool:
 
 
 def _castable(have: pl.DataType, want: pl.DataType) -> bool:
-    if have == want:
-        return True
     if isinstance(want, pl.Enum | pl.String):
         return isinstance(have, pl.String | pl.Categorical | pl.Enum)
     if want.is_integer():
         return have.is_integer()
-    return want.is_float() and have.is_numeric()
+    return have == want or (want.is_float() and have.is_numeric())

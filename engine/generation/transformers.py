@@ -112,13 +112,7 @@ class TransformersGenerator(LocalGenerator):
 
 
 class _State:
-    """A batch of prompts inside the model: the shared prefix once, the rest padded on the left.
-
-    Args:
-        model: the decoder.
-        prompts: token ids of each, none empty.
-        device: where the model is.
-    """
+    """Prompts (none empty) inside the model: the shared prefix once, the rest padded on the left."""
 
     def __init__(self, model: Any, prompts: Sequence[list[int]], device: str) -> None:
         self._model, self._device = model, device
@@ -127,8 +121,7 @@ class _State:
             self._n_shared = 0
         rests = [ids[self._n_shared :] for ids in prompts]
         width = max(map(len, rests))
-        ids = np.zeros((len(rests), width), np.int64)
-        real = np.zeros((len(rests), width), np.int64)
+        ids, real = np.zeros((2, len(rests), width), np.int64)
         for row, rest in enumerate(rests):
             ids[row, width - len(rest) :] = rest
             real[row, width - len(rest) :] = 1
@@ -160,23 +153,16 @@ class _State:
             input_ids=ids, attention_mask=self._real, position_ids=positions, past_key_values=self._cache,
             use_cache=True, logits_to_keep=1,
         )  # fmt: skip
-        logits: NDArray[np.float32] = out.logits[:, -1].float().cpu().numpy()
-        return logits
+        return np.asarray(out.logits[:, -1].float().cpu().numpy())
 
 
 def _n_common(prompts: Sequence[list[int]]) -> int:
-    """Tokens that all prompts open with."""
     first, last = min(prompts), max(prompts)  # in order, what these two share all others share
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False)))
 
 
 class _Writer:
-    """Writes one answer: picks each token from its logits, under a grammar or freely.
-
-    Attributes:
-        ids: the answer so far.
-        stop: None while it goes on.
-    """
+    """Writes one answer: picks each token from its logits, under a grammar or freely, until `stop`."""
 
     def __init__(self, request: Request, matcher: Any, end_ids: frozenset[int]) -> None:
         self._request, self._matcher, self._end_ids = request, matcher, end_ids

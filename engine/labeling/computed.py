@@ -200,16 +200,13 @@ class ComputedLabeler:
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """What changes its numbers."""
         return {"kind": "computed", "revision": REVISION, "features": [f.name for f in self._features]}
 
     @property
     def types(self) -> Mapping[str, pl.DataType]:
-        """Its columns."""
         return {feature.name: feature.dtype for feature in self._features}
 
     def label(self, texts: pl.DataFrame, meter: Meter) -> Labeled:
-        """Compute; no text fails."""
         rows = compute(texts.lazy(), self._features).collect(engine="streaming").sort(TEXT_KEY)
         meter.batch(texts.height, 0, 0)
         return Labeled(rows)

@@ -82,7 +82,6 @@ def label(
 
 
 def _common_types(labelers: Sequence[Labeler]) -> dict[str, pl.DataType]:
-    """Column -> type over all labelers, in their order."""
     names = [labeler.name for labeler in labelers]
     if not names or len(set(names)) < len(names):
         raise UsageError("labelers: at least one is needed, each with a name of its own; write NAME=")
@@ -97,7 +96,6 @@ def _common_types(labelers: Sequence[Labeler]) -> dict[str, pl.DataType]:
 
 
 def _ask_all(labelers: Sequence[Labeler], meter: Meter, window: pl.DataFrame) -> list[Labeled]:
-    """What each labeler makes of the texts of a window."""
     good, _ = usable(window)
     found = [labeler.label(good, meter) for labeler in labelers]
     for labeler, labeled in zip(labelers, found, strict=True):
@@ -109,7 +107,6 @@ def _ask_all(labelers: Sequence[Labeler], meter: Meter, window: pl.DataFrame) ->
 def _part(
     labelers: Sequence[Labeler], types: Mapping[str, pl.DataType], window: pl.DataFrame, found: list[Labeled]
 ) -> Part:
-    """The LABELS and FAILURES of a window."""
     _, missing = usable(window)
     rows, failed = [], []
     for labeler, labeled in zip(labelers, found, strict=True):

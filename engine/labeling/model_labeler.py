@@ -59,7 +59,6 @@ class ModelLabeler:
 
     @property
     def types(self) -> Mapping[str, pl.DataType]:
-        """Its columns."""
         return self.protocol.types
 
     def label(self, texts: pl.DataFrame, meter: Meter) -> Labeled:

@@ -61,7 +61,6 @@ def _refuse_unknown_features(options: LabelOptions, asked: Taxonomy, *, computed
 
 
 def _refuse_model_options(options: LabelOptions, generator: GeneratorOptions) -> None:
-    """Refuse what only a model would honour where none is asked."""
     of_models = [k for k in declared(LabelOptions) if k.name in ("protocol", "max_tokens", "retries")]
     given = vars(generator) | {k.name: getattr(options, k.name) for k in of_models}
     for known in [*declared(GeneratorOptions), *of_models]:

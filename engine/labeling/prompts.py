@@ -12,7 +12,6 @@ from seal.engine.labeling.taxonomy import Feature
 
 REVISION = 1  # raised whenever a question is worded anew, so that no folder mixes two wordings
 
-
 YES, NO = "yes", "no"
 NONE = "none of these"
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"

@@ -64,7 +64,6 @@ class JsonProtocol:
 
     @property
     def types(self) -> Mapping[str, pl.DataType]:
-        """A column a feature."""
         return {feature.name: feature.dtype for feature in self.features}
 
     @property
@@ -75,13 +74,11 @@ class JsonProtocol:
         return -(-n_ascii // CHARS_PER_TOKEN) + len(longest.encode()) - n_ascii
 
     def longest_message(self, dialogue: Dialogue) -> str:
-        """The one message there is."""
         return prompts.json_message(prompts.json_instructions(self.features), dialogue)
 
     def ask(
         self, dialogues: Sequence[Dialogue], generator: TextGenerator, retries: int, spent: Spent
     ) -> list[Labels | Failed]:
-        """One request a dialogue."""
         instructions, schema = prompts.json_instructions(self.features), json_schema(self.features)
         messages = [prompts.json_message(instructions, dialogue) for dialogue in dialogues]
         requests = [Request(message, self.max_tokens, schema) for message in messages]

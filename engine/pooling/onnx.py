@@ -125,8 +125,7 @@ class OnnxBackend:
         with running(self._path):
             if self._device == "cuda":
                 return run_bound(self._session, feeds, self._output, self._device)
-            result: NDArray[np.float32] = self._session.run([self._output], feeds)[0]
-        return result
+            return np.asarray(self._session.run([self._output], feeds)[0])
 
 
 @contextmanager
@@ -151,8 +150,7 @@ def run_bound(
         binding.bind_cpu_input(name, value)
     binding.bind_output(output, device)
     session.run_with_iobinding(binding)
-    result: NDArray[np.float32] = binding.copy_outputs_to_cpu()[0]
-    return result
+    return np.asarray(binding.copy_outputs_to_cpu()[0])
 
 
 def matrix_product(size: int, device: str) -> Callable[[], object]:
@@ -189,8 +187,6 @@ def matrix_product(size: int, device: str) -> Callable[[], object]:
 
 
 INT8 = "seal.int8"  # a graph's own note of the range its weights were quantised to
-
-
 LARGE = 1_500_000_000  # bytes of weights that get a file of their own: a protobuf file ends at 2 GB
 
 

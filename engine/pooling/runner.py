@@ -108,7 +108,7 @@ class Runner:
                 if len(rows) == 1:
                     outcome.too_large.add(int(rows[0]))
                     return
-                self._meter.halved()
+                self._meter.count(n_halved=1)
                 run_batch(rows[: len(rows) // 2])
                 run_batch(rows[len(rows) // 2 :])
 

@@ -96,7 +96,6 @@ def rewards_of(models: Sequence[LoadedModel]) -> list[tuple[Compute, tuple[int, 
 
 
 def _part(models: Sequence[LoadedModel], window: Window, outputs: Sequence[ModelOutput]) -> Part:
-    """SCORES and FAILURES of a window, one row a text and model."""
     frames, failed = [], []
     for model, output, (texts, _) in zip(models, outputs, window.inputs, strict=True):
         index = window.distinct.index
