@@ -82,11 +82,8 @@ class Declared:
 def declared(options: type) -> list[Declared]:
     """The options of a class in order."""
     hints = get_type_hints(options)
-    return [
-        _declared(f.name, hints[f.name], f.default, f.metadata[_KEY])
-        for f in fields(options)
-        if _KEY in f.metadata
-    ]
+    known = [f for f in fields(options) if _KEY in f.metadata]
+    return [_declared(f.name, hints[f.name], f.default, f.metadata[_KEY]) for f in known]
 
 
 def _declared(name: str, hint: Any, default: Any, words: Words) -> Declared:
@@ -119,11 +116,9 @@ def _check(known: Declared, value: Any) -> None:
     if known.choices and value not in known.choices:
         raise UsageError(f"{known.name} cannot be {value!r}; allowed: {', '.join(known.choices)}")
     limits: tuple[tuple[float | None, str, Callable[[Any, Any], bool]], ...] = (
-        (words.at_least, "at least", operator.ge),
-        (words.above, "above", operator.gt),
-        (words.at_most, "at most", operator.le),
-        (words.below, "below", operator.lt),
-    )
+        (words.at_least, "at least", operator.ge), (words.above, "above", operator.gt),
+        (words.at_most, "at most", operator.le), (words.below, "below", operator.lt),
+    )  # fmt: skip
     for limit, said, holds in limits:
         if limit is not None and not holds(value, limit):
             raise UsageError(f"{known.name} must be {said} {limit:g}, not {value}")

@@ -61,9 +61,8 @@ def listener(listen: Listener | None) -> Listener:
 def describe(progress: Progress) -> str:
     """One line: done, rate, tokens/s, padding share, failures, time left."""
     p = progress
-    words = [
-        f"{p.stage}: {p.n_done:,}" + (f" of {p.n_total:,}" if p.n_total is not None else "") + f" {p.unit}"
-    ]
+    of = "" if p.n_total is None else f" of {p.n_total:,}"
+    words = [f"{p.stage}: {p.n_done:,}{of} {p.unit}"]
     rate = (p.n_done - p.n_before) / p.elapsed_s if p.elapsed_s else 0.0
     if rate:
         words.append(f"{rate:,.0f} {p.unit}/s" if rate >= 10 else f"{rate:.2f} {p.unit}/s")
@@ -112,11 +111,6 @@ class Meter:
             for name, number in numbers.items():
                 self._lap[name] = self._lap.get(name, 0) + number
 
-    def halved(self) -> None:
-        """A batch did not fit into memory."""
-        with self._lock:
-            self._lap["n_halved"] += 1
-
     def lap(self) -> dict[str, float]:
         """What was counted since the last lap, with its seconds."""
         with self._lock:
@@ -127,13 +121,8 @@ class Meter:
         return counted
 
     def _snapshot(self) -> Progress:
+        n_done, elapsed_s = self._n_before + self._n_runs // self._passes, time.perf_counter() - self._began_s
         return Progress(
-            stage=self._stage,
-            unit="texts",
-            n_done=self._n_before + self._n_runs // self._passes,
-            n_total=self._n_total,
-            n_before=self._n_before,
-            elapsed_s=time.perf_counter() - self._began_s,
-            n_tokens=self._n_tokens,
-            n_slots=self._n_slots,
-        )
+            self._stage, "texts", n_done, self._n_total, self._n_before, elapsed_s=elapsed_s,
+            n_tokens=self._n_tokens, n_slots=self._n_slots,
+        )  # fmt: skip

@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from seal.engine.checkpoints.exported import SPEC, load_spec
+from seal.engine.checkpoints.exported import SPEC, changed_files, load_spec
 from seal.engine.errors import InputError
-from seal.engine.files import file_sha256
 from seal.engine.frames.folder import LOG, StageFolder
 from seal.engine.notebook import Shown
 
@@ -39,6 +38,6 @@ def verify(folder: str | Path) -> Verification:
         hashes = dict(load_spec(folder).files)
     else:
         raise InputError(f"{folder} holds neither a commit log nor {SPEC}: nothing says what it should be")
-    changed = [n for n, h in hashes.items() if not (folder / n).is_file() or file_sha256(folder / n) != h]
+    changed = changed_files(folder, hashes)
     unnamed = sorted(p.name for p in folder.glob("*.parquet") if p.name not in hashes)
     return Verification(len(hashes), changed + unnamed)

@@ -4,7 +4,7 @@ Each turn takes fresh pairs, since a prefix cache would make the same ones nearl
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from seal.engine.bench.options import LabelBenchOptions
-from seal.engine.bench.scoring import sample_pairs
+from seal.engine.bench.scoring import Say, sample_pairs
 from seal.engine.errors import UsageError
 from seal.engine.frames.manifest import machine, versions
 from seal.engine.frames.schema import TEXT_KEY
@@ -24,7 +24,6 @@ from seal.engine.generation.options import GeneratorOptions
 from seal.engine.labeling.model_labeler import ModelLabeler
 from seal.engine.progress import Meter, silent
 
-Say = Callable[[str], None]
 _COUNTS = ("n_requests", "n_retries", "n_prompt_tokens", "n_cached_tokens", "n_generated_tokens")
 
 
@@ -58,12 +57,9 @@ class LabelMeasurement:
 
 
 def bench_label(
-    texts: str | Path,
-    model: str | Path,
-    options: LabelBenchOptions | None = None,
-    *,
+    texts: str | Path, model: str | Path, options: LabelBenchOptions | None = None, *,
     say: Say = lambda _: None,
-) -> dict[str, Any]:
+) -> dict[str, Any]:  # fmt: skip
     """Measure labeling on real texts.
 
     Args:
@@ -100,14 +96,10 @@ def bench_label(
             measured.append(found)
             labels[f"{backend}, {protocol}"] = labeled
     return {
-        "machine": machine(),
-        "versions": versions(),
-        "model": model,
-        "n_features": len(features),
-        "n_pairs_a_turn": options.n_pairs,
-        "measurements": [asdict(m) for m in measured],
+        "machine": machine(), "versions": versions(), "model": model, "n_features": len(features),
+        "n_pairs_a_turn": options.n_pairs, "measurements": [asdict(m) for m in measured],
         "agreement": _agreements(labels, [f.name for f in features]),
-    }
+    }  # fmt: skip
 
 
 def _measure(
@@ -129,20 +121,13 @@ def _measure(
     lap = meter.lap()
     counts = {name: int(lap[name]) for name in _COUNTS}
     n_texts, total = sum(t.height for t in turns[1:]), float(np.sum(seconds))
-    return LabelMeasurement(
-        backend=backend,
-        protocol=protocol,
-        seconds=seconds,
-        texts_per_s=n_texts / total,
-        prompt_tokens_per_s=counts["n_prompt_tokens"] / total,
-        generated_tokens_per_s=counts["n_generated_tokens"] / total,
-        generated_per_text=counts["n_generated_tokens"] / n_texts,
-        cached=counts["n_cached_tokens"] / max(1, counts["n_prompt_tokens"]),
-        n_texts=n_texts,
-        n_failures=n_failures,
-        counts=counts,
-        start_up_s=start_up_s,
-    ), pl.concat(rows)
+    n_prompt, n_generated = counts["n_prompt_tokens"], counts["n_generated_tokens"]
+    measured = LabelMeasurement(
+        backend, protocol, seconds, n_texts / total, n_prompt / total, n_generated / total,
+        n_generated / n_texts, counts["n_cached_tokens"] / max(1, n_prompt), n_texts, n_failures, counts,
+        start_up_s,
+    )  # fmt: skip
+    return measured, pl.concat(rows)
 
 
 def same_values(a: pl.DataFrame, b: pl.DataFrame, features: Sequence[str]) -> dict[str, float]:
@@ -164,8 +149,6 @@ def same_values(a: pl.DataFrame, b: pl.DataFrame, features: Sequence[str]) -> di
 
 def _agreements(labels: dict[str, pl.DataFrame], features: Sequence[str]) -> dict[str, float]:
     """Share of equal values between any two, over all features."""
-    found = {}
-    for first, second in combinations(labels, 2):
-        if shares := same_values(labels[first], labels[second], features):
-            found[f"{first} with {second}"] = sum(shares.values()) / len(shares)
-    return found
+    pairs = {f"{a} with {b}": (labels[a], labels[b]) for a, b in combinations(labels, 2)}
+    shares = {names: same_values(*two, features) for names, two in pairs.items()}
+    return {names: sum(found.values()) / len(found) for names, found in shares.items() if found}

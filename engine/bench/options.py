@@ -19,12 +19,9 @@ class ScoreBenchOptions(Options):
         "auto", "auto takes a GPU where onnxruntime offers one; TensorRT has to be asked for."
     )
     budgets: tuple[int, ...] = option(
-        (),
-        "A budget to measure; may be repeated. Default: the device's.",
-        at_least=1,
-        flag="max-batch-tokens",
-        repeat=True,
-    )
+        (), "A budget to measure; may be repeated. Default: the device's.", at_least=1,
+        flag="max-batch-tokens", repeat=True,
+    )  # fmt: skip
     threads: int | None = option(None, "Batches at once on a CPU. Default: one a core.", at_least=1)
 
 
@@ -33,12 +30,9 @@ class LabelBenchOptions(Options):
     """How labeling is measured."""
 
     backends: tuple[GeneratorName, ...] = option(
-        (),
-        "For a folder; may be repeated. Default: those that this environment has.",
-        flag="backend",
-        repeat=True,
-        among=("vllm", "transformers"),
-    )
+        (), "For a folder; may be repeated. Default: those that this environment has.", flag="backend",
+        repeat=True, among=("vllm", "transformers"),
+    )  # fmt: skip
     protocols: tuple[ProtocolName, ...] = option(
         ("json", "choice"), "May be repeated.", flag="protocol", repeat=True
     )

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import polars as pl
@@ -33,7 +33,7 @@ from seal.engine.scoring.scoring import rewards_of
 
 Say = Callable[[str], None]
 Rewards = NDArray[np.float32]
-Way = Callable[[], tuple[Rewards, float]]
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -61,16 +61,6 @@ class Measurement:
     gflops: float
     fraction_of_peak: float
     max_abs_diff: float
-
-
-@dataclass(frozen=True)
-class _Facts:
-    """What measurements share: lengths of the texts, nominal work, the peak, the first engine's rewards."""
-
-    lengths: NDArray[np.int64]
-    work: float
-    peak: float
-    rewards: Rewards
 
 
 def gemm_peak(device: str, seconds: float = 1.0) -> dict[str, float]:
@@ -111,13 +101,9 @@ def _best_rate(product: Callable[[], object], n_flops: float, seconds: float) ->
 
 
 def bench_score(
-    texts: str | Path,
-    model: str | Path,
-    options: ScoreBenchOptions | None = None,
-    *,
-    reference: str | Path | None = None,
-    say: Say = lambda _: None,
-) -> dict[str, Any]:
+    texts: str | Path, model: str | Path, options: ScoreBenchOptions | None = None, *,
+    reference: str | Path | None = None, say: Say = lambda _: None,
+) -> dict[str, Any]:  # fmt: skip
     """Measure the engine on real texts, beside the one-text-at-a-time torch loop where there is a checkpoint.
 
     Args:
@@ -142,57 +128,65 @@ def bench_score(
     )[0]
     start_up_s = time.perf_counter() - began
     budgets = options.budgets or (MAX_BATCH_TOKENS[engine.device],)
-    ways: dict[str, Way] = {f"seal, budget {b}": partial(run_engine, rows, engine, b) for b in budgets}
+    ways: dict[str, Callable[[], tuple[Rewards, float]]] = {
+        f"seal, budget {b}": partial(run_engine, rows, engine, b) for b in budgets
+    }
     if reference is not None:
         device: Device = "cuda" if engine.device == "tensorrt" else options.device
         loop = load_models({"torch": Path(reference)}, device, "torch")[0]
         ways["torch, one text at a time"] = partial(_one_by_one, rows, loop)
-    seconds, results, peaks = _take_turns(ways, options.repeats, engine.device, say)
+    peaks: dict[str, float] = {}
+    seconds, results = take_turns(ways, options.repeats, say, lambda: _raise_peaks(peaks, engine.device))
     config = Checkpoint.open(model, weights=False).config
     window = prepare(rows, [engine], budgets[0])
     lengths = window.inputs[0][0].lengths[window.distinct.index]
-    facts = _Facts(lengths, flops(config, lengths), max(peaks.values()), next(iter(results.values()))[0])
-    measured = [_measurement(name, seconds[name], results[name], facts) for name in ways]
+    work, peak, (expected, _) = flops(config, lengths), max(peaks.values()), next(iter(results.values()))
+
+    def measurement(name: str) -> Measurement:
+        (rewards, padding), median_s = results[name], float(np.median(seconds[name]))
+        gflops, off = work / median_s / 1e9, float(np.abs(rewards - expected).max())
+        texts_per_s, tokens_per_s = len(lengths) / median_s, float(lengths.sum()) / median_s
+        return Measurement(
+            name, seconds[name], median_s, texts_per_s, texts_per_s / 2, tokens_per_s, padding, gflops,
+            gflops / peak, off,
+        )  # fmt: skip
+
     return {
-        "machine": machine(),
-        "versions": versions(),
-        "device": engine.device,
+        "machine": machine(), "versions": versions(), "device": engine.device,
         "model": {k: config.get(k) for k in ("model_type", "hidden_size", "num_hidden_layers", "vocab_size")},
-        "texts": _described(lengths),
-        "start_up_s": start_up_s,
-        "nominal_gflop": facts.work / 1e9,
-        "gemm_peak_gflops": peaks,
-        "measurements": [asdict(m) for m in measured],
-    }
+        "texts": {
+            "n": len(lengths), "tokens": int(lengths.sum()), "mean": float(lengths.mean()),
+            "median": float(np.median(lengths)), "longest": int(lengths.max()),
+        },
+        "start_up_s": start_up_s, "nominal_gflop": work / 1e9, "gemm_peak_gflops": peaks,
+        "measurements": [asdict(measurement(name)) for name in ways],
+    }  # fmt: skip
 
 
-def _described(lengths: NDArray[np.int64]) -> dict[str, float]:
-    """The texts in numbers: how many, and their tokens."""
-    return {
-        "n": len(lengths),
-        "tokens": int(lengths.sum()),
-        "mean": float(lengths.mean()),
-        "median": float(np.median(lengths)),
-        "longest": int(lengths.max()),
-    }
+def take_turns(
+    ways: Mapping[str, Callable[[], Result]], repeats: int, say: Say,
+    before: Callable[[], None] = lambda: None,
+) -> tuple[dict[str, list[float]], dict[str, Result]]:  # fmt: skip
+    """Run every way in turn, several times over, and something else before each round.
 
-
-def _take_turns(
-    ways: Mapping[str, Way], repeats: int, device: str, say: Say
-) -> tuple[dict[str, list[float]], dict[str, tuple[Rewards, float]], dict[str, float]]:
-    """Run every way in turn, the peak before each round; seconds, last results and best peaks."""
+    Returns:
+        Name -> seconds of every turn, and what the last one gave.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in ways}
-    results: dict[str, tuple[Rewards, float]] = {}
-    peaks: dict[str, float] = {}
+    results: dict[str, Result] = {}
     for turn in range(repeats):
-        for library, rate in gemm_peak(device).items():
-            peaks[library] = max(rate, peaks.get(library, 0.0))
+        before()
         for name, way in ways.items():
             start = time.perf_counter()
             results[name] = way()
             seconds[name].append(time.perf_counter() - start)
             say(f"turn {turn + 1} of {repeats}: {name}: {seconds[name][-1]:.2f} s")
-    return seconds, results, peaks
+    return seconds, results
+
+
+def _raise_peaks(peaks: dict[str, float], device: str) -> None:
+    for library, rate in gemm_peak(device).items():
+        peaks[library] = max(rate, peaks.get(library, 0.0))
 
 
 def sample_pairs(texts: Path, n_pairs: int) -> pl.DataFrame:
@@ -219,22 +213,3 @@ def _one_by_one(rows: pl.DataFrame, model: LoadedModel) -> tuple[Rewards, float]
         encoded = model.encoder.encode([prompt], [response])
         rewards.append(model.backend.rewards(encoded.batch(np.array([0]), model.pad_token_id)))
     return np.concatenate(rewards), 0.0
-
-
-def _measurement(
-    name: str, seconds: list[float], result: tuple[Rewards, float], facts: _Facts
-) -> Measurement:
-    median = float(np.median(seconds))
-    rewards, padding = result
-    return Measurement(
-        name=name,
-        seconds=seconds,
-        median_s=median,
-        texts_per_s=len(facts.lengths) / median,
-        pairs_per_s=len(facts.lengths) / 2 / median,
-        tokens_per_s=float(facts.lengths.sum()) / median,
-        padding=padding,
-        gflops=facts.work / median / 1e9,
-        fraction_of_peak=facts.work / median / 1e9 / facts.peak,
-        max_abs_diff=float(np.abs(rewards - facts.rewards).max()),
-    )

@@ -10,17 +10,18 @@ run's identity all the same, as ever, and so is the window: a run is gone on wit
 
 import json
 import tempfile
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from seal.engine.bench.options import ScoreBenchOptions
-from seal.engine.bench.scoring import run_engine, sample_pairs
+from seal.engine.bench.scoring import Say, run_engine, sample_pairs, take_turns
 from seal.engine.errors import InputError, UsageError
 from seal.engine.files import write_atomic
 from seal.engine.frames.manifest import machine, read_manifest, versions
@@ -79,12 +80,8 @@ def this_machine(device: str) -> dict[str, Any]:
     runtime = known.get("onnxruntime-gpu") or known.get("onnxruntime")
     gpus = _gpus() if device != "cpu" else []
     return {
-        "cpu": about["cpu"],
-        "cores": about["cores"],
-        "device": device,
-        "gpus": gpus,
-        "onnxruntime": runtime,
-    }
+        "cpu": about["cpu"], "cores": about["cores"], "device": device, "gpus": gpus, "onnxruntime": runtime,
+    }  # fmt: skip
 
 
 def _gpus() -> list[str]:
@@ -97,7 +94,7 @@ def _gpus() -> list[str]:
 
 
 def search(
-    texts: Path, model: Path, options: ScoreBenchOptions, say: Callable[[str], None] = lambda _: None
+    texts: Path, model: Path, options: ScoreBenchOptions, say: Say = lambda _: None
 ) -> tuple[Tuning, dict[str, Any]]:
     """Measure budgets, then batches at once, on some of the texts, count padding, and keep what is fastest.
 
@@ -119,13 +116,18 @@ def search(
     fewer = [] if options.threads or engine.device != "cpu" else thread_counts(default.threads)
     n_tokens = int(_lengths(rows, engine).sum())
     run_engine(rows, engine, default.max_batch_tokens)  # the first pass of a session is slower
-    rates = _measure(
-        rows, engine, [replace(default, max_batch_tokens=b) for b in sorted(budgets)], options, n_tokens, say
-    )
+
+    def measured(settings: Iterable[Setting]) -> dict[Setting, float]:
+        """Real tokens a second of each setting, medians of turns."""
+        named = {describe(setting): setting for setting in settings}
+        ways = {name: partial(_run, rows, engine, setting) for name, setting in named.items()}
+        seconds, _ = take_turns(ways, options.repeats, say)
+        return {named[name]: n_tokens / float(np.median(taken)) for name, taken in seconds.items()}
+
+    rates = measured(replace(default, max_batch_tokens=b) for b in sorted(budgets))
     if fewer:
         first = _best(rates, default)
-        again = dict.fromkeys([default, first, *(replace(first, threads=n) for n in fewer)])
-        rates |= _measure(rows, engine, again, options, n_tokens, say)
+        rates |= measured([default, first, *(replace(first, threads=n) for n in fewer)])
     best = _best(rates, default)
     paddings = count_padding(_lengths_in_order(texts, engine), best.max_batch_tokens, WINDOWS)
     found = replace(best, part_pairs=smallest_window(paddings))
@@ -172,28 +174,13 @@ def _best(rates: Mapping[Setting, float], default: Setting) -> Setting:
     return best if rates[best] > _WORTH * rates[default] else default
 
 
-def _lengths(rows: Any, engine: LoadedModel) -> Any:
+def _lengths(rows: pl.DataFrame, engine: LoadedModel) -> NDArray[np.int64]:
     return engine.encoder.encode(rows["prompt"].to_list(), rows["response"].to_list()).lengths
 
 
-def _measure(
-    rows: Any,
-    engine: LoadedModel,
-    settings: Iterable[Setting],
-    options: ScoreBenchOptions,
-    n_tokens: int,
-    say: Callable[[str], None],
-) -> dict[Setting, float]:
-    """Real tokens a second of each setting, medians of turns."""
-    seconds: dict[Setting, list[float]] = {setting: [] for setting in settings}
-    for turn in range(options.repeats):
-        for setting, taken in seconds.items():
-            engine.backend.concurrency = setting.threads
-            start = time.perf_counter()
-            run_engine(rows, engine, setting.max_batch_tokens)
-            taken.append(time.perf_counter() - start)
-            say(f"turn {turn + 1} of {options.repeats}: {describe(setting)}: {taken[-1]:.2f} s")
-    return {setting: n_tokens / float(np.median(taken)) for setting, taken in seconds.items()}
+def _run(rows: pl.DataFrame, engine: LoadedModel, setting: Setting) -> None:
+    engine.backend.concurrency = setting.threads
+    run_engine(rows, engine, setting.max_batch_tokens)
 
 
 def describe(setting: Setting) -> str:

@@ -107,12 +107,10 @@ class Checkpoint:
         return {path.relative_to(root).as_posix(): file_sha256(path) for path in files}
 
     def _check_head(self) -> None:
+        if self.embedder and self.config.get("is_encoder_decoder"):
+            what = f"an encoder with a decoder ('{self.architecture}')"
+            raise InputError(f"{self.folder} is {what}, which is not supported")
         if self.embedder:
-            if self.config.get("is_encoder_decoder"):
-                raise InputError(
-                    f"{self.folder} is an encoder with a decoder ('{self.architecture}'), which is not "
-                    "supported"
-                )
             return
         names = self.config.get("architectures") or []
         n_labels = self.config.get("num_labels", len(self.config.get("id2label") or [0, 0]))
@@ -142,10 +140,9 @@ def _check_weights(folder: Path, instead_of_pickles: str) -> None:
     if list(folder.glob("*.safetensors")):
         return
     pickles = sorted(p.name for pattern in _PICKLES for p in folder.glob(pattern))
-    hint = (
-        f"holds pickled weights only ({', '.join(pickles[:3])}), which can run code when loaded; "
+    if not pickles:
+        raise InputError(f"{folder} holds no *.safetensors weights")
+    raise InputError(
+        f"{folder} holds pickled weights only ({', '.join(pickles[:3])}), which can run code when loaded; "
         f"{instead_of_pickles}"
-        if pickles
-        else "holds no *.safetensors weights"
     )
-    raise InputError(f"{folder} {hint}")

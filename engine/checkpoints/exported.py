@@ -73,8 +73,8 @@ class ModelSpec:
             ValueError: one of them, with its name.
         """
         allowed = {"pair_template": PairTemplate, "precision": Precision, "kind": Kind}
-        for name, values in ((name, get_args(choice)) for name, choice in allowed.items()):
-            if getattr(self, name) not in values:
+        for name, choice in allowed.items():
+            if getattr(self, name) not in get_args(choice):
                 raise ValueError(f"{name} is {getattr(self, name)!r}")
         for name in ("max_tokens", "usual_tokens"):
             value = getattr(self, name)
@@ -117,8 +117,9 @@ def load_spec(folder: Path) -> ModelSpec:
 
 def verify_files(folder: Path, spec: ModelSpec) -> list[str]:
     """Names of files whose bytes are no longer those that were exported."""
-    return [
-        name
-        for name, known in spec.files.items()
-        if not (p := folder / name).is_file() or file_sha256(p) != known
-    ]
+    return changed_files(folder, spec.files)
+
+
+def changed_files(folder: Path, hashes: Mapping[str, str]) -> list[str]:
+    """Names of files of a folder that are missing, or whose SHA-256 is another."""
+    return [n for n, known in hashes.items() if not (p := folder / n).is_file() or file_sha256(p) != known]

@@ -108,14 +108,11 @@ def read_embedder(root: Path) -> Embedder | None:
     _check_transformer(root / transformer)
     settings = read_json(root / transformer / "sentence_bert_config.json")
     layers = [_layer(root, kind, path) for kind, path in rest if kind != "Dropout"]
-    return Embedder(
-        root,
-        transformer,
-        _pooling(root / pooling),
-        tuple(layers),
+    usual_tokens, lower_case = (
         _usual_tokens(root / transformer, settings),
         bool(settings.get("do_lower_case")),
     )
+    return Embedder(root, transformer, _pooling(root / pooling), tuple(layers), usual_tokens, lower_case)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -168,7 +165,6 @@ def _check_prompts(root: Path) -> None:
 
 
 def _check_transformer(folder: Path) -> None:
-    """Refuse settings of the transformer that would change its vectors."""
     if (folder / "adapter_config.json").is_file():
         raise InputError(f"{folder} holds an adapter (adapter_config.json); merge it into the weights first")
     side = read_json(folder / "tokenizer_config.json").get("truncation_side", "right")
@@ -215,14 +211,11 @@ def _layer(root: Path, kind: str, folder: str) -> Dense | str:
     activation = str(config.get("activation_function", "torch.nn.modules.activation.Tanh"))
     library, _, name = activation.rpartition(".")
     if not library.startswith("torch.nn.") or name not in ACTIVATIONS:
-        raise InputError(
-            f"{path}: activation '{activation}' is not supported; there are {', '.join(ACTIVATIONS)}"
-        )
+        known = ", ".join(ACTIVATIONS)
+        raise InputError(f"{path}: activation '{activation}' is not supported; there are {known}")
     for end in ("module_input_name", "module_output_name"):
-        if config.get(end) not in (None, "sentence_embedding"):
-            raise InputError(
-                f"{path}: a Dense layer of '{config[end]}' is not supported, only of the embedding"
-            )
+        if (of := config.get(end)) not in (None, "sentence_embedding"):
+            raise InputError(f"{path}: a Dense layer of '{of}' is not supported, only of the embedding")
     widths = [_whole(path, end, config.get(end)) for end in ("in_features", "out_features")]
     return Dense(folder, widths[0], widths[1], bool(config.get("bias", True)), name)
 

@@ -1,6 +1,6 @@
 """What an import reads: every source with its format and the `meta_` columns all of them agree on."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -35,10 +35,6 @@ class Feed:
     meta_types: Mapping[str, pl.DataType]
     columns: tuple[str, ...]
 
-    def items(self, *, number: int, start: int, max_bytes: int) -> Iterator[Item]:
-        """Its records from a place on (see `read_items`)."""
-        return read_items(self.source, columns=self.columns, number=number, start=start, max_bytes=max_bytes)
-
 
 def open_feeds(
     paths: Sequence[Path], *, format: str, split: str | None, meta: Sequence[str], max_bytes: int
@@ -60,23 +56,23 @@ def open_feeds(
         raise UsageError("name at least one file or folder to import")
     sources = find_sources(paths, split)
     heads = [_head(source, max_bytes) for source in sources]
-    if split:
-        for source, head in zip(sources, heads, strict=True):
-            _check_split(source, head, split)
+    for source, head in zip(sources, heads, strict=True):
+        if source.by_column and not any("split" in record for record in _whole(head)):
+            raise InputError(
+                f"split {split}: no file beside {source.path} is named so, and its records have no column "
+                f"'split'; here are {_columns(head)}"
+            )
     formats = [_format(source, head, format) for source, head in zip(sources, heads, strict=True)]
     _check_meta(meta, formats, heads)
     asked = [column(name) for name in meta]
     types = {m.name: m.type for m in asked} | {m.name: m.type for f in formats for m in f.meta}
-    return [
-        Feed(
-            source,
-            known,
-            tuple({m.name: m for m in (*asked, *known.meta)}.get(name) for name in types),
-            {f"meta_{name}": _TYPES[kind] for name, kind in types.items()},
-            (*known.columns, *meta, "split"),
-        )
-        for source, known in zip(sources, formats, strict=True)
-    ]
+    meta_types = {f"meta_{name}": _TYPES[kind] for name, kind in types.items()}
+    feeds = []
+    for source, known in zip(sources, formats, strict=True):
+        readers = {m.name: m for m in (*asked, *known.meta)}
+        metas = tuple(readers.get(name) for name in types)
+        feeds.append(Feed(source, known, metas, meta_types, (*known.columns, *meta, "split")))
+    return feeds
 
 
 def _head(source: Source, max_bytes: int) -> list[Item]:
@@ -95,14 +91,6 @@ def _columns(head: Sequence[Item]) -> str:
     return ", ".join(list(names)[:20]) or "(none)"
 
 
-def _check_split(source: Source, head: Sequence[Item], split: str) -> None:
-    if source.by_column and not any("split" in record for record in _whole(head)):
-        raise InputError(
-            f"split {split}: no file beside {source.path} is named so, and its records have no column "
-            f"'split'; here are {_columns(head)}"
-        )
-
-
 def _check_meta(meta: Sequence[str], formats: Sequence[Format], heads: Sequence[Sequence[Item]]) -> None:
     carried = {m.name for known in formats for m in known.meta}
     seen = {str(name) for head in heads for record in _whole(head) for name in record}
@@ -118,13 +106,10 @@ def _format(source: Source, head: Sequence[Item], name: str) -> Format:
         return FORMATS[name]
     if known := detect(_whole(head)):
         return known
-    first = head[0]
-    unread = f"none of its first {len(head)} records can be read"
-    seen = (
-        f"its records have the columns {_columns(head)}"
-        if _whole(head)
-        else f"{unread} ({source.unit} {first.number}: {first.record})"
-    )
+    where = f"{source.unit} {head[0].number}: {head[0].record}"
+    seen = f"none of its first {len(head)} records can be read ({where})"
+    if _whole(head):
+        seen = f"its records have the columns {_columns(head)}"
     table = "; ".join(f"{f.name} ({f.holds})" for f in FORMATS.values())
     raise InputError(
         f"{source.path} is of no known format: {seen}. Known: {table}. format names one outright"

@@ -10,7 +10,7 @@ import json
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -104,11 +104,8 @@ def find_sources(paths: Sequence[Path], split: str | None = None) -> list[Source
 def _names(files: Sequence[Path]) -> list[str]:
     """The tails without extensions; the shards of a file share a name, other files never do."""
     stems = [file.with_name(_SHARD.sub("", _stem(file))) for file in files]
-    counts = Counter(stems)
-    stems = [
-        file if counts[stem] > 1 and not _SHARD.search(_stem(file)) else stem
-        for file, stem in zip(files, stems, strict=True)
-    ]
+    counts, both = Counter(stems), zip(files, stems, strict=True)
+    stems = [f if counts[stem] > 1 and not _SHARD.search(_stem(f)) else stem for f, stem in both]
     distinct = list(dict.fromkeys(stems))
     names = dict(zip(distinct, _tails(distinct), strict=True))
     return [names[stem] for stem in stems]
@@ -121,14 +118,9 @@ def _data_files(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise InputError(f"{path} is neither a file nor a folder")
-    files = [
-        f
-        for f in sorted(path.rglob("*"))
-        if f.is_file()
-        and _NAME.fullmatch(f.name)
-        and f.name not in _NOT_DATA
-        and not any(part.startswith(".") for part in f.relative_to(path).parts)
-    ]
+    named = [f for f in sorted(path.rglob("*")) if _NAME.fullmatch(f.name) and f.name not in _NOT_DATA]
+    hidden = [any(part.startswith(".") for part in f.relative_to(path).parts) for f in named]
+    files = [f for f, is_hidden in zip(named, hidden, strict=True) if f.is_file() and not is_hidden]
     if not files:
         raise InputError(f"{path} holds no data files: {_SUFFIXES} are read")
     return files
@@ -160,13 +152,9 @@ def _tails(paths: Sequence[Path]) -> list[str]:
 
 
 def read_items(
-    source: Source,
-    *,
-    columns: Sequence[str] | None = None,
-    number: int = 0,
-    start: int = 0,
+    source: Source, *, columns: Sequence[str] | None = None, number: int = 0, start: int = 0,
     max_bytes: int = 1 << 26,
-) -> Iterator[Item]:
+) -> Iterator[Item]:  # fmt: skip
     """The records of a file from a place on, in order.
 
     Args:
@@ -179,11 +167,8 @@ def read_items(
     Raises:
         InputError: it cannot be opened, is damaged, or is one JSON list instead of a record a line.
     """
-    items = (
-        _read_rows(source, columns, start)
-        if source.is_parquet
-        else _read_lines(source, number, start, max_bytes)
-    )
+    by_row = source.is_parquet
+    items = _read_rows(source, columns, start) if by_row else _read_lines(source, number, start, max_bytes)
     last = number if start else None
     try:
         for item in items:
@@ -222,14 +207,10 @@ def _read_lines(source: Source, number: int, start: int, max_bytes: int) -> Iter
 
 
 def _open_lines(path: Path) -> IO[bytes]:
-    raw: Any
-    if path.suffix == ".gz":
-        raw = gzip.GzipFile(path)
-    elif path.suffix == ".zst":
-        raw = pa.input_stream(path, compression="zstd")
-    else:
-        raw = io.FileIO(path)
-    return io.BufferedReader(raw, _READ_BYTES)
+    opened: dict[str, Callable[[Path], Any]] = {
+        ".gz": gzip.GzipFile, ".zst": lambda p: pa.input_stream(p, compression="zstd"),
+    }  # fmt: skip
+    return io.BufferedReader(opened.get(path.suffix, io.FileIO)(path), _READ_BYTES)
 
 
 def _skip(file: IO[bytes], n_bytes: int) -> None:

@@ -13,6 +13,7 @@ from seal.engine.datasets.transcripts import ASSISTANT, Malformed, Pair, cut_mes
 
 Record = Mapping[str, Any]
 MetaType = type[str] | type[float] | type[int]
+_SIDES = ("prompt", "chosen", "rejected")
 
 
 @dataclass(frozen=True)
@@ -64,13 +65,11 @@ def _get(record: Any, *path: str) -> Any:
 def _need(record: Record, *path: str) -> Any:
     value = _get(record, *path)
     if value is None:
-        column = ".".join(path)
-        present = isinstance(_get(record, *path[:-1]), dict) and path[-1] in _get(record, *path[:-1])
-        if present:
+        column, inside = ".".join(path), _get(record, *path[:-1])
+        if isinstance(inside, dict) and path[-1] in inside:
             raise Malformed("wrong_type", f"'{column}' is null")
-        raise Malformed(
-            "missing_field", f"no '{column}'; here are {', '.join(map(str, record)) or 'none'}"[:300]
-        )
+        here = ", ".join(map(str, record)) or "none"
+        raise Malformed("missing_field", f"no '{column}'; here are {here}"[:300])
     return value
 
 
@@ -95,7 +94,7 @@ def _number(record: Record, *path: str) -> float:
     return number
 
 
-def _ordered(prompt: str, first: str, second: str, *, first_wins: bool) -> Pair:
+def _ordered(prompt: str, first: str, second: str, *, first_wins: bool = True) -> Pair:
     chosen, rejected = (first, second) if first_wins else (second, first)
     return Pair(prompt, chosen, prompt, rejected)
 
@@ -106,8 +105,7 @@ def _parse_hh(record: Record) -> Pair:
 
 
 def _parse_pairs(record: Record) -> Pair:
-    prompt = _text(record, "prompt")
-    return Pair(prompt, _text(record, "chosen"), prompt, _text(record, "rejected"))
+    return _ordered(*(_text(record, side) for side in _SIDES))
 
 
 def _parse_messages(record: Record) -> Pair:
@@ -141,15 +139,13 @@ def _summarize_prompt(record: Record) -> str:
     if _get(record, "info", "post") is None and _get(record, "info", "article") is not None:
         return f"Article:\n{_text(record, 'info', 'article')}\n\nTL;DR:"
     post = _text(record, "info", "post")
-    heads = [("SUBREDDIT: r/", "subreddit"), ("TITLE: ", "title")]
-    found = [(head, _get(record, "info", name)) for head, name in heads]
-    lines = [f"{head}{value}" for head, value in found if isinstance(value, str)]
+    heads = {"SUBREDDIT: r/": _get(record, "info", "subreddit"), "TITLE: ": _get(record, "info", "title")}
+    lines = [f"{head}{value}" for head, value in heads.items() if isinstance(value, str)]
     return "\n\n".join([*lines, f"POST: {post}", "TL;DR:"])
 
 
 def _parse_helpsteer3(record: Record) -> Pair:
-    context = _need(record, "context")
-    preference = _number(record, "overall_preference")
+    context, preference = _need(record, "context"), _number(record, "overall_preference")
     if preference not in (-3, -2, -1, 0, 1, 2, 3):
         raise Malformed("bad_preference", f"'overall_preference' is {preference:g}; -3 to 3 is needed")
     prompt, first = cut_messages(context, _text(record, "response1"), "response1")
@@ -184,13 +180,8 @@ def _is_hh(record: Record) -> bool:
 
 
 def _is_messages(record: Record) -> bool:
-    return _has("chosen", "rejected")(record) and any(
-        isinstance(record.get(c), list) for c in ("prompt", "chosen", "rejected")
-    )
-
-
-def _is_ultrafeedback(record: Record) -> bool:
-    return _is_messages(record) and _has("score_chosen", "score_rejected")(record)
+    lists = any(isinstance(record.get(side), list) for side in _SIDES)
+    return lists and _has("chosen", "rejected")(record)
 
 
 def column(name: str, *, type: MetaType = str, inside: str = "") -> Meta:
@@ -207,7 +198,6 @@ def _score_margin(record: Record) -> float:
     return abs(_number(record, "score_0") - _number(record, "score_1"))
 
 
-_SIDES = ("prompt", "chosen", "rejected")
 _REWARDBENCH = ("subset", "chosen_model", "rejected_model")
 
 # In the order of detection: the more columns a format asks for, the earlier it is tried.
@@ -217,51 +207,40 @@ FORMATS: Mapping[str, Format] = {
         Format(
             "rewardbench",
             "prompt, chosen, rejected, chosen_model, rejected_model, subset",
-            (*_SIDES, *_REWARDBENCH),
-            lambda r: _has(*_REWARDBENCH)(r) and _strings(*_SIDES)(r),
-            _parse_pairs,
-            _carried(*_REWARDBENCH),
+            (*_SIDES, *_REWARDBENCH), lambda r: _has(*_REWARDBENCH)(r) and _strings(*_SIDES)(r),
+            _parse_pairs, _carried(*_REWARDBENCH),
         ),
         Format(
             "ultrafeedback",
             "prompt, chosen and rejected as message lists, score_chosen, score_rejected",
             (*_SIDES, "prompt_id", "score_chosen", "score_rejected"),
-            _is_ultrafeedback,
-            _parse_messages,
+            lambda r: _is_messages(r) and _has("score_chosen", "score_rejected")(r), _parse_messages,
             _carried("prompt_id") + _carried("score_chosen", "score_rejected", type=float),
         ),
         Format(
-            "helpsteer3",
-            "context, response1, response2, overall_preference",
+            "helpsteer3", "context, response1, response2, overall_preference",
             ("context", "response1", "response2", "overall_preference", "domain", "language"),
-            _has("context", "response1", "response2", "overall_preference"),
-            _parse_helpsteer3,
+            _has("context", "response1", "response2", "overall_preference"), _parse_helpsteer3,
             _carried("overall_preference", type=int) + _carried("domain", "language"),
         ),
         Format(
-            "webgpt",
-            "question.full_text, answer_0, answer_1, score_0, score_1",
+            "webgpt", "question.full_text, answer_0, answer_1, score_0, score_1",
             ("question", "answer_0", "answer_1", "score_0", "score_1"),
-            _has("question", "answer_0", "answer_1", "score_0", "score_1"),
-            _parse_webgpt,
+            _has("question", "answer_0", "answer_1", "score_0", "score_1"), _parse_webgpt,
             (Meta("score_margin", _score_margin, float), *_carried("dataset", inside="question")),
         ),
         Format(
-            "summarize",
-            "info.post or info.article, summaries[].text, choice",
-            ("info", "summaries", "choice", "worker", "batch", "extra"),
-            _has("info", "summaries", "choice"),
-            _parse_summarize,
-            _carried("subreddit", inside="info")
-            + _carried("worker", "batch")
-            + _carried("confidence", type=int, inside="extra"),
+            "summarize", "info.post or info.article, summaries[].text, choice",
+            ("info", "summaries", "choice", "worker", "batch", "extra"), _has("info", "summaries", "choice"),
+            _parse_summarize, (
+                *_carried("subreddit", inside="info"), *_carried("worker", "batch"),
+                *_carried("confidence", type=int, inside="extra"),
+            ),
         ),
         Format(
             "messages",
             "chosen and rejected as message lists (role, content), maybe a prompt as string or list",
-            _SIDES,
-            _is_messages,
-            _parse_messages,
+            _SIDES, _is_messages, _parse_messages,
         ),
         Format("pairs", "prompt, chosen, rejected as strings", _SIDES, _strings(*_SIDES), _parse_pairs),
         Format("hh", "chosen and rejected as transcripts with '\\n\\nAssistant:'", _SIDES, _is_hh, _parse_hh),
@@ -272,12 +251,10 @@ FORMATS: Mapping[str, Format] = {
         Format(
             "implicit",
             "chosen and rejected as strings that open with the prompt, cut at the last space they share",
-            _SIDES,
-            lambda r: False,
-            _parse_implicit,
+            _SIDES, lambda r: False, _parse_implicit,
         ),
     )
-}
+}  # fmt: skip
 
 
 def detect(records: Iterable[Record]) -> Format | None:

@@ -1,6 +1,6 @@
 """Preference datasets -> TEXTS: what `seal import` does.
 
-    open_feeds -> Feed.items -> Format.parse -> a part -> Sink
+    open_feeds -> read_items -> Format.parse -> a part -> Sink
 
 Rows are numbered by the position of their record over the sources laid end to end, malformed records counted.
 So a part is a range of records, and a run that was killed goes on behind the last one.
@@ -16,7 +16,7 @@ from pathlib import Path
 import polars as pl
 
 from seal.engine.datasets.feeds import Feed, open_feeds
-from seal.engine.datasets.files import Item, count_rows
+from seal.engine.datasets.files import Item, count_rows, read_items
 from seal.engine.datasets.formats import Meta, Record
 from seal.engine.datasets.options import ImportOptions
 from seal.engine.datasets.transcripts import Malformed, Pair, check_encodable, check_pair
@@ -66,13 +66,9 @@ class ImportReport(Shown):
 
 
 def import_texts(
-    sources: str | Path | Sequence[str | Path],
-    out: str | Path,
-    options: ImportOptions | None = None,
-    *,
-    overwrite: bool = False,
-    listen: Listener | None = None,
-) -> ImportReport:
+    sources: str | Path | Sequence[str | Path], out: str | Path, options: ImportOptions | None = None, *,
+    overwrite: bool = False, listen: Listener | None = None,
+) -> ImportReport:  # fmt: skip
     """Read preference pairs into a folder of TEXTS, and the malformed records into its failures.
 
     Args:
@@ -98,7 +94,10 @@ def import_texts(
         for part in _parts(feeds, options, sink) if not sink.finished else ():
             _write(part, sink)
             listen(next(told))
-        report = _report(out, feeds, sink)
+        report = ImportReport(
+            out, _formats(feeds), sink.last_row_id + 1, sink.n_rows // 2, sink.n_failures,
+            int(sink.total(_OTHER)), counts_by_code(sink, _FAILED),
+        )  # fmt: skip
         if not report.n_pairs and not report.n_failures:
             raise InputError(f"no record has {options.split!r} in its column 'split'")
         sink.finish(n_records=report.n_records, n_pairs=report.n_pairs, n_failures=report.n_failures)
@@ -115,24 +114,18 @@ def _refuse_overlap(sources: Sequence[Path], out: Path) -> None:
 
 
 def _manifest(feeds: Sequence[Feed], options: ImportOptions) -> Manifest:
-    labels = [feed.source.label for feed in feeds]
-    formats = {feed.source.label: feed.format.name for feed in feeds}
+    formats = _formats(feeds)
     inputs = {feed.source.label: content_hash(feed.source.path) for feed in feeds}
-    return Manifest(STAGE, asdict(options) | {"format": formats, "sources": labels}, inputs)
+    return Manifest(STAGE, asdict(options) | {"format": formats, "sources": list(formats)}, inputs)
+
+
+def _formats(feeds: Sequence[Feed]) -> dict[str, str]:
+    return {feed.source.label: feed.format.name for feed in feeds}
 
 
 @dataclass
 class _Part:
-    """A range of records on its way to the sink.
-
-    Attributes:
-        first_row_id: the position of its first record.
-        n_records, n_other: records read, and those of another split among them.
-        n_chars: characters of its texts.
-        cursor: the place of its last record.
-        rows: row_id, source, the pair and its meta values.
-        failures: row_id, code and detail.
-    """
+    """A range of records on its way to the sink; `n_other` of them are of another split."""
 
     first_row_id: int
     meta_types: Mapping[str, pl.DataType]
@@ -141,7 +134,7 @@ class _Part:
     n_chars: int = 0
     cursor: dict[str, int] = field(default_factory=dict)
     rows: list[tuple[int, str, Pair, tuple[MetaValue, ...]]] = field(default_factory=list)
-    failures: list[tuple[int, str, str]] = field(default_factory=list)
+    failures: list[tuple[int, str, str]] = field(default_factory=list)  # row_id, code, detail
     began: float = field(default_factory=time.perf_counter)
 
 
@@ -169,16 +162,14 @@ def _walk(
     feeds: Sequence[Feed], options: ImportOptions, cursor: Mapping[str, int]
 ) -> Iterator[tuple[int, Item]]:
     """Every record behind the cursor, with the index of its feed."""
-    first = cursor.get("feed", 0)
-    number, start = cursor.get("number", 0), cursor.get("end", 0)
-    for at in range(first, len(feeds)):
-        for item in feeds[at].items(number=number, start=start, max_bytes=options.max_bytes):
+    first, place = cursor.get("feed", 0), {"number": cursor.get("number", 0), "start": cursor.get("end", 0)}
+    for at, feed in enumerate(feeds[first:], first):
+        for item in read_items(feed.source, columns=feed.columns, max_bytes=options.max_bytes, **place):
             yield at, item
-        number = start = 0
+        place = {}
 
 
 def _take(part: _Part, feed: Feed, item: Item, options: ImportOptions) -> None:
-    """Put one record into the part, as a pair or as a failure."""
     row_id, record = part.first_row_id + part.n_records, item.record
     try:
         if isinstance(record, Malformed):
@@ -213,19 +204,15 @@ def _meta_value(meta: Meta, record: Record) -> MetaValue:
 
 
 def _write(part: _Part, sink: Sink) -> None:
-    codes = Counter(code for _, code, _ in part.failures)
+    codes = Counter(_FAILED + code for _, code, _ in part.failures)
     failures = [(row_id, None, None, STAGE, code, detail) for row_id, code, detail in part.failures]
-    sink.commit(
-        _frame(part),
-        pl.DataFrame(failures, schema=FAILURES.types, orient="row"),
-        last_row_id=part.first_row_id + part.n_records - 1,
-        cursor=part.cursor,
-        counters={
-            "elapsed_s": round(time.perf_counter() - part.began, 3),
-            _OTHER: part.n_other,
-            **{_FAILED + code: n for code, n in codes.items()},
-        },
+    failed = pl.DataFrame(failures, schema=FAILURES.types, orient="row")
+    last_row_id, elapsed_s = (
+        part.first_row_id + part.n_records - 1,
+        round(time.perf_counter() - part.began, 3),
     )
+    counters = {"elapsed_s": elapsed_s, _OTHER: part.n_other, **codes}
+    sink.commit(_frame(part), failed, last_row_id=last_row_id, cursor=part.cursor, counters=counters)
 
 
 def _frame(part: _Part) -> pl.DataFrame:
@@ -246,7 +233,6 @@ def _frame(part: _Part) -> pl.DataFrame:
 
 
 def _progress(sink: Sink, feeds: Sequence[Feed], options: ImportOptions) -> Iterator[Progress]:
-    """A snapshot whenever asked, from now on."""
     began, n_before = time.perf_counter(), sink.last_row_id + 1
     counts = [count_rows(feed.source) for feed in feeds]
     known = [n for n in counts if n is not None and not any(feed.source.by_column for feed in feeds)]
@@ -254,24 +240,5 @@ def _progress(sink: Sink, feeds: Sequence[Feed], options: ImportOptions) -> Iter
     if n_total is not None and options.limit is not None:
         n_total = min(n_total, options.limit)
     while True:
-        yield Progress(
-            STAGE,
-            "pairs",
-            sink.last_row_id + 1,
-            n_total,
-            n_before,
-            sink.n_failures,
-            time.perf_counter() - began,
-        )
-
-
-def _report(out: Path, feeds: Sequence[Feed], sink: Sink) -> ImportReport:
-    return ImportReport(
-        out=out,
-        formats={feed.source.label: feed.format.name for feed in feeds},
-        n_records=sink.last_row_id + 1,
-        n_pairs=sink.n_rows // 2,
-        n_failures=sink.n_failures,
-        n_other_splits=int(sink.total(_OTHER)),
-        failures=counts_by_code(sink, _FAILED),
-    )
+        n_done, elapsed_s = sink.last_row_id + 1, time.perf_counter() - began
+        yield Progress(STAGE, "pairs", n_done, n_total, n_before, sink.n_failures, elapsed_s)

@@ -15,25 +15,21 @@ class ImportOptions(Options):
     """How to read the sources."""
 
     format: str = option(
-        AUTO,
-        "What the records are (see below); auto finds it out for each file.",
-        among=(AUTO, *FORMATS),
+        AUTO, "What the records are (see below); auto finds it out for each file.", among=(AUTO, *FORMATS),
         metavar="NAME",
-    )
+    )  # fmt: skip
     limit: int | None = option(None, "Only the first N pairs.", at_least=1)
     split: str | None = option(
-        None,
-        "Only files with this word in their name (train, test_prefs); where a source has none, only records "
-        "whose column `split` is this.",
-    )
+        None, "Only files with this word in their name (train, test_prefs); where a source has none, only "
+        "records whose column `split` is this.",
+    )  # fmt: skip
     meta: tuple[str, ...] = option(
         (), "Carry a column as meta_COLUMN; repeatable.", repeat=True, metavar="COLUMN"
     )
     max_chars: int = option(
-        1_000_000,
-        "Longest prompt and response together, in characters; a longer one is a failed row.",
+        1_000_000, "Longest prompt and response together, in characters; a longer one is a failed row.",
         at_least=1,
-    )
+    )  # fmt: skip
     part_pairs: int = option(8192, "Pairs in a part.", at_least=1, formerly=("part-rows",))
 
     def __post_init__(self) -> None:

@@ -64,10 +64,8 @@ def check_encodable(side: str, text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        code = ord(text[error.start])
-        raise Malformed(
-            "lone_surrogate", f"'{side}' holds half a surrogate pair (\\u{code:04x}), which is no character"
-        ) from None
+        half = f"half a surrogate pair (\\u{ord(text[error.start]):04x})"
+        raise Malformed("lone_surrogate", f"'{side}' holds {half}, which is no character") from None
 
 
 def cut_transcript(text: str, side: str) -> tuple[str, str]:
@@ -131,16 +129,14 @@ def _messages(value: Any, where: str, role: str) -> Sequence[Any]:
 def _turn(message: Any, where: str, at: int) -> tuple[str, str]:
     place = f"message {at + 1} of '{where}'"
     if not isinstance(message, dict):
-        raise Malformed(
-            "bad_message", f"{place} is {kind(message)}; an object with role and content is needed"
-        )
+        found = kind(message)
+        raise Malformed("bad_message", f"{place} is {found}; an object with role and content is needed")
     role, content = message.get("role"), message.get("content")
     if role is None:
         raise Malformed("bad_message", f"{place} has no role")
     if not isinstance(role, str) or role not in _SPEAKERS:
-        raise Malformed(
-            "unknown_role", f"{place} has the role {str(role)[:40]!r}; known: {', '.join(_SPEAKERS)}"
-        )
+        known = ", ".join(_SPEAKERS)
+        raise Malformed("unknown_role", f"{place} has the role {str(role)[:40]!r}; known: {known}")
     if not isinstance(content, str):
         found = "no content" if content is None else f"{kind(content)} as content"
         raise Malformed("bad_message", f"{place} has {found}; a string is needed")

@@ -17,16 +17,9 @@ from torch import nn
 from torch.nn import functional
 from transformers.activations import ACT2FN
 
-from seal.engine.export.disentangled import (
-    Attention,
-    Blocks,
-    Distances,
-    cut,
-    distance_table,
-    find_places,
-    linear,
-    norm,
-)
+from seal.engine.export import disentangled
+from seal.engine.export.disentangled import Attention, Blocks, Distances, linear, norm
+from seal.engine.export.onnx_graph import trace
 from seal.engine.pooling.onnx import LARGE
 
 _MASKED = -3e4  # added to the score of a key that is padding; exact zero after softmax, finite in fp16
@@ -37,13 +30,9 @@ class Layer(nn.Module):
     """One layer: attention and feed-forward, each added and normalised."""
 
     def __init__(
-        self,
-        weights: Mapping[str, torch.Tensor],
-        name: str,
-        config: Any,
-        relative: torch.Tensor | None,
+        self, weights: Mapping[str, torch.Tensor], name: str, config: Any, relative: torch.Tensor | None,
         act: Any,
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__()
         self.attention = Attention(weights, name, config, relative)
         self.norm = norm(weights, f"{name}.attention.output.LayerNorm", config.layer_norm_eps)
@@ -64,8 +53,7 @@ class Layer(nn.Module):
 
     def _rest(self, x: torch.Tensor, attended: torch.Tensor) -> torch.Tensor:
         x = self.norm(attended + x)
-        merged: torch.Tensor = self.last_norm(self.down(self.act(self.up(x))) + x)
-        return merged
+        return self.last_norm(self.down(self.act(self.up(x))) + x)
 
 
 class Convolution(nn.Module):
@@ -73,12 +61,10 @@ class Convolution(nn.Module):
 
     def __init__(self, weights: Mapping[str, torch.Tensor], config: Any, act: Any) -> None:
         super().__init__()
-        self.weight, self.bias = (
-            weights["deberta.encoder.conv.conv.weight"],
-            weights["deberta.encoder.conv.conv.bias"],
-        )
+        name = "deberta.encoder.conv"
+        self.weight, self.bias = (weights[f"{name}.conv.{part}"] for part in ("weight", "bias"))
         self.groups = getattr(config, "conv_groups", 1)
-        self.norm = norm(weights, "deberta.encoder.conv.LayerNorm", config.layer_norm_eps)
+        self.norm = norm(weights, f"{name}.LayerNorm", config.layer_norm_eps)
         self.act = act
 
     def forward(self, embedded: torch.Tensor, x: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
@@ -88,8 +74,7 @@ class Convolution(nn.Module):
             embedded.transpose(1, 2), self.weight, self.bias, padding=padding, groups=self.groups
         )
         found = self.act(found.transpose(1, 2) * real)
-        merged: torch.Tensor = self.norm(x + found[:, : x.shape[1]]) * real[:, : x.shape[1]]
-        return merged
+        return self.norm(x + found[:, : x.shape[1]]) * real[:, : x.shape[1]]
 
 
 class Embeddings(nn.Module):
@@ -101,9 +86,8 @@ class Embeddings(nn.Module):
         self.words = weights[f"{name}.word_embeddings.weight"]
         self.positions = weights.get(f"{name}.position_embeddings.weight")
         self.segments = weights.get(f"{name}.token_type_embeddings.weight")
-        self.project = (
-            linear(weights, f"{name}.embed_proj") if f"{name}.embed_proj.weight" in weights else None
-        )
+        projects = f"{name}.embed_proj.weight" in weights
+        self.project = linear(weights, f"{name}.embed_proj") if projects else None
         self.norm = norm(weights, f"{name}.LayerNorm", config.layer_norm_eps)
 
     def forward(
@@ -117,8 +101,7 @@ class Embeddings(nn.Module):
             x = x + (self.segments[0] if segments is None else functional.embedding(segments, self.segments))
         if self.project is not None:
             x = self.project(x)
-        merged: torch.Tensor = self.norm(x) * real
-        return merged
+        return self.norm(x) * real
 
 
 class FastDeberta(nn.Module):
@@ -135,14 +118,8 @@ class FastDeberta(nn.Module):
         relative = encoder.get_rel_embedding() if encoder.relative_attention else None
         self.embeddings = Embeddings(weights, config)
         self.layers = nn.ModuleList(
-            Layer(
-                weights,
-                f"deberta.encoder.layer.{i}",
-                config,
-                relative,
-                layer.intermediate.intermediate_act_fn,
-            )
-            for i, layer in enumerate(encoder.layer)
+            Layer(weights, f"deberta.encoder.layer.{i}", config, relative, act)
+            for i, act in enumerate(layer.intermediate.intermediate_act_fn for layer in encoder.layer)
         )
         self.convolution = (
             Convolution(weights, config, ACT2FN[encoder.conv.conv_act]) if encoder.conv else None
@@ -150,30 +127,27 @@ class FastDeberta(nn.Module):
         self.pooler = linear(weights, "pooler.dense")
         self.pooler_act = ACT2FN[config.pooler_hidden_act]
         self.classifier = linear(weights, "classifier")
-        self.table = distance_table(config.to_dict()) if relative is not None else None
+        self.table = disentangled.distance_table(config.to_dict()) if relative is not None else None
         self.takes_segments = config.type_vocab_size > 1
 
     def forward(
-        self,
-        input_ids: torch.Tensor,
-        attention_mask: torch.Tensor,
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor,
         token_type_ids: torch.Tensor | None = None,
-    ) -> torch.Tensor:
+    ) -> torch.Tensor:  # fmt: skip
         """Ids, 1 for a real token, segments, int64, shape (b, s) each -> logits (b, 1)."""
-        blocks = cut(input_ids.shape[1])
+        blocks = disentangled.cut(input_ids.shape[1])
         ids, real = (functional.pad(x, (0, blocks.filling)) for x in (input_ids, attention_mask))
         segments = None if token_type_ids is None else functional.pad(token_type_ids, (0, blocks.filling))
         weight = real.to(torch.float32)
         mask = ((1 - weight) * _MASKED)[:, None, None, :]
-        places = None if self.table is None else find_places(self.table, blocks)
+        places = None if self.table is None else disentangled.find_places(self.table, blocks)
         x = embedded = self.embeddings(ids, segments, weight.unsqueeze(-1), blocks.filling)
         for i, layer in enumerate(self.layers):
             last = i == len(self.layers) - 1
             x = layer.first(x, mask, places) if last else layer(x, mask, places, blocks)
             if i == 0 and self.convolution is not None:
                 x = self.convolution(embedded, x, weight.unsqueeze(-1))
-        logits: torch.Tensor = self.classifier(self.pooler_act(self.pooler(x[:, 0])))
-        return logits
+        return self.classifier(self.pooler_act(self.pooler(x[:, 0])))
 
 
 def write_graph(model: Any, target: Path) -> None:
@@ -185,27 +159,13 @@ def write_graph(model: Any, target: Path) -> None:
     """
     with torch.no_grad():
         fast = FastDeberta(model).eval()
-        large = sum(weight.nbytes for weight in model.parameters()) > LARGE
-        with tempfile.TemporaryDirectory(prefix="traced-", dir=target.parent) as aside:
-            traced = Path(aside) / target.name if large else target
-            _trace(fast, traced)
-            if large:  # the tracer leaves one file a weight
-                import onnx
-
-                onnx.save(
-                    onnx.load(traced), target, save_as_external_data=True, location=f"{target.name}_data"
-                )
-
-
-def _trace(fast: FastDeberta, target: Path) -> None:
+    large = sum(weight.nbytes for weight in model.parameters()) > LARGE
     names = ["input_ids", "attention_mask"] + ["token_type_ids"] * fast.takes_segments
-    torch.onnx.export(
-        fast,
-        tuple(torch.ones(2, 9, dtype=torch.int64) for _ in names),
-        str(target),
-        input_names=names,
-        output_names=["logits"],
-        dynamic_axes={name: {0: "texts", 1: "tokens"} for name in names} | {"logits": {0: "texts"}},
-        opset_version=_OPSET,
-        dynamo=False,  # tracing follows lengths as plain arithmetic, and needs no onnxscript
-    )
+    examples = {name: torch.ones(2, 9, dtype=torch.int64) for name in names}
+    with tempfile.TemporaryDirectory(prefix="traced-", dir=target.parent) as aside:
+        traced = Path(aside) / target.name if large else target
+        trace(fast, examples, "logits", _OPSET, traced)
+        if large:  # the tracer leaves one file a weight
+            import onnx
+
+            onnx.save(onnx.load(traced), target, save_as_external_data=True, location=f"{target.name}_data")

@@ -16,9 +16,8 @@ from torch import nn
 
 from seal.engine.export.deberta_config import spans
 
-_BLOCK = (
-    128  # query rows of one position product: larger, and more columns are wasted; smaller, and it is slower
-)
+# Query rows of one position product: larger, and more columns are wasted; smaller, and it is slower.
+_BLOCK = 128
 _FAR = 1 << 16
 
 
@@ -138,18 +137,16 @@ class Attention(nn.Module):
         self.output.bias = nn.Parameter(self.output.bias + shift, requires_grad=False)
         self.value = nn.Linear(config.hidden_size, config.hidden_size, bias=False)
         self.value.weight = value.weight
-        self.position_keys: torch.Tensor | None = None
-        self.position_queries: torch.Tensor | None = None
-        if relative is not None and "c2p" in terms:
-            layer = linear(weights, f"{name}.self.{'pos_key' if own else 'key'}_proj")
-            self.position_keys = self._heads_of_table(layer(relative))
-        if relative is not None and "p2c" in terms:
-            layer = linear(weights, f"{name}.self.{'pos_query' if own else 'query'}_proj", scale)
-            self.position_queries = self._heads_of_table(layer(relative))
 
-    def _heads_of_table(self, table: torch.Tensor) -> torch.Tensor:
-        """(r, D) -> (H, r, d)."""
-        return table.view(-1, self.n_heads, self.size).transpose(0, 1).contiguous()
+        def table(term: str, what: str, scale: float = 1.0) -> torch.Tensor | None:
+            """The relative embeddings' projection, shape (H, r, d)."""
+            if relative is None or term not in terms:
+                return None
+            projected = linear(weights, f"{name}.self.{'pos_' * own}{what}_proj", scale)(relative)
+            return projected.view(-1, self.n_heads, self.size).transpose(0, 1).contiguous()
+
+        self.position_keys = table("c2p", "key")
+        self.position_queries = table("p2c", "query", scale)
 
     def _heads(self, x: torch.Tensor) -> torch.Tensor:
         """(b, s, D) -> (b, H, s, d)."""
@@ -158,32 +155,19 @@ class Attention(nn.Module):
     def _positions(
         self, x: torch.Tensor, table: torch.Tensor, places: torch.Tensor, blocks: Blocks
     ) -> torch.Tensor:
-        """Products of every row with the table's row of its distance to every column.
-
-        Args:
-            x: queries or keys, shape (b, H, s, d).
-            table: shape (H, r, d).
-            places: shape (n, s + h).
-            blocks: how s is cut.
-
-        Returns:
-            Shape (b, H, s, s).
+        """Products of every row of x (b, H, s, d) with the row of the table (H, r, d) that stands for its
+        distance to every column, at places (n, s + h) -> (b, H, s, s).
         """
         n_texts, _, length, _ = x.shape
         rows = x.reshape(n_texts, self.n_heads, blocks.n, blocks.h, self.size)
         products = rows @ table[:, places].transpose(-1, -2)
-        sheared = _shear(products, blocks.h)
-        return sheared.reshape(n_texts, self.n_heads, length, length)
+        return _shear(products, blocks.h).reshape(n_texts, self.n_heads, length, length)
 
     def forward(
         self, x: torch.Tensor, mask: torch.Tensor, places: Distances | None, blocks: Blocks
     ) -> torch.Tensor:
         """(b, s, D) and an additive mask (b, 1, 1, s) -> (b, s, D), before the residual."""
-        queries, keys, values = (
-            self._heads(self.query(x)),
-            self._heads(self.key(x)),
-            self._heads(self.value(x)),
-        )
+        queries, keys, values = (self._heads(of(x)) for of in (self.query, self.key, self.value))
         bias = mask
         if places is not None and self.position_queries is not None:
             back = self._positions(keys, self.position_queries, places.keys, blocks)
@@ -192,8 +176,7 @@ class Attention(nn.Module):
             bias = self._positions(queries, self.position_keys, places.queries, blocks) + bias
         scores = queries @ keys.transpose(-1, -2) + bias
         context = torch.softmax(scores, -1) @ values
-        merged: torch.Tensor = self.output(context.transpose(1, 2).reshape(x.shape))
-        return merged
+        return self.output(context.transpose(1, 2).reshape(x.shape))
 
     def first(self, x: torch.Tensor, mask: torch.Tensor, places: Distances | None) -> torch.Tensor:
         """The same for the first position alone: (b, s, D) -> (b, 1, D).
@@ -202,8 +185,7 @@ class Attention(nn.Module):
         """
         seen = torch.softmax(self.first_scores(x, mask, places), -1) @ x
         context = seen.unsqueeze(2) @ self.value.weight.view(self.n_heads, self.size, -1).transpose(-1, -2)
-        merged: torch.Tensor = self.output(context.reshape(x.shape[0], 1, -1))
-        return merged
+        return self.output(context.reshape(x.shape[0], 1, -1))
 
     def first_scores(self, x: torch.Tensor, mask: torch.Tensor, places: Distances | None) -> torch.Tensor:
         """Scores of the first position with all: (b, s, D) -> (b, H, s)."""

@@ -18,17 +18,9 @@ from typing import Any
 
 from tokenizers import Tokenizer, normalizers
 
+from seal.engine.checkpoints import exported
 from seal.engine.checkpoints.checkpoint import Checkpoint, read_config
-from seal.engine.checkpoints.exported import (
-    MODEL,
-    SPEC,
-    TOKENIZER,
-    Graph,
-    ModelSpec,
-    Precision,
-    load_spec,
-    verify_files,
-)
+from seal.engine.checkpoints.exported import MODEL, SPEC, TOKENIZER, Graph, ModelSpec, Precision
 from seal.engine.errors import InputError, ResumeError
 from seal.engine.export import onnx_graph
 from seal.engine.export.graphs import choose_graph, write_graph
@@ -73,7 +65,8 @@ def export(
     graph, notes = _choose_graph(Checkpoint.open(model, weights=False), options)
     if out.exists() and any(out.iterdir()) and not (overwrite and (out / SPEC).is_file()):
         return _standing(model, out, options, graph)
-    with tempfile.TemporaryDirectory(prefix=".export-", dir=_existing(out.parent)) as aside:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=out.parent) as aside:
         checkpoint = _open(model, Path(aside), convert=options.convert)
         folder = Path(aside) / "onnx"
         spec, parity = _write(checkpoint, graph, options, folder)
@@ -93,39 +86,32 @@ def export(
 def _write(
     checkpoint: Checkpoint, graph: Graph, options: ExportOptions, folder: Path
 ) -> tuple[ModelSpec, Parity]:
-    """Write the whole export into a new folder and measure its parity."""
     tokenizer_json, pad_token_id = _tokenizer(checkpoint)
-    template = options.template(checkpoint.kind)
+    asked, longest = _asked(checkpoint, graph, options), checkpoint.max_tokens
     folder.mkdir()
     (folder / TOKENIZER).write_text(tokenizer_json, encoding="utf-8")
     (folder / "config.json").write_text(json.dumps(checkpoint.config, indent=2), encoding="utf-8")
     _write_graph(checkpoint, graph, folder / MODEL, folder.parent, options.precision)
     parity = measure_parity(
-        *_both(checkpoint, folder),
-        tokenizer_json,
-        template,
-        checkpoint.max_tokens,
-        pad_token_id,
-        options.allowed(checkpoint.kind),
-        PARITY_LENGTHS,
-    )
+        *_both(checkpoint, folder), tokenizer_json, asked["pair_template"], longest, pad_token_id,
+        options.allowed(checkpoint.kind), PARITY_LENGTHS,
+    )  # fmt: skip
     spec = ModelSpec(
-        architecture=checkpoint.architecture,
-        graph=graph,
-        precision=options.precision,
-        pair_template=template,
-        max_tokens=checkpoint.max_tokens,
-        pad_token_id=pad_token_id,
-        label=checkpoint.label,
-        weights_sha256=checkpoint.weights_sha256(),
-        versions=versions(),
-        parity=asdict(parity),
-        kind=checkpoint.kind,
-        usual_tokens=_usual_tokens(checkpoint),
-        head=_head(checkpoint),
-    )
+        architecture=checkpoint.architecture, max_tokens=longest, pad_token_id=pad_token_id,
+        label=checkpoint.label, versions=versions(), parity=asdict(parity), kind=checkpoint.kind, **asked,
+    )  # fmt: skip
     spec.save(folder)
     return spec, parity
+
+
+def _asked(checkpoint: Checkpoint, graph: Graph, options: ExportOptions) -> dict[str, Any]:
+    """What tells one export from another, by the names of `ModelSpec`."""
+    embedder = checkpoint.embedder
+    return {
+        "graph": graph, "precision": options.precision, "pair_template": options.template(checkpoint.kind),
+        "weights_sha256": checkpoint.weights_sha256(), "head": embedder.describe() if embedder else {},
+        "usual_tokens": embedder.usual_tokens if embedder else None,
+    }  # fmt: skip
 
 
 def _choose_graph(checkpoint: Checkpoint, options: ExportOptions) -> tuple[Graph, list[str]]:
@@ -137,7 +123,6 @@ def _choose_graph(checkpoint: Checkpoint, options: ExportOptions) -> tuple[Graph
 
 
 def _both(checkpoint: Checkpoint, folder: Path) -> tuple[Compute, Compute]:
-    """Torch, and what was exported."""
     graph = onnx_backend.OnnxBackend(folder, "cpu")
     if checkpoint.kind == "reward":
         return TorchBackend(checkpoint).rewards, graph.rewards
@@ -157,60 +142,33 @@ def _tokenizer(checkpoint: Checkpoint) -> tuple[str, int]:
     return tokenizer_json, pad_token_id
 
 
-def _usual_tokens(checkpoint: Checkpoint) -> int | None:
-    return checkpoint.embedder.usual_tokens if checkpoint.embedder else None
-
-
-def _head(checkpoint: Checkpoint) -> dict[str, Any]:
-    return checkpoint.embedder.describe() if checkpoint.embedder else {}
-
-
 def _standing(model: Path, out: Path, options: ExportOptions, graph: Graph) -> ExportReport:
-    """The export that stands in `out`, if it is the one asked for."""
     if not (out / SPEC).is_file():
         raise ResumeError(f"{out} is not empty and holds no export; choose another folder")
     refusal = ResumeError(f"{out} holds another export; choose another folder, or overwrite it")
     if options.convert:
         raise refusal
-    spec, checkpoint = load_spec(out), Checkpoint.open(model)
-    template, weights = options.template(checkpoint.kind), checkpoint.weights_sha256()
-    asked = (graph, options.precision, template, weights, _usual_tokens(checkpoint), _head(checkpoint))
-    stands = (
-        spec.graph,
-        spec.precision,
-        spec.pair_template,
-        spec.weights_sha256,
-        spec.usual_tokens,
-        spec.head,
-    )
-    if asked != stands or verify_files(out, spec) or not _same_texts(checkpoint, out):
+    spec, checkpoint = exported.load_spec(out), Checkpoint.open(model)
+    asked = _asked(checkpoint, graph, options)
+    if asked != {name: getattr(spec, name) for name in asked} or exported.verify_files(out, spec):
+        raise refusal
+    tokenizer_json, _ = _tokenizer(checkpoint)  # it and the configuration may have changed since
+    if tokenizer_json != (out / TOKENIZER).read_text(encoding="utf-8") or checkpoint.config != read_config(
+        out
+    ):
         raise refusal
     return ExportReport(out, spec, Parity(**spec.parity), ["exported before; nothing to do"])
-
-
-def _same_texts(checkpoint: Checkpoint, out: Path) -> bool:
-    """Whether the checkpoint's tokenizer and configuration are still those that were exported."""
-    tokenizer_json, _ = _tokenizer(checkpoint)
-    return tokenizer_json == (out / TOKENIZER).read_text(
-        encoding="utf-8"
-    ) and checkpoint.config == read_config(out)
-
-
-def _existing(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def _open(model: Path, aside: Path, *, convert: bool) -> Checkpoint:
     if not convert:
         return Checkpoint.open(model)
     embedder = Checkpoint.open(model, weights=False).embedder
-    converted = aside / "converted"
+    converted, folders = aside / "converted", embedder.folders if embedder else [""]
     if embedder:
         _copy_settings(model, converted)
     else:
         converted.mkdir()
-    folders = embedder.folders if embedder else [""]
     for part in [f for f in folders if not list((model / f).glob("*.safetensors"))] or folders[:1]:
         convert_pickles(model / part, converted / part)
     return Checkpoint.open(converted)
@@ -230,18 +188,15 @@ def _write_graph(
     checkpoint: Checkpoint, graph: Graph, target: Path, aside: Path, precision: Precision
 ) -> None:
     onnx_backend.require("exporting a model")  # optimum would ask for it late, in words of its own
-    raw = aside / "raw.onnx"
+    raw, full = aside / "raw.onnx", target if precision == "fp32" else aside / MODEL
     write_graph(checkpoint, graph, raw)
-    if precision == "fp32":
-        onnx_graph.optimize(raw, target)
-    else:
-        onnx_graph.optimize(raw, aside / MODEL)
+    onnx_graph.optimize(raw, full)
+    if precision != "fp32":
         reduce = halve if precision == "fp16" else quantize
-        reduce(aside / MODEL, target)
+        reduce(full, target)
 
 
 def to_json(report: ExportReport) -> str:
     """The report for programs."""
-    return json.dumps(
-        {"folder": str(report.folder), "notes": report.notes, **asdict(report.spec)}, default=str
-    )
+    about = {"folder": str(report.folder), "notes": report.notes}
+    return json.dumps(about | asdict(report.spec), default=str)

@@ -8,6 +8,7 @@ import io
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -94,19 +95,15 @@ def _write_reference(model: Any, checkpoint: Checkpoint, target: Path) -> None:
 def _without_positions(config: Any) -> None:
     """Let a decoder count positions itself: texts are padded on the right, and so are never shifted."""
     kept = {name: axes for name, axes in config.inputs.items() if name != "position_ids"}
-    config.__class__ = type(
-        config.__class__.__name__, (config.__class__,), {"inputs": property(lambda _: kept)}
-    )
+    own = config.__class__
+    config.__class__ = type(own.__name__, (own,), {"inputs": property(lambda _: kept)})
 
 
 def _append_head(checkpoint: Checkpoint, width: int, target: Path) -> None:
     from seal.engine.export import onnx_graph, pooling
 
-    onnx_graph.append(
-        target,
-        pooling.VECTORS,
-        lambda opset, path: pooling.write_head(checkpoint, width, opset, path),
-    )
+    write_head = partial(pooling.write_head, checkpoint, width)
+    onnx_graph.append(target, pooling.VECTORS, write_head)
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """Exported graphs on disk: onnxruntime's optimised form, and a head set behind one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from seal.engine.errors import InputError
 from seal.engine.pooling.onnx import LARGE, require
@@ -52,9 +53,37 @@ def append(source: Path, output: str, write_head: Callable[[int, Path], None]) -
     aside = source.with_name("head.onnx")
     opset = next(s.version for s in model.opset_import if s.domain in ("", "ai.onnx"))
     write_head(opset, aside)
-    head = onnx.compose.add_prefix(onnx.load(aside), "head/", rename_inputs=False, rename_outputs=False)
+    set_behind(model, onnx.load(aside))
+    onnx.save(model, source)
+
+
+def set_behind(model: Any, head: Any) -> None:
+    """Let a head's outputs take the place of those of a model, whose tensors it reads by their names."""
+    import onnx
+
+    head = onnx.compose.add_prefix(head, "head/", rename_inputs=False, rename_outputs=False)
     model.graph.node.extend(head.graph.node)
     model.graph.initializer.extend(head.graph.initializer)
     del model.graph.output[:]
     model.graph.output.extend(head.graph.output)
-    onnx.save(model, source)
+
+
+def trace(module: Any, inputs: Mapping[str, Any], output: str, opset: int, target: Path) -> None:
+    """Write a torch module as ONNX, dynamic in texts and tokens.
+
+    Args:
+        module: in evaluation mode.
+        inputs: name -> an example, of shape (b, s, ...).
+        output: what its one output is called.
+        opset: the operator set.
+        target: the file to write.
+    """
+    import torch
+
+    axes = {name: {0: "texts", 1: "tokens"} for name in inputs} | {output: {0: "texts"}}
+    with torch.no_grad():
+        torch.onnx.export(
+            module, tuple(inputs.values()), str(target), input_names=list(inputs), output_names=[output],
+            dynamic_axes=axes, opset_version=opset,
+            dynamo=False,  # tracing follows lengths as plain arithmetic, and needs no onnxscript
+        )  # fmt: skip

@@ -18,28 +18,24 @@ class ExportOptions(Options):
     """How to export."""
 
     graph: Graph | None = option(
-        None,
-        "reference: optimum's. fast: this project's own. Default: the fastest there is for the model.",
-    )
+        None, "reference: optimum's. fast: this project's own. Default: the fastest there is for the model.",
+    )  # fmt: skip
     precision: Precision = option(
         "fp32",
         "fp32 for CPUs, fp16 for GPUs; int8 for CPUs where its difference, which is printed, is acceptable.",
     )
     pair_template: Literal["pair", "concat"] | None = option(
-        None,
-        "pair: prompt and response are two segments. concat: one text. Default: pair. For reward models "
-        "only; an embedder always gets one text.",
-    )
+        None, "pair: prompt and response are two segments. concat: one text. Default: pair. For reward "
+        "models only; an embedder always gets one text.",
+    )  # fmt: skip
     check_against: Literal["torch"] = option(
         "torch",
         "What the exported graph's rewards or embeddings are held against; an export that fails is refused.",
     )
     tolerance: float | None = option(
-        None,
-        "Largest difference allowed, of a reward relative to max(1, |reward|). Default: 1e-4 for fp32, 2e-2 "
-        "for fp16, 1e-1 for int8; for embeddings, at length 1, 1e-5 and 5e-3.",
-        above=0,
-    )
+        None, "Largest difference allowed, of a reward relative to max(1, |reward|). Default: 1e-4 for fp32, "
+        "2e-2 for fp16, 1e-1 for int8; for embeddings, at length 1, 1e-5 and 5e-3.", above=0,
+    )  # fmt: skip
     convert: bool = option(False, "Read pickled weights (pytorch_model.bin), tensors only.")
 
     def allowed(self, kind: Kind) -> float:

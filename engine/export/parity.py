@@ -46,15 +46,9 @@ class Parity:
 
 
 def measure_parity(
-    reference: Compute,
-    graph: Compute,
-    tokenizer_json: str,
-    template: PairTemplate,
-    max_tokens: int | None,
-    pad_token_id: int,
-    tolerance: float,
-    lengths: Sequence[int] = PARITY_LENGTHS,
-) -> Parity:
+    reference: Compute, graph: Compute, tokenizer_json: str, template: PairTemplate,
+    max_tokens: int | None, pad_token_id: int, tolerance: float, lengths: Sequence[int] = PARITY_LENGTHS,
+) -> Parity:  # fmt: skip
     """Hold a graph's values against torch's on texts of random vocabulary, alone and in one padded batch.
 
     Torch always has a text alone: a model whose value changes with the padding beside it must not pass.
@@ -83,23 +77,13 @@ def measure_parity(
         want, got = values[rows], graph(batch).astype(np.float64)
         expected.append(want)
         found.append(got)
-        measured.append(
-            {
-                "case": name,
-                "n_texts": len(rows),
-                "longest": batch.width,
-                "diff": float(np.abs(want - got).max()),
-            }
-        )
+        case = {"case": name, "n_texts": len(rows), "longest": batch.width}
+        measured.append(case | {"diff": float(np.abs(want - got).max())})
     want, got = np.concatenate(expected), np.concatenate(found)
     off = np.abs(want - got)
-    return Parity(
-        measured,
-        float(off.max()),
-        float((off / np.maximum(1, np.abs(want))).max()),
-        _flipped(want[: len(lengths)], got[: len(lengths)]) if want.ndim == 1 else None,
-        tolerance,
-    )
+    flipped = _flipped(want[: len(lengths)], got[: len(lengths)]) if want.ndim == 1 else None
+    relative = float((off / np.maximum(1, np.abs(want))).max())
+    return Parity(measured, float(off.max()), relative, flipped, tolerance)
 
 
 def unit(compute: Compute) -> Compute:
@@ -107,8 +91,7 @@ def unit(compute: Compute) -> Compute:
 
     def normalised(batch: Any) -> NDArray[np.float32]:
         vectors = compute(batch).astype(np.float64)
-        result: NDArray[np.float64] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-        return result.astype(np.float32)
+        return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
 
     return normalised
 

@@ -17,8 +17,9 @@ from torch import nn
 from torch.nn import functional
 
 from seal.engine.checkpoints.checkpoint import Checkpoint
-from seal.engine.checkpoints.sentence_transformers import NORMALIZE, Dense, Embedder
+from seal.engine.checkpoints.sentence_transformers import Dense, Embedder
 from seal.engine.errors import InputError
+from seal.engine.export.onnx_graph import trace
 from seal.engine.pooling.contract import Batch
 from seal.engine.pooling.torch import load_model, run_module, takes_segments
 
@@ -38,17 +39,13 @@ class Head(nn.Module):
     def __init__(self, embedder: Embedder) -> None:
         super().__init__()
         self.pooling = embedder.pooling
-        layers = [
-            _Normalize() if layer == NORMALIZE else _dense(embedder.root, layer) for layer in embedder.layers
-        ]
-        self.layers = nn.Sequential(*layers)
+        self.layers = nn.Sequential(*(_layer(embedder.root, layer) for layer in embedder.layers))
 
     def forward(self, vectors: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         """Token vectors (b, s, D), 1 for a real token (b, s) -> (b, d)."""
         weight = attention_mask.unsqueeze(-1).to(vectors.dtype)
         pooled = torch.cat([_pool(mode, vectors, weight) for mode in self.pooling], dim=-1)
-        result: torch.Tensor = self.layers(pooled)
-        return result
+        return self.layers(pooled)
 
 
 class _Normalize(nn.Module):
@@ -71,18 +68,17 @@ def _pool(mode: str, vectors: torch.Tensor, weight: torch.Tensor) -> torch.Tenso
     return total / (count.sqrt() if mode == "mean_sqrt_len_tokens" else count)
 
 
-def _dense(root: Path, layer: Dense | str) -> nn.Module:
+def _layer(root: Path, layer: Dense | str) -> nn.Module:
     from safetensors.torch import load_file
 
-    assert isinstance(layer, Dense)
+    if not isinstance(layer, Dense):
+        return _Normalize()
     linear = nn.Linear(layer.in_features, layer.out_features, bias=layer.bias)
     weights: dict[str, torch.Tensor] = {}
     try:
         for path in sorted((root / layer.folder).glob("*.safetensors")):
             weights |= load_file(path)
-        linear.load_state_dict(
-            {name.removeprefix("linear."): tensor.float() for name, tensor in weights.items()}
-        )
+        linear.load_state_dict({n.removeprefix("linear."): w.float() for n, w in weights.items()})
     except Exception as error:  # noqa: BLE001 - what a damaged file raises has no common type
         raise InputError(f"{root / layer.folder} holds no weights of its Dense layer: {error}") from None
     return nn.Sequential(linear, getattr(nn, layer.activation)())
@@ -138,15 +134,5 @@ def write_head(checkpoint: Checkpoint, width: int, opset: int, target: Path) -> 
     """Write an embedder's head as ONNX: token vectors of a width and the attention mask -> `embeddings`."""
     head = load_head(checkpoint)
     width_after(head, width)
-    names = [VECTORS, "attention_mask"]
-    with torch.no_grad():
-        torch.onnx.export(
-            head,
-            (torch.ones(2, 9, width), torch.ones(2, 9, dtype=torch.int64)),
-            str(target),
-            input_names=names,
-            output_names=["embeddings"],
-            dynamic_axes={name: {0: "texts", 1: "tokens"} for name in names} | {"embeddings": {0: "texts"}},
-            opset_version=opset,
-            dynamo=False,  # as for the fast graph: tracing needs no onnxscript
-        )
+    examples = {VECTORS: torch.ones(2, 9, width), "attention_mask": torch.ones(2, 9, dtype=torch.int64)}
+    trace(head, examples, "embeddings", opset, target)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from seal.engine.errors import InputError
+from seal.engine.export.onnx_graph import set_behind
 from seal.engine.pooling.onnx import INT8, LARGE, has_vnni
 
 _LONGEST_HEAD = 64  # nodes
@@ -33,12 +34,8 @@ def halve(source: Path, target: Path) -> None:
     head = _part(model, behind, [*graph.input, *ends], outputs)  # what the trunk needs too is in both
     trunk = _part(model, _leading_to(nodes, reads, lambda _: False)[0], list(graph.input), ends)
     trunk.graph.value_info.extend(graph.value_info)
-    head = onnx.compose.add_prefix(head, "head/", rename_inputs=False, rename_outputs=False)
     halved = convert_float_to_float16(trunk, keep_io_types=True, disable_shape_infer=True)
-    halved.graph.node.extend(head.graph.node)
-    halved.graph.initializer.extend(head.graph.initializer)
-    del halved.graph.output[:]
-    halved.graph.output.extend(outputs)
+    set_behind(halved, head)
     save(halved, target)
 
 
@@ -100,14 +97,10 @@ def quantize(source: Path, target: Path) -> None:
     logging.disable(logging.WARNING)  # it recommends a preprocessing that this graph has behind it
     try:
         quantize_dynamic(
-            model,
-            target,
-            nodes_to_quantize=products,
-            per_channel=True,
-            reduce_range=reduced,
+            model, target, nodes_to_quantize=products, per_channel=True, reduce_range=reduced,
             weight_type=QuantType.QInt8,
             extra_options={"MatMulConstBOnly": True, "DefaultTensorType": onnx.TensorProto.FLOAT},
-        )
+        )  # fmt: skip
     finally:
         logging.disable(logging.NOTSET)
     model = onnx.load(target)

@@ -171,7 +171,6 @@ class StageFolder:
 
 
 def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
-    """Those that can be added up."""
     known = {k: v for k, v in values.items() if isinstance(v, int | float) and not isinstance(v, bool)}
     return {k: v for k, v in known.items() if math.isfinite(v)}
 

@@ -37,15 +37,13 @@ def given_path(given: Given) -> Path | None:
 
 def given_list(given: Given | Sequence[Given] | None) -> tuple[Given, ...]:
     """One or several frames as a tuple; nothing for None."""
-    if given is None:
-        return ()
-    return tuple(given) if isinstance(given, list | tuple) else (given,)
+    several = given if isinstance(given, list | tuple) else (given,)
+    return () if given is None else tuple(several)
 
 
 def given_name(given: Given, name: str) -> str:
     """What to call it in an error: its path, or a name for a frame in memory."""
-    path = given_path(given)
-    return name if path is None else str(path)
+    return str(given_path(given) or name)
 
 
 def _in_memory(given: Given) -> pl.LazyFrame:

@@ -11,19 +11,15 @@ class Selection(Options):
     """Which texts, and how many pairs at a time. A pair is drawn by its number and the seed alone."""
 
     sample: float = option(
-        1.0,
-        "Share of the pairs, drawn by seed and row_id: both texts of a pair or neither.",
-        above=0,
+        1.0, "Share of the pairs, drawn by seed and row_id: both texts of a pair or neither.", above=0,
         at_most=1,
-    )
+    )  # fmt: skip
     seed: int = option(0, "Of the sample.", at_least=0)
     limit: int | None = option(None, "Only the first N pairs.", at_least=1)
     part_pairs: int | None = option(
-        None,
-        "Pairs in a part: what is at most lost when killed. Default: 512, without models 8192.",
-        at_least=1,
-        formerly=("part-rows",),
-    )
+        None, "Pairs in a part: what is at most lost when killed. Default: 512, without models 8192.",
+        at_least=1, formerly=("part-rows",),
+    )  # fmt: skip
 
     @property
     def takes_all(self) -> bool:
@@ -32,8 +28,5 @@ class Selection(Options):
 
     def identity(self, part_pairs: int) -> dict[str, Any]:
         """What of it changes a folder, for the manifest."""
-        sampled = self.sample < 1
-        return {
-            "part_pairs": part_pairs, "limit": self.limit, "sample": self.sample,
-            "seed": self.seed if sampled else None,
-        }  # fmt: skip
+        seed = self.seed if self.sample < 1 else None
+        return {"part_pairs": part_pairs, "limit": self.limit, "sample": self.sample, "seed": seed}

@@ -74,15 +74,10 @@ def in_order(path: Path, aside: Path, columns: Sequence[str] = TEXT_COLUMNS) -> 
 
 
 def windows(
-    files: Sequence[Path],
-    n_pairs: int,
-    *,
-    after: int = -1,
-    limit: int | None = None,
-    keep: Callable[[pl.Series], pl.Series] | None = None,
-    variant: str | None = None,
+    files: Sequence[Path], n_pairs: int, *, after: int = -1, limit: int | None = None,
+    keep: Callable[[pl.Series], pl.Series] | None = None, variant: str | None = None,
     columns: Sequence[str] = TEXT_COLUMNS,
-) -> Iterator[pl.DataFrame]:
+) -> Iterator[pl.DataFrame]:  # fmt: skip
     """Read whole pairs, so many at a time.
 
     Args:
@@ -150,13 +145,9 @@ def _alone(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def chunks(
-    files: Sequence[Path],
-    *,
-    after: int = -1,
-    keep: Callable[[pl.Series], pl.Series] | None = None,
-    variant: str | None = None,
-    columns: Sequence[str] = TEXT_COLUMNS,
-) -> Iterator[pl.DataFrame]:
+    files: Sequence[Path], *, after: int = -1, keep: Callable[[pl.Series], pl.Series] | None = None,
+    variant: str | None = None, columns: Sequence[str] = TEXT_COLUMNS,
+) -> Iterator[pl.DataFrame]:  # fmt: skip
     """Read some thousand rows at a time, cut anywhere; arguments and errors as for `windows`."""
     for file in files:  # without pre_buffer=False, pyarrow keeps every row group until the end of the file
         with readable(file), pq.ParquetFile(file, pre_buffer=False) as parquet:

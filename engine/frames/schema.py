@@ -48,35 +48,24 @@ class Schema:
     @property
     def types(self) -> dict[str, pl.DataType]:
         """All fixed columns in order, key first."""
-        return {name: self._key_type(name) for name in self.key} | self.columns
-
-    def _key_type(self, name: str) -> pl.DataType:
-        return _KEY_TYPES.get(name, pl.String())
+        return {name: _KEY_TYPES.get(name, pl.String()) for name in self.key} | self.columns
 
     def empty(self) -> pl.DataFrame:
         """A frame of this schema with no rows."""
         return pl.DataFrame(schema=self.types)
 
 
-TEXTS = Schema(
-    "TEXTS",
-    TEXT_KEY,
-    {"source": pl.String(), "prompt": pl.String(), "response": pl.String()},
-    open_prefixes=("meta_",),
-)
-SCORES = Schema(
-    "SCORES",
-    (*TEXT_KEY, "model"),
-    {"reward": pl.Float32(), "n_tokens": pl.Int32(), "truncated": pl.Boolean()},
-)
+def _strings(*names: str) -> dict[str, pl.DataType]:
+    return {name: pl.String() for name in names}
+
+
+TEXTS = Schema("TEXTS", TEXT_KEY, _strings("source", "prompt", "response"), open_prefixes=("meta_",))
+_SCORED = {"reward": pl.Float32(), "n_tokens": pl.Int32(), "truncated": pl.Boolean()}
+SCORES = Schema("SCORES", (*TEXT_KEY, "model"), _SCORED)
 LABELS = Schema("LABELS", (*TEXT_KEY, "labeler"), {}, open_prefixes=("",))
 SIMILARITIES = Schema("SIMILARITIES", ("row_id", "preference", "embedder"), {"cosine": pl.Float32()})
-FAILURES = Schema(
-    "FAILURES",
-    TEXT_KEY,
-    {"stage": pl.String(), "error": pl.String(), "detail": pl.String()},
-    nullable=frozenset({"preference", "variant"}),
-)
+_PARTLY_UNKNOWN = frozenset({"preference", "variant"})
+FAILURES = Schema("FAILURES", TEXT_KEY, _strings("stage", "error", "detail"), nullable=_PARTLY_UNKNOWN)
 
 
 def check(frame: pl.LazyFrame, schema: Schema, *, origin: str, columns: Sequence[str] = ()) -> pl.LazyFrame:
@@ -149,9 +138,7 @@ def readable(*paths: Path) -> Iterator[None]:
     try:
         yield
     except (pl.exceptions.PolarsError, pa.ArrowException, OSError) as error:
-        if (
-            isinstance(error, OSError) and error.errno
-        ):  # the system's own; pyarrow's over damage have no number
+        if isinstance(error, OSError) and error.errno:  # the system's own; pyarrow's over damage have none
             raise
         raise InputError(f"{', '.join(map(str, paths))} cannot be read: {error}") from None
 
@@ -166,10 +153,8 @@ def _is_unfinished(manifest: Path) -> bool:
 
 
 def _castable(have: pl.DataType, want: pl.DataType) -> bool:
-    if have == want:
-        return True
     if isinstance(want, pl.Enum | pl.String):
         return isinstance(have, pl.String | pl.Categorical | pl.Enum)
     if want.is_integer():
         return have.is_integer()
-    return want.is_float() and have.is_numeric()
+    return have == want or (want.is_float() and have.is_numeric())

@@ -115,14 +115,9 @@ class Sink:
         return sum(commit.n_failures for commit in self.commits)
 
     def commit(
-        self,
-        rows: pl.DataFrame,
-        failures: pl.DataFrame,
-        *,
-        last_row_id: int,
-        cursor: Mapping[str, Any] | None = None,
-        counters: Mapping[str, float] | None = None,
-    ) -> Commit:
+        self, rows: pl.DataFrame, failures: pl.DataFrame, *, last_row_id: int,
+        cursor: Mapping[str, Any] | None = None, counters: Mapping[str, float] | None = None,
+    ) -> Commit:  # fmt: skip
         """Write one part and its failures, then log it.
 
         Args:

@@ -99,14 +99,9 @@ class Remaining:
         self._folder, self._aside = sink.folder, list[Path]()
 
     def windows(
-        self,
-        texts: Path,
-        n_pairs: int,
-        *,
-        sample: Sample | None = None,
-        variant: str | None = None,
+        self, texts: Path, n_pairs: int, *, sample: Sample | None = None, variant: str | None = None,
         columns: Sequence[str] = TEXT_COLUMNS,
-    ) -> Iterator[pl.DataFrame]:
+    ) -> Iterator[pl.DataFrame]:  # fmt: skip
         """Windows of whole pairs (see `reader.windows`).
 
         Raises:
@@ -198,21 +193,13 @@ def run_stage(
 
 
 def _commit(
-    sink: Sink,
-    texts: pl.DataFrame,
-    make_part: Callable[[W, R], Part],
-    window: W,
-    result: R,
+    sink: Sink, texts: pl.DataFrame, make_part: Callable[[W, R], Part], window: W, result: R,
     lap: Mapping[str, float],
-) -> None:
-    part = make_part(window, result)
-    n_pairs = texts["row_id"].n_unique()
-    sink.commit(
-        part.rows,
-        part.failures.sort(*TEXT_KEY, "detail").select(*FAILURES.types),
-        last_row_id=texts["row_id"].item(-1),
-        counters={**lap, **part.counters, "n_pairs": n_pairs, "n_texts": texts.height},
-    )
+) -> None:  # fmt: skip
+    part, ids = make_part(window, result), texts["row_id"]
+    counters = {**lap, **part.counters, "n_pairs": ids.n_unique(), "n_texts": texts.height}
+    failed = part.failures.sort(*TEXT_KEY, "detail").select(*FAILURES.types)
+    sink.commit(part.rows, failed, last_row_id=ids.item(-1), counters=counters)
 
 
 def failures(rows: pl.DataFrame, stage: str, error: str | pl.Expr, detail: str | pl.Expr) -> pl.DataFrame:

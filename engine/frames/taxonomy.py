@@ -26,9 +26,7 @@ PROBABILITY = "p_"
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
 _RESERVED_PREFIXES = (PROBABILITY, "meta_")
-_RESERVED = frozenset(
-    column for frame in (TEXTS, SCORES, LABELS, SIMILARITIES, FAILURES) for column in frame.types
-)
+_RESERVED = frozenset().union(*(frame.types for frame in (TEXTS, SCORES, LABELS, SIMILARITIES, FAILURES)))
 _KEYS = ("name", "kind", "values", "max_items", "role", "scope", "instruction")
 _REQUIRED = ("name", "kind", "scope", "instruction")
 _MOST_VALUES, _LONGEST_VALUE = 100, 100
@@ -94,9 +92,8 @@ class Feature:
             return
         least = 2 if self.kind == "enum" else 1
         if not least <= len(self.values) <= _MOST_VALUES:
-            raise UsageError(
-                f"{where}: {len(self.values)} values; one of kind {self.kind} has {least} to {_MOST_VALUES}"
-            )
+            n = len(self.values)
+            raise UsageError(f"{where}: {n} values; one of kind {self.kind} has {least} to {_MOST_VALUES}")
         if twice := [v for i, v in enumerate(self.values) if v in self.values[:i]]:
             raise UsageError(f"{where}: the value {twice[0]!r} stands twice")
         for value in self.values:
@@ -168,14 +165,12 @@ class Taxonomy:
         there |= {PROBABILITY + n: pl.Float32() for n in tuple(there) if PROBABILITY + n in have}
         for name in have:
             if name not in LABELS.types and name not in there:
-                raise InputError(
-                    f"{origin}: column '{name}' is no feature of {self.origin}; {nearest(name, self.names)}"
-                )
+                near = nearest(name, self.names)
+                raise InputError(f"{origin}: column '{name}' is no feature of {self.origin}; {near}")
         for name, want in there.items():
             if not _fits(have[name], want):
-                raise InputError(
-                    f"{origin}: column '{name}' is {have[name]}; the taxonomy says {_readable(want)}"
-                )
+                says = f"{have[name]}; the taxonomy says {_readable(want)}"
+                raise InputError(f"{origin}: column '{name}' is {says}")
         return checked.select(*LABELS.types, *(pl.col(n).cast(t) for n, t in there.items()))
 
 
@@ -218,7 +213,7 @@ def _feature(entry: Mapping[str, Any], where: str) -> Feature:
         if not isinstance(entry.get(key, ""), str):
             raise UsageError(f"{where}: {key} is {entry[key]!r}; text is needed")
     values = entry.get("values", [])
-    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+    if not (isinstance(values, list) and all(isinstance(value, str) for value in values)):
         raise UsageError(f"{where}: values is {str(values)[:60]}; a list of text is needed")
     max_items = entry.get("max_items", len(values) if entry["kind"] == "list" else 0)
     if not isinstance(max_items, int) or isinstance(max_items, bool):

@@ -64,15 +64,7 @@ class Failed:
 
 @dataclass
 class Spent:
-    """What asking cost, retries included; tokens are 0 where a server does not tell.
-
-    Attributes:
-        n_requests: messages sent.
-        n_prompt_tokens: tokens of the messages.
-        n_cached_tokens: of these, tokens that were not computed again.
-        n_generated_tokens: tokens of the answers.
-        n_retries: of the requests, those that asked again.
-    """
+    """What asking cost, in the counts of `AskingReport`; tokens are 0 where a server does not tell."""
 
     n_requests: int = 0
     n_prompt_tokens: int = 0

@@ -55,7 +55,7 @@ class ChatEncoder:
         self._fast.no_padding()
         self._plain = self._without_control_tokens()
         self._head, self._tail = self._template()
-        self._n_control_around = self._n_control(self._around(self._head) + self._around(self._tail))
+        self._n_control_around = self._n_control(self._ids(self._head) + self._ids(self._tail))
 
     def _without_control_tokens(self) -> Tokenizer:
         """The same tokenizer, for text in which no control token is to be found."""
@@ -82,13 +82,13 @@ class ChatEncoder:
 
     def encode(self, message: str) -> list[int]:
         """Token ids of a message in its template, up to where the answer begins."""
-        if not self._spells_control_token(message):
-            ids = list(self._fast.encode(self._head + message + self._tail, add_special_tokens=False).ids)
+        if not any(token in message for token in self._control_tokens):
+            ids = self._ids(self._head + message + self._tail)
             if self._n_control(ids) == self._n_control_around:
                 return ids
-        return [*self._around(self._head), *self._as_text(message), *self._around(self._tail)]
+        return [*self._ids(self._head), *self._as_text(message), *self._ids(self._tail)]
 
-    def _around(self, text: str) -> list[int]:
+    def _ids(self, text: str) -> list[int]:
         return list(self._fast.encode(text, add_special_tokens=False).ids)
 
     def _as_text(self, message: str) -> list[int]:
@@ -101,10 +101,8 @@ class ChatEncoder:
         if self._n_control(ids):
             for token in self._control_tokens:
                 message = message.replace(token, token[0] + JOINER + token[1:])
-            ids = [
-                i for i in self._plain.encode(message, add_special_tokens=False).ids
-                if i not in self._control_ids
-            ]  # fmt: skip
+            plain = self._plain.encode(message, add_special_tokens=False).ids
+            ids = [i for i in plain if i not in self._control_ids]
         return ids
 
     def choice_ids(self, choices: Sequence[str]) -> list[int]:
@@ -113,10 +111,9 @@ class ChatEncoder:
         Raises:
             UsageError: two choices begin with the same token, so that it would not tell them apart.
         """
-        before = self._fast.encode(self._tail, add_special_tokens=False).ids
-        ids = []
+        before, ids = self._ids(self._tail), []
         for choice in choices:
-            after = self._fast.encode(self._tail + choice, add_special_tokens=False).ids
+            after = self._ids(self._tail + choice)
             if after[: len(before)] != before or len(after) == len(before):
                 raise UsageError(
                     f"{self.folder}: {choice!r} melts into what stands before the answer, so that protocol "
@@ -145,9 +142,6 @@ class ChatEncoder:
         named = (configured, self._config.get("eos_token_id"), self.tokenizer.eos_token_id)
         listed = [i for ids in named for i in (ids if isinstance(ids, list) else [ids])]
         return frozenset(i for i in listed if isinstance(i, int))
-
-    def _spells_control_token(self, message: str) -> bool:
-        return any(token in message for token in self._control_tokens)
 
     def _n_control(self, ids: Sequence[int]) -> int:
         return sum(i in self._control_ids for i in ids)

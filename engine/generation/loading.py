@@ -53,14 +53,24 @@ def open_generator(where: str, options: GeneratorOptions | None = None) -> "Text
         MissingExtraError: the backend is not installed in this environment.
     """
     options = options or GeneratorOptions()
-    backend = options.backend or _default_backend(where)
+    backend = options.backend or ("openai" if is_url(where) else available_backends()[0])
     _refuse_unused(where, backend, options)
     if backend == "openai":
         from seal.engine.generation.openai import OpenAIGenerator, check_url
 
         return OpenAIGenerator(check_url(where), options)
     decoder = Decoder.open(Path(where))
-    return _vllm(decoder, options) if backend == "vllm" else _transformers(decoder, options)
+    try:
+        if backend == "vllm":
+            from seal.engine.generation.vllm import VllmGenerator
+        else:
+            from seal.engine.generation.transformers import TransformersGenerator
+    except ModuleNotFoundError as error:
+        extra = "vllm" if backend == "vllm" else "export"
+        raise MissingExtraError(error.name or backend, extra, f"the backend {backend}") from None
+    if backend == "vllm":
+        return VllmGenerator(decoder, options.context, options.gpu_memory)
+    return TransformersGenerator(decoder, options.device or "auto", options.context)
 
 
 def available_backends() -> tuple[GeneratorName, ...]:
@@ -76,38 +86,15 @@ def available_backends() -> tuple[GeneratorName, ...]:
     return found
 
 
-def _default_backend(where: str) -> GeneratorName:
-    return "openai" if is_url(where) else available_backends()[0]
-
-
 def _refuse_unused(where: str, backend: GeneratorName, options: GeneratorOptions) -> None:
     if is_url(where) != (backend == "openai"):
         raise UsageError(
             f"the backend {backend} takes {'a URL' if backend == 'openai' else 'a model folder'}; {where} is "
             f"{'a URL' if is_url(where) else 'none'}"
         )
-    honoured = {
-        "openai": OF_SERVERS,
-        "vllm": ("context", "gpu_memory"),
-        "transformers": ("device", "context"),
-    }
+    of_folders = ("gpu_memory", "context") if backend == "vllm" else ("device", "context")
+    honoured = OF_SERVERS if backend == "openai" else of_folders
     for known in declared(GeneratorOptions):
         given = getattr(options, known.name) is not None and known.name != "backend"
-        if given and known.name not in honoured[backend]:
+        if given and known.name not in honoured:
             raise UsageError(f"the backend {backend} does not take the option {known.flag}")
-
-
-def _vllm(decoder: Decoder, options: GeneratorOptions) -> "TextGenerator":
-    try:
-        from seal.engine.generation.vllm import VllmGenerator
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(error.name or "vllm", "vllm", "the backend vllm") from None
-    return VllmGenerator(decoder, options.context, options.gpu_memory)
-
-
-def _transformers(decoder: Decoder, options: GeneratorOptions) -> "TextGenerator":
-    try:
-        from seal.engine.generation.transformers import TransformersGenerator
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(error.name or "transformers", "export", "the backend transformers") from None
-    return TransformersGenerator(decoder, options.device or "auto", options.context)

@@ -100,11 +100,9 @@ class OpenAIGenerator:
             if self._wanted not in served:
                 raise UsageError(f"{self._url} serves no model {self._wanted!r}; it has: {', '.join(served)}")
             return self._wanted
-        if len(served) != 1:
-            raise UsageError(
-                f"{self._url} serves {', '.join(served) or 'no model'}; name one: {self._url}#MODEL"
-            )
-        return served[0]
+        if len(served) == 1:
+            return served[0]
+        raise UsageError(f"{self._url} serves {', '.join(served) or 'no model'}; name one: {self._url}#MODEL")
 
     @property
     def identity(self) -> Mapping[str, Any]:
@@ -113,10 +111,8 @@ class OpenAIGenerator:
 
     def count_tokens(self, message: str) -> None:
         """Only the server could tell."""
-        return
 
     def answer(self, requests: Sequence[Request]) -> list[Answer]:
-        """Answer each request, in their order."""
         return map_concurrently(self._answer_one, requests, self._in_flight)
 
     def _answer_one(self, request: Request, given_up: Event) -> Answer:
@@ -160,9 +156,8 @@ class OpenAIGenerator:
         response = self._client.post(f"{self._url}/chat/completions", json=body)
         if response.status_code in (400, 413, 422):
             said = " ".join(response.text.split())
-            return Answer(
-                "", "too_long" if _TOO_LONG.search(said) else "refused", f"{response.status_code}: {said}"
-            )
+            stop: Stop = "too_long" if _TOO_LONG.search(said) else "refused"
+            return Answer("", stop, f"{response.status_code}: {said}")
         document = self._read(response)
         try:
             return _choice(request, document) if request.choices else _text(document)
@@ -172,9 +167,8 @@ class OpenAIGenerator:
     def _read(self, response: httpx.Response) -> Any:
         if response.status_code in _TRY_AGAIN:
             after = response.headers.get("retry-after", "")
-            raise _PassingError(
-                f"status {response.status_code}", min(float(after), 60.0) if after.isdigit() else None
-            )
+            pause_s = min(float(after), 60.0) if after.isdigit() else None
+            raise _PassingError(f"status {response.status_code}", pause_s)
         if response.status_code != 200:
             said = " ".join(response.text.split())[:300]
             hint = "; the URL of an API mostly ends in /v1" if response.status_code == 404 else ""

@@ -15,18 +15,15 @@ class GeneratorOptions(Options):
     """What runs a decoder. An option that the backend does not honour is refused."""
 
     backend: GeneratorName | None = option(
-        None,
-        "What runs a model. Default: openai for a URL; for a folder vLLM where it is installed, else "
+        None, "What runs a model. Default: openai for a URL; for a folder vLLM where it is installed, else "
         "transformers.",
-    )
+    )  # fmt: skip
     device: Literal["auto", "cpu", "cuda"] | None = option(
         None, "Of the transformers backend. Default: auto, which takes CUDA where there is one."
     )
     context: int | None = option(
-        None,
-        "Tokens that message and answer may have together. Default: the model's own limit.",
-        at_least=1,
-    )
+        None, "Tokens that message and answer may have together. Default: the model's own limit.", at_least=1,
+    )  # fmt: skip
     gpu_memory: float | None = option(
         None, "Share of the GPU's memory for vLLM. Default: vLLM's own.", above=0, at_most=1
     )
@@ -34,22 +31,13 @@ class GeneratorOptions(Options):
         None, f"Requests to a server at once. Default: {IN_FLIGHT}.", at_least=1, neutral=True
     )
     timeout_s: float | None = option(
-        None,
-        f"How long a server may take for an answer. Default: {TIMEOUT_S:g}.",
-        above=0,
-        flag="timeout",
-        metavar="SECONDS",
-        neutral=True,
-    )
+        None, f"How long a server may take for an answer. Default: {TIMEOUT_S:g}.", above=0, flag="timeout",
+        metavar="SECONDS", neutral=True,
+    )  # fmt: skip
     patience_s: float | None = option(
-        None,
-        "How long to go on asking a server that fails; at most 20 s before its first answer. Default: "
-        f"{PATIENCE_S:g}.",
-        at_least=0,
-        flag="patience",
-        metavar="SECONDS",
-        neutral=True,
-    )
+        None, "How long to go on asking a server that fails; at most 20 s before its first answer. Default: "
+        f"{PATIENCE_S:g}.", at_least=0, flag="patience", metavar="SECONDS", neutral=True,
+    )  # fmt: skip
     api_key: str | None = option(
         None, "Sent to a server as a bearer token; written nowhere.", neutral=True, secret=True
     )

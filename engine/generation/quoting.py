@@ -5,7 +5,6 @@ import re
 BEFORE, LAST = "| ", "> "
 """What stands before every line of the dialogue's beginning, and of its last response."""
 
-
 _LINE_END = re.compile("\r\n|[\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029]")
 
 

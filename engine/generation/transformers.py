@@ -5,8 +5,7 @@ held to it token by token by llguidance; choices are read from one forward pass.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from functools import cached_property, lru_cache
 from itertools import takewhile
 from typing import Any
@@ -21,24 +20,14 @@ from safetensors import SafetensorError
 
 from seal.engine.checkpoints.decoder import Decoder
 from seal.engine.errors import InputError, UsageError
-from seal.engine.generation.chat import ChatEncoder
 from seal.engine.generation.contract import Answer, Request
-from seal.engine.generation.local import refuse_too_long, shares
+from seal.engine.generation.local import LocalGenerator, Prompt, chosen
 
 _COMPACT = {"whitespace_flexible": False, "item_separator": ",", "key_separator": ":"}
 _MAX_BATCH, _MAX_SLOTS = 32, 32_768
 
 
-@dataclass(frozen=True)
-class _Prompt:
-    """A request with its tokens; `index` is its place in what was asked."""
-
-    index: int
-    request: Request
-    ids: list[int]
-
-
-class TransformersGenerator:
+class TransformersGenerator(LocalGenerator):
     """Answers with a transformers decoder (see `contract.TextGenerator`).
 
     Args:
@@ -48,21 +37,20 @@ class TransformersGenerator:
     """
 
     def __init__(self, decoder: Decoder, device: str = "auto", context: int | None = None) -> None:
-        self._encoder = ChatEncoder(decoder)
-        self._decoder = decoder
-        self._device = device = (
-            ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-        )
-        if device == "cuda" and not torch.cuda.is_available():
+        super().__init__(decoder, context)
+        has_cuda = torch.cuda.is_available()
+        if device == "cuda" and not has_cuda:
             raise UsageError("device cuda: torch sees no CUDA device here")
-        self._dtype = torch.float32 if device == "cpu" else "auto"
-        self._model = self._load(decoder).to(device).eval()
-        self.context = min(context or decoder.context, decoder.context)
+        self._device = ("cuda" if has_cuda else "cpu") if device == "auto" else device
+        self._model = self._load(decoder).to(self._device).eval()
+        dtype = str(self._model.dtype)
+        self._settings = {"backend": "transformers", "device": self._device, "dtype": dtype}
 
     def _load(self, decoder: Decoder) -> Any:
+        dtype = torch.float32 if self._device == "cpu" else "auto"
         try:
             model, found = transformers.AutoModelForCausalLM.from_pretrained(
-                str(decoder.folder), dtype=self._dtype, local_files_only=True,
+                str(decoder.folder), dtype=dtype, local_files_only=True,
                 trust_remote_code=False, use_safetensors=True, output_loading_info=True,
             )  # fmt: skip
         except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
@@ -74,48 +62,24 @@ class TransformersGenerator:
             )
         return model
 
-    @property
-    def identity(self) -> Mapping[str, Any]:
-        """The model's hashes and what runs it."""
-        return {
-            "backend": "transformers", "device": self._device, "dtype": str(self._model.dtype),
-            "context": self.context, **self._encoder.facts, **self._decoder.facts,
-        }  # fmt: skip
-
-    def count_tokens(self, message: str) -> int:
-        """Tokens of a message in its template."""
-        return len(self._encoder.encode(message))
-
-    def answer(self, requests: Sequence[Request]) -> list[Answer]:
-        """Answer each request, in their order."""
-        with torch.inference_mode():
-            return self._answer(requests)
-
-    def _answer(self, requests: Sequence[Request]) -> list[Answer]:
+    def _run(self, prompts: Sequence[Prompt]) -> dict[int, Answer]:
         answers: dict[int, Answer] = {}
-        fitting = []
-        for index, request in enumerate(requests):
-            prompt = _Prompt(index, request, self._encoder.encode(request.message))
-            if (too_long := refuse_too_long(len(prompt.ids), request, self.context)) is not None:
-                answers[index] = too_long
-            else:
-                fitting.append(prompt)
-        for batch in _batches(fitting):
-            run = self._choose if batch[0].request.choices else self._generate
-            answers.update(zip((p.index for p in batch), run(batch), strict=True))
-        return [answers[index] for index in range(len(requests))]
+        with torch.inference_mode():
+            for batch in _batches(prompts):
+                run = self._choose if batch[0].request.choices else self._generate
+                answers.update(zip((p.index for p in batch), run(batch), strict=True))
+        return answers
 
-    def _choose(self, batch: Sequence[_Prompt]) -> list[Answer]:
+    def _choose(self, batch: Sequence[Prompt]) -> list[Answer]:
         logits, n_shared = self._prefill(batch).last()
         answers = []
         for row, prompt in zip(logits, batch, strict=True):
             choices = prompt.request.choices
-            likely = shares(row[self._choice_ids(choices)].tolist())
-            best = choices[likely.index(max(likely))]
-            answers.append(Answer(best, "done", "", likely, len(prompt.ids), n_shared, 1))
+            likely = row[self._choice_ids(choices)].tolist()
+            answers.append(chosen(choices, likely, len(prompt.ids), n_shared))
         return answers
 
-    def _generate(self, batch: Sequence[_Prompt]) -> list[Answer]:
+    def _generate(self, batch: Sequence[Prompt]) -> list[Answer]:
         state = self._prefill(batch)
         writers = [_Writer(p.request, self._matcher(p.request), self._encoder.end_ids) for p in batch]
         logits, n_shared = state.last()
@@ -132,14 +96,13 @@ class TransformersGenerator:
             for w, p in zip(writers, batch, strict=True)
         ]  # fmt: skip
 
-    def _prefill(self, batch: Sequence[_Prompt]) -> "_State":
+    def _prefill(self, batch: Sequence[Prompt]) -> "_State":
         return _State(self._model, [p.ids for p in batch], self._device)
 
     def _matcher(self, request: Request) -> Any:
         if request.schema is None:
             return None
-        grammar = _grammar(json.dumps(request.schema))
-        return llguidance.LLMatcher(self._vocabulary, grammar)
+        return llguidance.LLMatcher(self._vocabulary, _grammar(json.dumps(request.schema)))
 
     @cached_property
     def _vocabulary(self) -> Any:
@@ -147,19 +110,9 @@ class TransformersGenerator:
         ends = sorted(self._encoder.end_ids)
         return llguidance.LLTokenizer(self._encoder.tokenizer_json, n_vocab=size, eos_token=ends or None)
 
-    @lru_cache(maxsize=256)  # noqa: B019  # a generator lives as long as its run
-    def _choice_ids(self, choices: tuple[str, ...]) -> list[int]:
-        return self._encoder.choice_ids(choices)
-
 
 class _State:
-    """A batch of prompts inside the model: the shared prefix once, the rest padded on the left.
-
-    Args:
-        model: the decoder.
-        prompts: token ids of each, none empty.
-        device: where the model is.
-    """
+    """Prompts (none empty) inside the model: the shared prefix once, the rest padded on the left."""
 
     def __init__(self, model: Any, prompts: Sequence[list[int]], device: str) -> None:
         self._model, self._device = model, device
@@ -168,8 +121,7 @@ class _State:
             self._n_shared = 0
         rests = [ids[self._n_shared :] for ids in prompts]
         width = max(map(len, rests))
-        ids = np.zeros((len(rests), width), np.int64)
-        real = np.zeros((len(rests), width), np.int64)
+        ids, real = np.zeros((2, len(rests), width), np.int64)
         for row, rest in enumerate(rests):
             ids[row, width - len(rest) :] = rest
             real[row, width - len(rest) :] = 1
@@ -201,23 +153,16 @@ class _State:
             input_ids=ids, attention_mask=self._real, position_ids=positions, past_key_values=self._cache,
             use_cache=True, logits_to_keep=1,
         )  # fmt: skip
-        logits: NDArray[np.float32] = out.logits[:, -1].float().cpu().numpy()
-        return logits
+        return np.asarray(out.logits[:, -1].float().cpu().numpy())
 
 
 def _n_common(prompts: Sequence[list[int]]) -> int:
-    """Tokens that all prompts open with."""
     first, last = min(prompts), max(prompts)  # in order, what these two share all others share
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False)))
 
 
 class _Writer:
-    """Writes one answer: picks each token from its logits, under a grammar or freely.
-
-    Attributes:
-        ids: the answer so far.
-        stop: None while it goes on.
-    """
+    """Writes one answer: picks each token from its logits, under a grammar or freely, until `stop`."""
 
     def __init__(self, request: Request, matcher: Any, end_ids: frozenset[int]) -> None:
         self._request, self._matcher, self._end_ids = request, matcher, end_ids
@@ -258,10 +203,10 @@ class _Writer:
         return int(np.searchsorted(weights, self._random.random() * weights[-1], side="right"))
 
 
-def _batches(prompts: Sequence[_Prompt]) -> Iterator[list[_Prompt]]:
+def _batches(prompts: Sequence[Prompt]) -> Iterator[list[Prompt]]:
     """Prompts of one kind side by side, of like length where they may be parted, within the budget."""
     for kind in (True, False):
-        batch: list[_Prompt] = []
+        batch: list[Prompt] = []
         for prompt in (p for p in prompts if bool(p.request.choices) == kind):
             longest = max(len(p.ids) + p.request.max_tokens for p in (*batch, prompt))
             if batch and (len(batch) == _MAX_BATCH or longest * (len(batch) + 1) > _MAX_SLOTS):

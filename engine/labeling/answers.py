@@ -52,21 +52,16 @@ def read_json(answer: str, features: Sequence[Feature]) -> dict[str, Any]:
     wanted = [feature.name for feature in features]
     if names != wanted:
         raise InvalidAnswerError(_wrong_keys(names, wanted))
-    return {
-        feature.name: _value(feature, given)
-        for feature, (_, given) in zip(features, value.pairs, strict=True)
-    }
+    return {f.name: _value(f, given) for f, (_, given) in zip(features, value.pairs, strict=True)}
 
 
 def _property(feature: Feature) -> dict[str, Any]:
     if feature.kind == "boolean":
         return {"type": "boolean"}
     values = {"type": "string", "enum": list(feature.values)}
-    return (
-        values
-        if feature.kind == "enum"
-        else {"type": "array", "items": values, "maxItems": feature.max_items}
-    )
+    if feature.kind == "enum":
+        return values
+    return {"type": "array", "items": values, "maxItems": feature.max_items}
 
 
 def _longest(feature: Feature) -> Any:
@@ -89,14 +84,10 @@ def _value(feature: Feature, given: Any) -> Any:
         if not isinstance(given, bool):
             raise InvalidAnswerError(f"{feature.name} is neither true nor false")
         return given
-    if feature.kind == "enum":
-        if not (isinstance(given, str) and given in feature.values):
-            raise InvalidAnswerError(f"{feature.name} is none of {', '.join(feature.values)}")
-        return given
-    if not isinstance(given, list) or len(given) > feature.max_items:
+    is_list, known = feature.kind == "list", ", ".join(feature.values)
+    if is_list and (not isinstance(given, list) or len(given) > feature.max_items):
         raise InvalidAnswerError(f"{feature.name} is no list of at most {feature.max_items} values")
-    if not all(isinstance(item, str) and item in feature.values for item in given):
-        raise InvalidAnswerError(
-            f"{feature.name} holds something that is none of {', '.join(feature.values)}"
-        )
-    return list(dict.fromkeys(given))
+    if not all(isinstance(item, str) and item in feature.values for item in (given if is_list else [given])):
+        what = "holds something that is none of" if is_list else "is none of"
+        raise InvalidAnswerError(f"{feature.name} {what} {known}")
+    return list(dict.fromkeys(given)) if is_list else given

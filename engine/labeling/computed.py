@@ -149,12 +149,11 @@ def select_features(names: Collection[str] | None) -> tuple[ComputedFeature, ...
     Raises:
         UsageError: a name is none of theirs (with the nearest), or there is none.
     """
-    known = [feature.name for feature in FEATURES]
     if names is None:
         return FEATURES
-    for name in names:
-        if name not in known:
-            raise UsageError(f"no computed feature {name!r}; {nearest(name, known)}")
+    known = [feature.name for feature in FEATURES]
+    if unknown := [name for name in names if name not in known]:
+        raise UsageError(f"no computed feature {unknown[0]!r}; {nearest(unknown[0], known)}")
     if not names:
         raise UsageError(f"no feature is named; there are: {', '.join(known)}")
     return tuple(feature for feature in FEATURES if feature.name in names)
@@ -201,16 +200,13 @@ class ComputedLabeler:
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """What changes its numbers."""
         return {"kind": "computed", "revision": REVISION, "features": [f.name for f in self._features]}
 
     @property
     def types(self) -> Mapping[str, pl.DataType]:
-        """Its columns."""
         return {feature.name: feature.dtype for feature in self._features}
 
     def label(self, texts: pl.DataFrame, meter: Meter) -> Labeled:
-        """Compute; no text fails."""
         rows = compute(texts.lazy(), self._features).collect(engine="streaming").sort(TEXT_KEY)
         meter.batch(texts.height, 0, 0)
         return Labeled(rows)

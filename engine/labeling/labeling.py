@@ -14,7 +14,7 @@ from seal.engine.frames.manifest import Manifest
 from seal.engine.frames.reader import count_texts, keep_apart
 from seal.engine.frames.sampling import Sample
 from seal.engine.frames.schema import LABELS, TEXT_KEY
-from seal.engine.frames.stage import Part, Remaining, Stage, run_stage, usable
+from seal.engine.frames.stage import Part, Remaining, Stage, failures, run_stage, usable
 from seal.engine.generation.asking import AskingReport
 from seal.engine.generation.options import GeneratorOptions
 from seal.engine.labeling.contract import Labeled, Labeler
@@ -38,15 +38,9 @@ class LabelReport(AskingReport):
 
 
 def label(
-    texts: str | Path,
-    labelers: Labelers,
-    out: str | Path,
-    options: LabelOptions | None = None,
-    generator: GeneratorOptions | None = None,
-    *,
-    overwrite: bool = False,
-    listen: Listener | None = None,
-) -> LabelReport:
+    texts: str | Path, labelers: Labelers, out: str | Path, options: LabelOptions | None = None,
+    generator: GeneratorOptions | None = None, *, overwrite: bool = False, listen: Listener | None = None,
+) -> LabelReport:  # fmt: skip
     """Label every text with every labeler into a LABELS folder; go on where an earlier run was killed.
 
     Args:
@@ -72,12 +66,8 @@ def label(
     n_texts = count_texts(texts)
     with_model = any(labeler.identity.get("kind") == "model" for labeler in who)
     part_pairs = options.part_pairs or (MODEL_PART_PAIRS if with_model else PART_PAIRS)
-    manifest = Manifest(
-        stage=STAGE,
-        options=options.identity(part_pairs),
-        inputs={"texts": content_hash(texts)},
-        models={labeler.name: labeler.identity for labeler in who},
-    )
+    models = {labeler.name: labeler.identity for labeler in who}
+    manifest = Manifest(STAGE, options.identity(part_pairs), {"texts": content_hash(texts)}, models)
 
     def windows(remaining: Remaining) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
         sample = Sample(options.sample, options.seed)
@@ -92,7 +82,6 @@ def label(
 
 
 def _common_types(labelers: Sequence[Labeler]) -> dict[str, pl.DataType]:
-    """Column -> type over all labelers, in their order."""
     names = [labeler.name for labeler in labelers]
     if not names or len(set(names)) < len(names):
         raise UsageError("labelers: at least one is needed, each with a name of its own; write NAME=")
@@ -107,7 +96,6 @@ def _common_types(labelers: Sequence[Labeler]) -> dict[str, pl.DataType]:
 
 
 def _ask_all(labelers: Sequence[Labeler], meter: Meter, window: pl.DataFrame) -> list[Labeled]:
-    """What each labeler makes of the texts of a window."""
     good, _ = usable(window)
     found = [labeler.label(good, meter) for labeler in labelers]
     for labeler, labeled in zip(labelers, found, strict=True):
@@ -119,9 +107,8 @@ def _ask_all(labelers: Sequence[Labeler], meter: Meter, window: pl.DataFrame) ->
 def _part(
     labelers: Sequence[Labeler], types: Mapping[str, pl.DataType], window: pl.DataFrame, found: list[Labeled]
 ) -> Part:
-    """The LABELS and FAILURES of a window."""
     _, missing = usable(window)
-    rows, failures = [], []
+    rows, failed = [], []
     for labeler, labeled in zip(labelers, found, strict=True):
         columns = [
             pl.col(name) if name in labeled.rows.columns else pl.lit(None, dtype).alias(name)
@@ -129,9 +116,6 @@ def _part(
         ]
         rows.append(labeled.rows.select(*TEXT_KEY, pl.lit(labeler.name).alias("labeler"), *columns))
         detail = pl.format("labeler {}: {}", pl.lit(labeler.name), "detail")
-        failures.append(
-            pl.concat([labeled.failures, missing]).select(
-                *TEXT_KEY, pl.lit(STAGE).alias("stage"), "error", detail.alias("detail")
-            )
-        )
-    return Part(pl.concat(rows).sort(LABELS.key), pl.concat(failures))
+        lost = pl.concat([labeled.failures, missing])
+        failed.append(failures(lost, STAGE, pl.col("error"), detail))
+    return Part(pl.concat(rows).sort(LABELS.key), pl.concat(failed))

@@ -37,14 +37,9 @@ class ModelLabeler:
     """
 
     def __init__(
-        self,
-        name: str,
-        generator: TextGenerator,
-        features: Sequence[Feature],
-        protocol: ProtocolName | None = None,
-        max_tokens: int | None = None,
-        retries: int | None = None,
-    ) -> None:
+        self, name: str, generator: TextGenerator, features: Sequence[Feature],
+        protocol: ProtocolName | None = None, max_tokens: int | None = None, retries: int | None = None,
+    ) -> None:  # fmt: skip
         self.name = name
         self.protocol: LabelingProtocol = make_protocol(protocol or PROTOCOL, features)
         self._generator, self._features = generator, tuple(features)
@@ -64,7 +59,6 @@ class ModelLabeler:
 
     @property
     def types(self) -> Mapping[str, pl.DataType]:
-        """Its columns."""
         return self.protocol.types
 
     def label(self, texts: pl.DataFrame, meter: Meter) -> Labeled:
@@ -92,7 +86,7 @@ class ModelLabeler:
         return Labeled(pl.DataFrame(rows, schema=self._row_types()), pl.DataFrame(failures, schema=FAILED))
 
     def _row_types(self) -> dict[str, pl.DataType]:
-        return {name: dtype for name, dtype in FAILED.items() if name in TEXT_KEY} | dict(self.types)
+        return {name: FAILED[name] for name in TEXT_KEY} | dict(self.types)
 
     def _fitted(self, dialogue: Dialogue) -> Dialogue | Failed:
         """The dialogue without as much of its beginning as makes its longest message fit."""

@@ -61,12 +61,10 @@ def _refuse_unknown_features(options: LabelOptions, asked: Taxonomy, *, computed
 
 
 def _refuse_model_options(options: LabelOptions, generator: GeneratorOptions) -> None:
-    """Refuse what only a model would honour where none is asked."""
-    of_models = [
-        (options, k) for k in declared(LabelOptions) if k.name in ("protocol", "max_tokens", "retries")
-    ]
-    for holder, known in [*((generator, k) for k in declared(GeneratorOptions)), *of_models]:
-        if getattr(holder, known.name) is not None:
+    of_models = [k for k in declared(LabelOptions) if k.name in ("protocol", "max_tokens", "retries")]
+    given = vars(generator) | {k.name: getattr(options, k.name) for k in of_models}
+    for known in [*declared(GeneratorOptions), *of_models]:
+        if given[known.name] is not None:
             raise UsageError(f"the option {known.flag} is for models; the labeler {COMPUTED!r} asks none")
 
 
@@ -91,6 +89,5 @@ def _model(value: str, options: LabelOptions, asked: Taxonomy, generator: Genera
     if not features:
         raise UsageError(f"features names none of the features that {value} is asked about")
     opened = open_generator(where, generator)
-    return ModelLabeler(
-        name or served_name(opened), opened, features, options.protocol, options.max_tokens, options.retries
-    )
+    name, how = name or served_name(opened), (options.protocol, options.max_tokens, options.retries)
+    return ModelLabeler(name, opened, features, *how)

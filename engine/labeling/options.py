@@ -18,25 +18,20 @@ class LabelOptions(Selection):
     """Which texts to label, in what parts, and how models are asked."""
 
     protocol: ProtocolName | None = option(
-        None,
-        "How a model is asked: all features in one JSON object, or one token a feature, with its "
+        None, "How a model is asked: all features in one JSON object, or one token a feature, with its "
         f"probability. Default: {PROTOCOL}.",
-    )
+    )  # fmt: skip
     taxonomy: Path | None = option(
         None, "What models are asked about (TOML). Default: the built-in features.", metavar="FILE"
     )
     features: tuple[str, ...] | None = option(
-        None,
-        "Only these features, comma-separated. Default: all of the taxonomy, and all computed ones.",
-    )
+        None, "Only these features, comma-separated. Default: all of the taxonomy, and all computed ones.",
+    )  # fmt: skip
     max_tokens: int | None = option(
-        None,
-        "Longest message to a local model: of a longer dialogue the beginning is left out. Default: none is "
-        "shortened, and what does not fit is a failure.",
-        at_least=1,
-    )
+        None, "Longest message to a local model: of a longer dialogue the beginning is left out. Default: "
+        "none is shortened, and what does not fit is a failure.", at_least=1,
+    )  # fmt: skip
     retries: int | None = option(
-        None,
-        f"How often an answer that is cut or invalid is asked for again. Default: {RETRIES}.",
+        None, f"How often an answer that is cut or invalid is asked for again. Default: {RETRIES}.",
         at_least=0,
-    )
+    )  # fmt: skip

@@ -12,7 +12,6 @@ from seal.engine.generation.quoting import BEFORE, LAST, quoted
 
 REVISION = 1  # raised whenever a question is worded anew, so that no folder mixes two wordings
 
-
 YES, NO = "yes", "no"
 NONE = "none of these"
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -83,11 +82,10 @@ def choice_question(feature: Feature, named: Sequence[str] = ()) -> str:
     question = f"Question ({_OF[feature.scope]}): {feature.instruction}\n"
     if feature.kind == "boolean":
         return f"{question}Answer {YES} or {NO}."
-    options = [f"{letter} {value}" for letter, value in choices(feature, named)]
-    if feature.kind == "enum":
-        return question + "\n".join(options) + "\nAnswer with one letter."
-    asked = f"Named already: {', '.join(named)}. Which other one?" if named else "Which one first?"
-    return question + "\n".join(options) + f"\n{asked} Answer with one letter."
+    question += "".join(f"{letter} {value}\n" for letter, value in choices(feature, named))
+    if feature.kind == "list":
+        question += f"Named already: {', '.join(named)}. Which other one? " if named else "Which one first? "
+    return f"{question}Answer with one letter."
 
 
 def choices(feature: Feature, named: Sequence[str] = ()) -> list[tuple[str, str]]:
@@ -104,7 +102,5 @@ def choices(feature: Feature, named: Sequence[str] = ()) -> list[tuple[str, str]
 def _answers(feature: Feature) -> str:
     if feature.kind == "boolean":
         return "true or false"
-    values = ", ".join(feature.values)
-    return (
-        f"one of {values}" if feature.kind == "enum" else f"a list of at most {feature.max_items} of {values}"
-    )
+    many = "one" if feature.kind == "enum" else f"a list of at most {feature.max_items}"
+    return f"{many} of {', '.join(feature.values)}"

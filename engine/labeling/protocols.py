@@ -10,18 +10,10 @@ from seal.engine.errors import UsageError
 from seal.engine.frames.taxonomy import PROBABILITY, Feature
 from seal.engine.generation.asking import Asker, Failed, InvalidAnswerError, Spent
 from seal.engine.generation.contract import Answer, Request, TextGenerator
+from seal.engine.labeling import prompts
 from seal.engine.labeling.answers import json_schema, longest_answer, read_json
 from seal.engine.labeling.options import ProtocolName
-from seal.engine.labeling.prompts import (
-    LETTERS,
-    NONE,
-    Dialogue,
-    choice_opening,
-    choice_question,
-    choices,
-    json_instructions,
-    json_message,
-)
+from seal.engine.labeling.prompts import LETTERS, NONE, Dialogue
 
 CHARS_PER_TOKEN = 2
 """Fewer than a tokenizer's average on English JSON; signs beyond ASCII are counted as a token a byte."""
@@ -72,7 +64,6 @@ class JsonProtocol:
 
     @property
     def types(self) -> Mapping[str, pl.DataType]:
-        """A column a feature."""
         return {feature.name: feature.dtype for feature in self.features}
 
     @property
@@ -83,17 +74,14 @@ class JsonProtocol:
         return -(-n_ascii // CHARS_PER_TOKEN) + len(longest.encode()) - n_ascii
 
     def longest_message(self, dialogue: Dialogue) -> str:
-        """The one message there is."""
-        return json_message(json_instructions(self.features), dialogue)
+        return prompts.json_message(prompts.json_instructions(self.features), dialogue)
 
     def ask(
         self, dialogues: Sequence[Dialogue], generator: TextGenerator, retries: int, spent: Spent
     ) -> list[Labels | Failed]:
-        """One request a dialogue."""
-        instructions, schema = json_instructions(self.features), json_schema(self.features)
-        requests = [
-            Request(json_message(instructions, dialogue), self.max_tokens, schema) for dialogue in dialogues
-        ]
+        instructions, schema = prompts.json_instructions(self.features), json_schema(self.features)
+        messages = [prompts.json_message(instructions, dialogue) for dialogue in dialogues]
+        requests = [Request(message, self.max_tokens, schema) for message in messages]
         asker: Asker[Labels] = Asker(generator, retries, spent)
         return asker.ask(requests, lambda _, answer: Labels(read_json(answer.text, self.features)))
 
@@ -146,14 +134,14 @@ class ChoiceProtocol:
 
     def longest_message(self, dialogue: Dialogue) -> str:
         """The message with the longest question, those about what is left of a list included."""
-        return choice_opening(dialogue) + max(map(_longest_question, self.features), key=len)
+        return prompts.choice_opening(dialogue) + max(map(_longest_question, self.features), key=len)
 
     def ask(
         self, dialogues: Sequence[Dialogue], generator: TextGenerator, retries: int, spent: Spent
     ) -> list[Labels | Failed]:
         """One request a dialogue and feature; then, for lists, a round for those that go on, and so on."""
         asker: Asker[tuple[str, float]] = Asker(generator, retries, spent)
-        openings = [choice_opening(dialogue) for dialogue in dialogues]
+        openings = [prompts.choice_opening(dialogue) for dialogue in dialogues]
         found: list[dict[str, _Named]] = [{f.name: _Named() for f in self.features} for _ in dialogues]
         failed: dict[int, Failed] = {}
         todo = [(i, feature) for i in range(len(dialogues)) for feature in self.features]
@@ -162,46 +150,37 @@ class ChoiceProtocol:
         return [failed.get(i) or self._labels(found[i]) for i in range(len(dialogues))]
 
     def _round(
-        self,
-        todo: Sequence[tuple[int, Feature]],
-        openings: Sequence[str],
-        found: Sequence[dict[str, _Named]],
-        failed: dict[int, Failed],
-        asker: Asker[tuple[str, float]],
-    ) -> list[tuple[int, Feature]]:
+        self, todo: Sequence[tuple[int, Feature]], openings: Sequence[str],
+        found: Sequence[dict[str, _Named]], failed: dict[int, Failed], asker: Asker[tuple[str, float]],
+    ) -> list[tuple[int, Feature]]:  # fmt: skip
         """Ask once about each (dialogue, feature), and return the lists that go on."""
-        offered = [choices(feature, found[i][feature.name].values) for i, feature in todo]
-        requests = [
-            Request(
-                openings[i] + choice_question(feature, found[i][feature.name].values),
-                choices=tuple(choice for choice, _ in offer),
-            )
-            for (i, feature), offer in zip(todo, offered, strict=True)
-        ]
+        offered, requests = [], []
+        for i, feature in todo:
+            named = found[i][feature.name].values
+            offered.append(offer := prompts.choices(feature, named))
+            question = openings[i] + prompts.choice_question(feature, named)
+            requests.append(Request(question, choices=tuple(choice for choice, _ in offer)))
         going_on = []
         outcomes = asker.ask(requests, lambda n, answer: _chosen(offered[n], answer))
         for (i, feature), outcome in zip(todo, outcomes, strict=True):
             if isinstance(outcome, Failed):
                 failed.setdefault(i, Failed(outcome.error, f"{feature.name}: {outcome.detail}"))
                 continue
-            named = found[i][feature.name]
-            value, probability = outcome
-            named.probability *= probability
+            so_far, (value, probability) = found[i][feature.name], outcome
+            so_far.probability *= probability
             if feature.kind == "list" and value == NONE:
                 continue
-            named.values.append(value)
-            if len(named.values) < feature.max_items:
+            so_far.values.append(value)
+            if len(so_far.values) < feature.max_items:
                 going_on.append((i, feature))
         return [(i, feature) for i, feature in going_on if i not in failed]
 
     def _labels(self, found: Mapping[str, _Named]) -> Labels:
-        values: dict[str, Any] = {}
+        values: dict[str, Any] = {name: named.values for name, named in found.items()}
         for feature in self.features:
-            said = found[feature.name].values
-            if feature.kind == "list":
-                values[feature.name] = list(said)
-            else:
-                values[feature.name] = said[0] == "true" if feature.kind == "boolean" else said[0]
+            if feature.kind != "list":
+                (said,) = values[feature.name]
+                values[feature.name] = said == "true" if feature.kind == "boolean" else said
         return Labels(values | {PROBABILITY + name: named.probability for name, named in found.items()})
 
 
@@ -215,7 +194,7 @@ def _chosen(offer: Sequence[tuple[str, str]], answer: Answer) -> tuple[str, floa
 
 def _longest_question(feature: Feature) -> str:
     named = feature.values[:1] if feature.max_items > 1 else ()
-    return max(choice_question(feature), choice_question(feature, named), key=len)
+    return max(prompts.choice_question(feature), prompts.choice_question(feature, named), key=len)
 
 
 def make_protocol(name: ProtocolName, features: Sequence[Feature]) -> LabelingProtocol:

@@ -47,7 +47,6 @@ class Backend(Protocol):
 
     def facts(self) -> Mapping[str, Any]:
         """What the manifest should say of it (device, provider), everything that can change a result."""
-        ...
 
 
 class RewardBackend(Backend, Protocol):
@@ -61,7 +60,6 @@ class RewardBackend(Backend, Protocol):
         Raises:
             OutOfMemoryError: the batch does not fit; a smaller one may.
         """
-        ...
 
 
 class EmbeddingBackend(Backend, Protocol):
@@ -81,7 +79,6 @@ class EmbeddingBackend(Backend, Protocol):
         Raises:
             OutOfMemoryError: the batch does not fit; a smaller one may.
         """
-        ...
 
 
 class OutOfMemoryError(SealError):

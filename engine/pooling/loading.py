@@ -1,29 +1,21 @@
 """Folders -> loaded models, ready to run: the backend, its encoder, and what the manifest says."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
+from seal.engine.checkpoints import exported
 from seal.engine.checkpoints.checkpoint import Checkpoint
-from seal.engine.checkpoints.exported import (
-    TOKENIZER,
-    UNBOUNDED_DEFAULT,
-    WHAT,
-    Kind,
-    ModelSpec,
-    PairTemplate,
-    load_spec,
-    verify_files,
-)
+from seal.engine.checkpoints.exported import TOKENIZER, UNBOUNDED_DEFAULT, WHAT, Kind, PairTemplate
 from seal.engine.errors import InputError, UsageError
 from seal.engine.pooling.batching import bucket_edges
 from seal.engine.pooling.contract import Backend, EmbeddingBackend, RewardBackend
 from seal.engine.pooling.options import BackendName, Device
 from seal.engine.pooling.tokenizing import PairEncoder
 
-B = TypeVar("B", bound=Backend)
 B_co = TypeVar("B_co", bound=Backend, covariant=True)
 
 _COMMANDS: dict[Kind, str] = {"reward": "seal score", "embedding": "seal similarity"}
@@ -54,28 +46,13 @@ class Loaded(Generic[B_co]):
 
 LoadedModel = Loaded[RewardBackend]
 LoadedEmbedder = Loaded[EmbeddingBackend]
-
-
-@dataclass(frozen=True)
-class _Source(Generic[B_co]):
-    backend: B_co
-    device: Literal["cpu", "cuda", "tensorrt"]
-    tokenizer_json: str
-    template: PairTemplate
-    pad_token_id: int
-    longest: int
-    hashes: Mapping[str, Any]
-    edges: tuple[int, ...] = ()
+MakeEncoder = Callable[[str, PairTemplate, int], PairEncoder]
 
 
 def load_models(
-    folders: Mapping[str, Path],
-    device: Device = "auto",
-    backend: BackendName = "onnx",
-    max_tokens: int | None = None,
-    threads: int | None = None,
-    max_batch_tokens: int = 32_768,
-) -> list[LoadedModel]:
+    folders: Mapping[str, Path], device: Device = "auto", backend: BackendName = "onnx",
+    max_tokens: int | None = None, threads: int | None = None, max_batch_tokens: int = 32_768,
+) -> list[LoadedModel]:  # fmt: skip
     """Load each folder and let models of the same tokenizer, template and length share one encoder.
 
     Args:
@@ -90,44 +67,30 @@ def load_models(
         UsageError: no model, or a device that is not there.
         InputError: a folder cannot be used, or changed since it was exported.
     """
-    sources: dict[str, _Source[RewardBackend]] = {
-        name: _reward_model(folder, device, max_tokens, threads, max_batch_tokens)
+    encoder = cache(PairEncoder)
+    return [
+        _exported(name, folder, "reward", device, max_tokens, threads, encoder, max_batch_tokens)
         if backend == "onnx"
-        else _from_checkpoint(folder, device, max_tokens)
+        else _from_checkpoint(name, folder, device, max_tokens, encoder)
         for name, folder in folders.items()
-    }
-    return _loaded(sources)
+    ]
 
 
 def load_embedders(
-    folders: Mapping[str, Path],
-    device: Device = "auto",
-    max_tokens: int | None = None,
+    folders: Mapping[str, Path], device: Device = "auto", max_tokens: int | None = None,
     threads: int | None = None,
-) -> list[LoadedEmbedder]:
+) -> list[LoadedEmbedder]:  # fmt: skip
     """Load exported embedders, as `load_models` does reward models.
 
     Raises:
         UsageError: no embedder, or a device that is not there.
         InputError: a folder cannot be used (a reward model, say), or changed since it was exported.
     """
-    sources: dict[str, _Source[EmbeddingBackend]] = {
-        name: _embedder(folder, device, max_tokens, threads) for name, folder in folders.items()
-    }
-    return _loaded(sources)
-
-
-def _loaded(sources: Mapping[str, _Source[B_co]]) -> list[Loaded[B_co]]:
-    encoders: dict[tuple[str, str, int], PairEncoder] = {}
-    models = []
-    for name, source in sources.items():
-        key = (source.tokenizer_json, source.template, source.longest)
-        encoder = encoders.setdefault(key, PairEncoder(*key))
-        identity = {**source.hashes, **source.backend.facts(), "max_tokens": source.longest}
-        models.append(
-            Loaded(name, source.device, source.backend, encoder, source.pad_token_id, identity, source.edges)
-        )
-    return models
+    encoder = cache(PairEncoder)
+    return [
+        _exported(name, folder, "embedding", device, max_tokens, threads, encoder)
+        for name, folder in folders.items()
+    ]
 
 
 def _refuse_other_kind(folder: Path, kind: Kind, wanted: Kind) -> None:
@@ -135,62 +98,37 @@ def _refuse_other_kind(folder: Path, kind: Kind, wanted: Kind) -> None:
         raise InputError(f"{folder} is {WHAT[kind]}, not {WHAT[wanted]}; it is for {_COMMANDS[kind]}")
 
 
-def _reward_model(
-    folder: Path, device: Device, max_tokens: int | None, threads: int | None, max_batch_tokens: int
-) -> _Source[RewardBackend]:
+def _exported(
+    name: str, folder: Path, wanted: Kind, device: Device, max_tokens: int | None, threads: int | None,
+    make_encoder: MakeEncoder, max_batch_tokens: int = 0,
+) -> Loaded[Any]:  # fmt: skip
     from seal.engine.pooling.onnx import OnnxBackend, choose_device
     from seal.engine.pooling.tensorrt import TensorRTBackend
 
-    spec, resolved = _opened(folder, "reward"), choose_device(device)
-    if spec.precision == "int8" and resolved != "cpu":
-        raise UsageError(f"{folder} is int8, which is for CPUs: take the device cpu, or export in fp16")
-    if resolved != "tensorrt":
-        return _source(OnnxBackend(folder, resolved, threads), resolved, folder, spec, max_tokens)
-    edges = bucket_edges(spec.longest_input(max_tokens))
-    backend = TensorRTBackend(folder, edges, max_batch_tokens, fp16=spec.precision == "fp16")
-    return _source(backend, resolved, folder, spec, max_tokens, edges)
-
-
-def _embedder(
-    folder: Path, device: Device, max_tokens: int | None, threads: int | None
-) -> _Source[EmbeddingBackend]:
-    from seal.engine.pooling.onnx import OnnxBackend, choose_device
-
-    spec, resolved = _opened(folder, "embedding"), choose_device(device)
-    if resolved == "tensorrt":
-        raise UsageError("the device tensorrt is for reward models; an embedder runs on cpu or cuda")
-    return _source(OnnxBackend(folder, resolved, threads), resolved, folder, spec, max_tokens)
-
-
-def _opened(folder: Path, wanted: Kind) -> ModelSpec:
-    spec = load_spec(folder)
+    spec = exported.load_spec(folder)
     _refuse_other_kind(folder, spec.kind, wanted)
-    if changed := verify_files(folder, spec):
+    if changed := exported.verify_files(folder, spec):
         raise InputError(f"{folder}: {', '.join(changed)} changed since the export; export again")
-    return spec
+    resolved, longest, edges = choose_device(device), spec.longest_input(max_tokens), tuple[int, ...]()
+    if resolved == "tensorrt" and wanted == "embedding":
+        raise UsageError("the device tensorrt is for reward models; an embedder runs on cpu or cuda")
+    if resolved != "cpu" and spec.precision == "int8":
+        raise UsageError(f"{folder} is int8, which is for CPUs: take the device cpu, or export in fp16")
+    backend: Backend
+    if resolved == "tensorrt":
+        edges = bucket_edges(longest)
+        backend = TensorRTBackend(folder, edges, max_batch_tokens, fp16=spec.precision == "fp16")
+    else:
+        backend = OnnxBackend(folder, resolved, threads)
+    encoder = make_encoder((folder / TOKENIZER).read_text(encoding="utf-8"), spec.pair_template, longest)
+    facts = {"files": dict(spec.files), "pair_template": spec.pair_template, **backend.facts()}
+    identity = {**facts, "max_tokens": longest}
+    return Loaded(name, resolved, backend, encoder, spec.pad_token_id, identity, edges)
 
 
-def _source(
-    backend: B,
-    device: Literal["cpu", "cuda", "tensorrt"],
-    folder: Path,
-    spec: ModelSpec,
-    max_tokens: int | None,
-    edges: tuple[int, ...] = (),
-) -> _Source[B]:
-    return _Source(
-        backend,
-        device,
-        (folder / TOKENIZER).read_text(encoding="utf-8"),
-        spec.pair_template,
-        spec.pad_token_id,
-        spec.longest_input(max_tokens),
-        {"files": dict(spec.files), "pair_template": spec.pair_template},
-        edges,
-    )
-
-
-def _from_checkpoint(folder: Path, device: Device, max_tokens: int | None) -> _Source[RewardBackend]:
+def _from_checkpoint(
+    name: str, folder: Path, device: Device, max_tokens: int | None, make_encoder: MakeEncoder
+) -> LoadedModel:
     from seal.engine.pooling.torch import TorchBackend, load_tokenizer, resolve_device
 
     checkpoint = Checkpoint.open(folder)
@@ -198,13 +136,9 @@ def _from_checkpoint(folder: Path, device: Device, max_tokens: int | None) -> _S
     tokenizer_json, pad_token_id = load_tokenizer(checkpoint)
     resolved = resolve_device(device)
     able = checkpoint.max_tokens or max(max_tokens or 0, UNBOUNDED_DEFAULT)
-    tokenizer_hash = hashlib.sha256(tokenizer_json.encode()).hexdigest()
-    return _Source(
-        TorchBackend(checkpoint, resolved),
-        resolved,
-        tokenizer_json,
-        "pair",
-        pad_token_id,
-        min(max_tokens or able, able),
-        {"files": {**checkpoint.weights_sha256(), TOKENIZER: tokenizer_hash}, "pair_template": "pair"},
-    )
+    longest = min(max_tokens or able, able)
+    backend = TorchBackend(checkpoint, resolved)
+    files = checkpoint.weights_sha256() | {TOKENIZER: hashlib.sha256(tokenizer_json.encode()).hexdigest()}
+    identity = {"files": files, "pair_template": "pair", **backend.facts(), "max_tokens": longest}
+    encoder = make_encoder(tokenizer_json, "pair", longest)
+    return Loaded(name, resolved, backend, encoder, pad_token_id, identity)

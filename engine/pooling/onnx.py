@@ -2,7 +2,8 @@
 
 import os
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -73,22 +74,19 @@ class OnnxBackend:
         options.inter_op_num_threads = 1
         options.enable_mem_pattern = False  # shapes differ from batch to batch
         cuda = ("CUDAExecutionProvider", {"cudnn_conv_algo_search": "HEURISTIC"})
+        providers = [cuda, "CPUExecutionProvider"] if device == "cuda" else ["CPUExecutionProvider"]
         self.provider = "CPUExecutionProvider" if device == "cpu" else "CUDAExecutionProvider"
         try:
-            self._session = ort.InferenceSession(
-                folder / MODEL,
-                options,
-                providers=[cuda, "CPUExecutionProvider"] if device == "cuda" else ["CPUExecutionProvider"],
-            )
+            self._session = ort.InferenceSession(self._path, options, providers=providers)
         except Exception as error:  # noqa: BLE001 - onnxruntime's exceptions share no base class
-            raise InputError(f"onnxruntime refuses {folder / MODEL}: {error}") from None
+            raise InputError(f"onnxruntime refuses {self._path}: {error}") from None
         if self.provider not in self._session.get_providers():
             raise UsageError(f"onnxruntime could not start {self.provider}: are CUDA's libraries installed?")
         self._refuse_saturation()
         self._inputs = [i.name for i in self._session.get_inputs()]
         if strange := [name for name in self._inputs if name not in Batch.__dataclass_fields__]:
             raise InputError(
-                f"{folder / MODEL} wants {', '.join(strange)}; a reward model may want "
+                f"{self._path} wants {', '.join(strange)}; a reward model may want "
                 f"{', '.join(Batch.__dataclass_fields__)}"
             )
         output = self._session.get_outputs()[0]
@@ -124,24 +122,35 @@ class OnnxBackend:
 
     def _run(self, batch: Batch) -> NDArray[np.float32]:
         feeds = {name: getattr(batch, name) for name in self._inputs}
-        try:
+        with running(self._path):
             if self._device == "cuda":
-                return self._bound(feeds)
-            result: NDArray[np.float32] = self._session.run([self._output], feeds)[0]
-        except Exception as error:  # noqa: BLE001 - as above
-            if any(sign in str(error) for sign in ("Failed to allocate", "bad allocation", "out of memory")):
-                raise OutOfMemoryError(str(error)) from None
-            raise InputError(f"onnxruntime cannot run {self._path}: {error}") from None
-        return result
+                return run_bound(self._session, feeds, self._output, self._device)
+            return np.asarray(self._session.run([self._output], feeds)[0])
 
-    def _bound(self, feeds: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float32]:
-        binding = self._session.io_binding()
-        for name, value in feeds.items():
-            binding.bind_cpu_input(name, value)
-        binding.bind_output(self._output, self._device)
-        self._session.run_with_iobinding(binding)
-        result: NDArray[np.float32] = binding.copy_outputs_to_cpu()[0]
-        return result
+
+@contextmanager
+def running(model: Path) -> Iterator[None]:
+    """What onnxruntime raises over a batch, as an error of this program; its own share no base class."""
+    try:
+        yield
+    except UsageError:
+        raise
+    except Exception as error:  # noqa: BLE001 - as above
+        if any(sign in str(error) for sign in ("Failed to allocate", "bad allocation", "out of memory")):
+            raise OutOfMemoryError(str(error)) from None
+        raise InputError(f"onnxruntime cannot run {model}: {error}") from None
+
+
+def run_bound(
+    session: Any, feeds: Mapping[str, NDArray[np.int64]], output: str, device: str = "cpu"
+) -> NDArray[np.float32]:
+    """One output of a session, inputs and output bound to devices."""
+    binding = session.io_binding()
+    for name, value in feeds.items():
+        binding.bind_cpu_input(name, value)
+    binding.bind_output(output, device)
+    session.run_with_iobinding(binding)
+    return np.asarray(binding.copy_outputs_to_cpu()[0])
 
 
 def matrix_product(size: int, device: str) -> Callable[[], object]:
@@ -178,8 +187,6 @@ def matrix_product(size: int, device: str) -> Callable[[], object]:
 
 
 INT8 = "seal.int8"  # a graph's own note of the range its weights were quantised to
-
-
 LARGE = 1_500_000_000  # bytes of weights that get a file of their own: a protobuf file ends at 2 GB
 
 

@@ -57,18 +57,12 @@ def prepare(rows: pl.DataFrame, models: Sequence[Loaded[Any]], budget: int) -> W
     prompts, responses = good["prompt"].to_list(), good["response"].to_list()
     distinct = Deduplicated.of(prompts, responses)
     prompts, responses = [prompts[i] for i in distinct.first], [responses[i] for i in distinct.first]
-    encoded = {id(m.encoder): m.encoder for m in models}
-    inputs = {key: encoder.encode(prompts, responses) for key, encoder in encoded.items()}
-    edges = {id(m.encoder): m.edges for m in models}
-    plans = {
-        key: plan_buckets(texts.lengths, budget, edges[key])
-        if edges[key]
-        else plan_batches(texts.lengths, budget)
-        for key, texts in inputs.items()
-    }
-    return Window(
-        good, rows.filter(~usable), distinct, [(inputs[id(m.encoder)], plans[id(m.encoder)]) for m in models]
-    )
+    inputs: dict[int, tuple[EncodedTexts, Plan]] = {}
+    for encoder, edges in {id(m.encoder): (m.encoder, m.edges) for m in models}.values():
+        texts = encoder.encode(prompts, responses)
+        n = texts.lengths
+        inputs[id(encoder)] = texts, plan_buckets(n, budget, edges) if edges else plan_batches(n, budget)
+    return Window(good, rows.filter(~usable), distinct, [inputs[id(m.encoder)] for m in models])
 
 
 class Runner:
@@ -82,14 +76,9 @@ class Runner:
     """
 
     def __init__(
-        self,
-        models: Sequence[Loaded[Any]],
-        computes: Sequence[tuple[Compute, tuple[int, ...]]],
-        meter: Meter,
+        self, models: Sequence[Loaded[Any]], computes: Sequence[tuple[Compute, tuple[int, ...]]], meter: Meter
     ) -> None:
-        self._models = models
-        self._computes = computes
-        self._meter = meter
+        self._models, self._computes, self._meter = models, computes, meter
         self._pool = ThreadPoolExecutor(max(m.backend.concurrency for m in models))
 
     def __enter__(self) -> Self:
@@ -100,20 +89,13 @@ class Runner:
 
     def run(self, window: Window) -> list[ModelOutput]:
         """What the models give the texts of a window, one outcome a model."""
-        work = zip(self._models, self._computes, window.inputs, strict=True)
-        return [
-            self._run(model, *compute, *inputs, window.distinct.copies) for model, compute, inputs in work
-        ]
+        work, copies = zip(self._models, self._computes, window.inputs, strict=True), window.distinct.copies
+        return [self._run(model, *compute, *inputs, copies) for model, compute, inputs in work]
 
     def _run(
-        self,
-        model: Loaded[Any],
-        compute: Compute,
-        shape: tuple[int, ...],
-        texts: EncodedTexts,
-        plan: Plan,
+        self, model: Loaded[Any], compute: Compute, shape: tuple[int, ...], texts: EncodedTexts, plan: Plan,
         copies: NDArray[np.intp],
-    ) -> ModelOutput:
+    ) -> ModelOutput:  # fmt: skip
         outcome = ModelOutput(np.full((len(texts.lengths), *shape), np.nan, np.float32), set())
 
         def run_batch(rows: NDArray[np.intp]) -> None:
@@ -126,7 +108,7 @@ class Runner:
                 if len(rows) == 1:
                     outcome.too_large.add(int(rows[0]))
                     return
-                self._meter.halved()
+                self._meter.count(n_halved=1)
                 run_batch(rows[: len(rows) // 2])
                 run_batch(rows[len(rows) // 2 :])
 

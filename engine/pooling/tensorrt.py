@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seal.engine.checkpoints.exported import MODEL
-from seal.engine.errors import InputError, UsageError
+from seal.engine.errors import UsageError
 from seal.engine.pooling.batching import bucket_of
-from seal.engine.pooling.contract import Batch, OutOfMemoryError
-from seal.engine.pooling.onnx import require
+from seal.engine.pooling.contract import Batch
+from seal.engine.pooling.onnx import require, run_bound, running
 
 PROVIDER = "TensorrtExecutionProvider"
 CACHE = "tensorrt"
@@ -80,30 +80,18 @@ class TensorRTBackend:
     concurrency = 1
 
     def __init__(
-        self,
-        folder: Path,
-        edges: Sequence[int],
-        max_batch_tokens: int,
-        *,
-        fp16: bool,
-        providers: Callable[[dict[str, str]], Providers] = lambda options: [
-            (PROVIDER, options),
-            "CUDAExecutionProvider",
-        ],
+        self, folder: Path, edges: Sequence[int], max_batch_tokens: int, *, fp16: bool,
+        providers: Callable[[dict[str, str]], Providers] = lambda o: [(PROVIDER, o), "CUDAExecutionProvider"],
         needs: str = PROVIDER,
-    ) -> None:
+    ) -> None:  # fmt: skip
         offered = require("scoring an exported model").get_available_providers()
         if needs not in offered:
             raise UsageError(
                 f"device tensorrt: onnxruntime offers {', '.join(offered)} here; it needs onnxruntime-gpu "
                 "and TensorRT's libraries"
             )
-        self._path, self._edges, self._budget, self._fp16 = (
-            folder / MODEL,
-            tuple(edges),
-            max_batch_tokens,
-            fp16,
-        )
+        self._path, self._edges = folder / MODEL, tuple(edges)
+        self._budget, self._fp16 = max_batch_tokens, fp16
         self._providers, self._needs = providers, needs
         self._sessions: dict[int, Any] = {}
 
@@ -122,23 +110,12 @@ class TensorRTBackend:
     def rewards(self, batch: Batch) -> NDArray[np.float32]:
         width = bucket_of(batch.width, self._edges)
         filled = pad(batch, width)
-        try:
+        with running(self._path):
             if width not in self._sessions:
                 self._sessions[width] = self._start(width)
             session = self._sessions[width]
-            binding = session.io_binding()
-            for name in self._inputs:
-                binding.bind_cpu_input(name, getattr(filled, name))
-            output = session.get_outputs()[0].name
-            binding.bind_output(output)
-            session.run_with_iobinding(binding)
-            logits = binding.copy_outputs_to_cpu()[0]
-        except UsageError:
-            raise
-        except Exception as error:  # noqa: BLE001 - onnxruntime's exceptions share no base class
-            if any(sign in str(error) for sign in ("Failed to allocate", "bad allocation", "out of memory")):
-                raise OutOfMemoryError(str(error)) from None
-            raise InputError(f"onnxruntime cannot run {self._path}: {error}") from None
+            feeds = {name: getattr(filled, name) for name in self._inputs}
+            logits = run_bound(session, feeds, session.get_outputs()[0].name)
         return np.asarray(logits, dtype=np.float32).reshape(len(batch))
 
     def _start(self, width: int) -> Any:

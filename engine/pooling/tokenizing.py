@@ -98,12 +98,8 @@ class PairEncoder:
 
     def encode(self, prompts: list[str], responses: list[str]) -> EncodedTexts:
         """Encode n texts, in order."""
-        if self._pairs:
-            pairs = list(zip(prompts, responses, strict=True))
-            encodings = self._tokenizer.encode_batch_fast(pairs)
-        else:
-            joined = [p + r for p, r in zip(prompts, responses, strict=True)]
-            encodings = self._tokenizer.encode_batch_fast(joined)
+        pairs = list(zip(prompts, responses, strict=True))
+        encodings = self._tokenizer.encode_batch_fast(pairs if self._pairs else list(map("".join, pairs)))
         truncated = np.array([len(e) > self._max_tokens for e in encodings], dtype=np.bool_)
         for i in np.flatnonzero(truncated):
             encodings[i] = self._cut(prompts[i], responses[i])

@@ -37,14 +37,9 @@ def load_model(checkpoint: Checkpoint) -> Any:
     auto = transformers.AutoModel if is_embedder else transformers.AutoModelForSequenceClassification
     try:
         model, loading = auto.from_pretrained(
-            checkpoint.folder,
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=True,
-            dtype=torch.float32,
-            attn_implementation="eager",
-            output_loading_info=True,
-        )
+            checkpoint.folder, local_files_only=True, trust_remote_code=False, use_safetensors=True,
+            dtype=torch.float32, attn_implementation="eager", output_loading_info=True,
+        )  # fmt: skip
     except Exception as error:  # noqa: BLE001 - what a damaged folder makes of transformers has no common type
         raise InputError(f"transformers cannot load {checkpoint.folder}: {error}") from None
     missing = [key for key in loading["missing_keys"] if not (is_embedder and key.startswith("pooler."))]

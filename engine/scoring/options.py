@@ -18,30 +18,21 @@ class ScoreOptions(Options):
         "onnx", "onnx: exported folders. torch: transformers folders, the reference."
     )
     max_batch_tokens: int | None = option(
-        None,
-        "Longest text x texts of a batch, at most. Default: what `seal bench score --tune` found here, else "
-        "512 on a CPU, 32768 on a GPU.",
-        at_least=1,
-    )
+        None, "Longest text x texts of a batch, at most. Default: what `seal bench score --tune` found here, "
+        "else 512 on a CPU, 32768 on a GPU.", at_least=1,
+    )  # fmt: skip
     max_tokens: int | None = option(
-        None,
-        "Longest input; of a longer text the prompt is cut from the left. Default: what the model can take, "
-        "4096 where it sets no limit.",
-        at_least=1,
-    )
+        None, "Longest input; of a longer text the prompt is cut from the left. Default: what the model can "
+        "take, 4096 where it sets no limit.", at_least=1,
+    )  # fmt: skip
     part_pairs: int | None = option(
-        None,
-        "Pairs in a part: what is sorted together, and at most lost when killed. Default: as tuned, else "
-        "2048.",
-        at_least=1,
-        formerly=("part-rows",),
-    )
+        None, "Pairs in a part: what is sorted together, and at most lost when killed. Default: as tuned, "
+        "else 2048.", at_least=1, formerly=("part-rows",),
+    )  # fmt: skip
     threads: int | None = option(
-        None,
-        "Batches at once on a CPU; changes no reward. Default: as tuned, else one a core.",
-        at_least=1,
+        None, "Batches at once on a CPU; changes no reward. Default: as tuned, else one a core.", at_least=1,
         neutral=True,
-    )
+    )  # fmt: skip
     limit: int | None = option(None, "Only the first N pairs.", at_least=1)
 
 
@@ -50,34 +41,22 @@ class SimilarityOptions(Options):
     """How to compare rewritten texts with their originals."""
 
     min_cosine: float | None = option(
-        None,
-        "A lower cosine becomes a failure row (low_cosine), which counts for --max-failures. Default: none "
-        "does.",
-        at_least=-1,
-        at_most=1,
-    )
+        None, "A lower cosine becomes a failure row (low_cosine), which counts for --max-failures. Default: "
+        "none does.", at_least=-1, at_most=1,
+    )  # fmt: skip
     device: Literal["auto", "cpu", "cuda"] = option("auto", "auto takes a GPU where onnxruntime offers one.")
     max_batch_tokens: int | None = option(
-        None,
-        "Longest text x texts of a batch, at most. Default: 512 on a CPU, 32768 on a GPU.",
-        at_least=1,
-    )
+        None, "Longest text x texts of a batch, at most. Default: 512 on a CPU, 32768 on a GPU.", at_least=1,
+    )  # fmt: skip
     max_tokens: int | None = option(
-        None,
-        "Longest input; a longer text is cut on the right, and how many were is told. Default: the "
-        "embedder's own max_seq_length; more is allowed as far as its positions reach.",
-        at_least=1,
-    )
+        None, "Longest input; a longer text is cut on the right, and how many were is told. Default: the "
+        "embedder's own max_seq_length; more is allowed as far as its positions reach.", at_least=1,
+    )  # fmt: skip
     part_pairs: int = option(
-        PART_PAIRS,
-        "Pairs in a part: what is sorted together, and at most lost when killed.",
-        at_least=1,
+        PART_PAIRS, "Pairs in a part: what is sorted together, and at most lost when killed.", at_least=1,
         formerly=("part-rows",),
-    )
+    )  # fmt: skip
     threads: int | None = option(
-        None,
-        "Batches at once on a CPU; changes no cosine. Default: one a core.",
-        at_least=1,
-        neutral=True,
-    )
+        None, "Batches at once on a CPU; changes no cosine. Default: one a core.", at_least=1, neutral=True,
+    )  # fmt: skip
     limit: int | None = option(None, "Only the first N rewritten pairs.", at_least=1)

@@ -41,14 +41,9 @@ class ScoreReport(StageReport):
 
 
 def score(
-    texts: str | Path,
-    models: Models,
-    out: str | Path,
-    options: ScoreOptions | None = None,
-    *,
-    overwrite: bool = False,
-    listen: Listener | None = None,
-) -> ScoreReport:
+    texts: str | Path, models: Models, out: str | Path, options: ScoreOptions | None = None, *,
+    overwrite: bool = False, listen: Listener | None = None,
+) -> ScoreReport:  # fmt: skip
     """Score every text with every model into a SCORES folder; go on where an earlier run was killed.
 
     Args:
@@ -76,11 +71,9 @@ def score(
     budget = options.max_batch_tokens or MAX_BATCH_TOKENS[loaded[0].device]
     part_pairs = options.part_pairs or PART_PAIRS
     manifest = Manifest(
-        stage=STAGE,
-        options={"max_batch_tokens": budget, "part_pairs": part_pairs, "limit": options.limit},
-        inputs={"texts": content_hash(texts)},
-        models={model.name: model.identity for model in loaded},
-    )
+        STAGE, {"max_batch_tokens": budget, "part_pairs": part_pairs, "limit": options.limit},
+        {"texts": content_hash(texts)}, {model.name: model.identity for model in loaded},
+    )  # fmt: skip
 
     def windows(remaining: Remaining) -> Iterator[tuple[pl.DataFrame, Window]]:
         return ((rows, prepare(rows, loaded, budget)) for rows in remaining.windows(texts, part_pairs))
@@ -103,7 +96,6 @@ def rewards_of(models: Sequence[LoadedModel]) -> list[tuple[Compute, tuple[int, 
 
 
 def _part(models: Sequence[LoadedModel], window: Window, outputs: Sequence[ModelOutput]) -> Part:
-    """SCORES and FAILURES of a window, one row a text and model."""
     frames, failed = [], []
     for model, output, (texts, _) in zip(models, outputs, window.inputs, strict=True):
         index = window.distinct.index

@@ -18,19 +18,11 @@ from numpy.typing import NDArray
 
 from seal.engine.checkpoints.named import Models, named_paths
 from seal.engine.errors import InputError
+from seal.engine.frames import schema
 from seal.engine.frames.folder import content_hash
 from seal.engine.frames.manifest import Manifest
 from seal.engine.frames.reader import beside, count_texts, keep_apart
-from seal.engine.frames.schema import (
-    ORIGINAL,
-    REWRITTEN,
-    SIMILARITIES,
-    TEXT_KEY,
-    TEXTS,
-    VARIANT,
-    readable,
-    scan,
-)
+from seal.engine.frames.schema import ORIGINAL, REWRITTEN, SIMILARITIES, TEXT_KEY, TEXTS, VARIANT, scan
 from seal.engine.frames.stage import Part, Remaining, Stage, StageReport, failures, run_stage
 from seal.engine.pooling.loading import LoadedEmbedder, load_embedders
 from seal.engine.pooling.options import MAX_BATCH_TOKENS
@@ -62,15 +54,9 @@ class SimilarityReport(StageReport):
 
 
 def similarity(
-    texts: str | Path,
-    rewritten: str | Path,
-    embedders: Models,
-    out: str | Path,
-    options: SimilarityOptions | None = None,
-    *,
-    overwrite: bool = False,
-    listen: Listener | None = None,
-) -> SimilarityReport:
+    texts: str | Path, rewritten: str | Path, embedders: Models, out: str | Path,
+    options: SimilarityOptions | None = None, *, overwrite: bool = False, listen: Listener | None = None,
+) -> SimilarityReport:  # fmt: skip
     """Compare rewritten texts with their originals into a SIMILARITIES folder; go on where a run was killed.
 
     A text is its prompt and response joined, as scoring joins a dialogue. A rewritten text whose original is
@@ -97,17 +83,12 @@ def similarity(
         _check_variant(path, variant)  # before a folder is made for what cannot be compared
     loaded = load_embedders(named_paths(embedders), options.device, options.max_tokens, options.threads)
     budget = options.max_batch_tokens or MAX_BATCH_TOKENS[loaded[0].device]
+    own = {name: getattr(options, name) for name in ("part_pairs", "limit", "min_cosine")}
     manifest = Manifest(
-        stage=STAGE,
-        options={
-            "max_batch_tokens": budget,
-            "part_pairs": options.part_pairs,
-            "limit": options.limit,
-            "min_cosine": options.min_cosine,
-        },
-        inputs={"texts": content_hash(texts), "rewritten": content_hash(rewritten)},
-        models={embedder.name: embedder.identity for embedder in loaded},
-    )
+        STAGE, {"max_batch_tokens": budget, **own},
+        {"texts": content_hash(texts), "rewritten": content_hash(rewritten)},
+        {embedder.name: embedder.identity for embedder in loaded},
+    )  # fmt: skip
 
     def windows(remaining: Remaining) -> Iterator[tuple[pl.DataFrame, _Pairs]]:
         wanted = remaining.windows(rewritten, options.part_pairs, variant=REWRITTEN)
@@ -129,12 +110,7 @@ def similarity(
 
 @dataclass(frozen=True)
 class _Pairs:
-    """Rewritten texts and their originals, ready to run.
-
-    Attributes:
-        without: rewritten texts that have no original.
-        window: the others and their originals.
-    """
+    """Rewritten texts without an original, and the window of the others and their originals."""
 
     without: pl.DataFrame
     window: Window
@@ -143,10 +119,9 @@ class _Pairs:
 def _pair(
     wanted: pl.DataFrame, originals: pl.DataFrame, embedders: Sequence[LoadedEmbedder], budget: int
 ) -> _Pairs:
-    rows = pl.concat(
-        [wanted.join(originals, on=_KEY, how="semi"), originals.join(wanted, on=_KEY, how="semi")]
-    ).sort(TEXT_KEY)
-    return _Pairs(wanted.join(originals, on=_KEY, how="anti"), prepare(rows, embedders, budget))
+    both = wanted.join(originals, on=_KEY, how="semi"), originals.join(wanted, on=_KEY, how="semi")
+    window = prepare(pl.concat(both).sort(TEXT_KEY), embedders, budget)
+    return _Pairs(wanted.join(originals, on=_KEY, how="anti"), window)
 
 
 def cosines(
@@ -170,11 +145,9 @@ def cosines(
 
 
 def _part(
-    embedders: Sequence[LoadedEmbedder],
-    min_cosine: float | None,
-    pairs: _Pairs,
+    embedders: Sequence[LoadedEmbedder], min_cosine: float | None, pairs: _Pairs,
     outputs: Sequence[ModelOutput],
-) -> Part:
+) -> Part:  # fmt: skip
     work = zip(embedders, outputs, strict=True)
     results = [_result(pairs, embedder, output, min_cosine) for embedder, output in work]
     rows, failed = (pl.concat(frames) for frames in zip(*results, strict=True))
@@ -232,7 +205,7 @@ def _check_variant(path: Path, variant: str) -> None:
     """Refuse what is no TEXTS frame, and one that has rows but none of the variant wanted."""
     rows = scan(path, TEXTS, columns=("prompt", "response"))
     wanted = pl.col("variant") == pl.lit(variant, VARIANT)
-    with readable(path):
+    with schema.readable(path):
         n_rows, found = rows.select(pl.len(), wanted.any().alias("found")).collect(engine="streaming").row(0)
     if n_rows and not found:
         raise InputError(

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 
 from seal.engine.generation.contract import Answer, Request
-from seal.engine.generation.transformers import TransformersGenerator, _Prompt
+from seal.engine.generation.local import Prompt
+from seal.engine.generation.transformers import TransformersGenerator
 
 Fault = Callable[["Handler", dict[str, Any]], None]
 Plan = Callable[[str, int], str | None]
@@ -48,7 +49,7 @@ class Brain:
 
     def _alternatives(self, message: str, n: int) -> dict[str, Any]:
         encoder = self._generator._encoder
-        prompt = _Prompt(0, Request(message), encoder.encode(message))
+        prompt = Prompt(0, Request(message), encoder.encode(message))
         if len(prompt.ids) + 1 > self._generator.context:
             return {"too_long": f"{len(prompt.ids)} tokens"}
         with torch.inference_mode():
