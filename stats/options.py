@@ -26,6 +26,24 @@ MIN_ALPHA = 0.667  # Krippendorff's lowest for tentative conclusions
 RESAMPLES = 1000
 
 
+@dataclass(frozen=True)
+class Inference:
+    """How coefficients are judged, in every equation.
+
+    Attributes:
+        adjust: for multiplicity over the features of one model or outcome.
+        level: of the intervals.
+        max_vif: regressors above it are dropped, one at a time.
+    """
+
+    adjust: Adjust = ADJUST
+    level: float = LEVEL
+    max_vif: float = MAX_VIF
+
+
+USUAL = Inference()
+
+
 def _level(of: str) -> Any:
     return option(LEVEL, of, above=0, below=1)
 
@@ -82,6 +100,11 @@ class AnalyzeOptions(Options):
         if self.pre == self.post:
             raise UsageError(f"pre and post are the same model, {self.pre!r}; name two")
         _ = self.crossed
+
+    @property
+    def inference(self) -> Inference:
+        """How coefficients are judged."""
+        return Inference(self.adjust, self.level, self.max_vif)
 
     @property
     def crossed(self) -> tuple[tuple[str, str], ...]:

@@ -322,3 +322,8 @@ def doubtful_features(table: pl.DataFrame, floor: float = MIN_ALPHA) -> dict[str
     """Feature -> its lowest alpha, for those under `floor` between some two labelers."""
     lowest = table.filter(pl.col("alpha").is_not_null()).group_by("feature").agg(pl.col("alpha").min())
     return dict(lowest.filter(pl.col("alpha") < floor).sort("feature").iter_rows())
+
+
+def alpha_of(term: str, alphas: Mapping[str, float]) -> float | None:
+    """The alpha of the feature a term is made of (`sentiment=positive`, `helpful:source=a`)."""
+    return next((a for f, a in alphas.items() if term == f or term.startswith((f"{f}=", f"{f}:"))), None)

@@ -32,6 +32,11 @@ class Regressor:
     kind: RegressorKind
     level: str | None = None
 
+    @property
+    def key(self) -> dict[str, object]:
+        """What names it in a result table."""
+        return {"term": self.term}
+
     def value(self) -> pl.Expr:
         """The number per text: Int8 in -1..1, Float64 for a numeric feature; null where the label is."""
         column = pl.col(self.feature)

@@ -257,17 +257,22 @@ def _text_part(name: str, frame: pl.LazyFrame, variant: str, values: list[tuple[
 
 def _texts_part(inputs: Inputs) -> _Part:
     assert inputs.texts is not None
-    schema = inputs.texts.collect_schema()
-    if missing := [c for c in inputs.carried if c not in schema]:
-        there = [c for c in schema if c == "source" or c.startswith("meta_")]
-        raise InputError(
-            f"texts: no column {', '.join(map(repr, missing))}; there are: {', '.join(there) or 'none'}"
-        )
+    require_columns(inputs.texts, inputs.carried)
     frame = check(inputs.texts, TEXTS, origin="texts", columns=("source", "response"))
     worked = frame.filter(pl.col("variant") == inputs.variant).select(
         *TEXT_KEY, *inputs.carried, length=pl.col("response").str.len_chars().cast(pl.Int64)
     )
     return _Part("texts", worked, {"length": (_ANY, pl.col("length"))}, inputs.carried)
+
+
+def require_columns(texts: pl.LazyFrame, columns: Sequence[str]) -> None:
+    """Refuse columns that TEXTS do not have, naming those to choose from."""
+    schema = texts.collect_schema()
+    if missing := [c for c in columns if c not in schema]:
+        there = [c for c in schema if c == "source" or c.startswith("meta_")]
+        raise InputError(
+            f"texts: no column {', '.join(map(repr, missing))}; there are: {', '.join(there) or 'none'}"
+        )
 
 
 def _judge(block: pl.DataFrame, inputs: Inputs) -> pl.DataFrame:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from seal.stats.labelers.measures import doubtful_features
+from seal.stats.labelers.measures import alpha_of, doubtful_features
 from seal.stats.report.captions import ABOUT, HEADINGS, SHARES, SURE
 from seal.stats.report.text import (
     NOTHING,
@@ -238,13 +238,6 @@ def lowest_alphas(labelers: pl.DataFrame | None) -> dict[str, float]:
     if labelers is None or not {"feature", "alpha"} <= set(labelers.columns):
         return {}
     return doubtful_features(labelers, math.inf)
-
-
-def alpha_of(term: str, alphas: Mapping[str, float]) -> float | None:
-    """The alpha of the feature a term is made of (`sentiment=positive`, `helpful:source=a`)."""
-    return next(
-        (a for f, a in alphas.items() if term == f or term.startswith((f"{f}=", f"{f}:"))), None
-    )  # fmt: skip
 
 
 def imprint_overview(
