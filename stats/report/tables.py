@@ -1,8 +1,8 @@
 """Result tables as a report sets them: columns in words, numbers rounded to what is known, rows capped."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -240,6 +240,32 @@ def lowest_alphas(labelers: pl.DataFrame | None) -> dict[str, float]:
     return doubtful_features(labelers, math.inf)
 
 
+def derived(
+    key: str, title: str, note: str, columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[object]]
+) -> TableView:
+    """A table that no file holds.
+
+    Args:
+        key, title, note: as in `TableView`.
+        columns: heading and kind of cell (see `Cell`) of each.
+        rows: cells, or what they say; None where that is nothing.
+    """
+    cells = tuple(
+        tuple(
+            x if isinstance(x, Cell) else Cell(NOTHING if x is None else visible(x), kind)
+            for x, (_, kind) in zip(row, columns, strict=True)
+        )
+        for row in rows
+    )
+    heads = tuple(Column(heading, kind == "number") for heading, kind in columns)
+    return TableView(key, title, note, heads, cells, len(cells))
+
+
+def numbers(*headings: str) -> list[tuple[str, str]]:
+    """Columns of numbers, for `derived`."""
+    return [(heading, "number") for heading in headings]
+
+
 def imprint_overview(
     imprint: pl.DataFrame, pre: str, post: str, *, level: float, alphas: Mapping[str, float]
 ) -> TableView:
@@ -252,16 +278,12 @@ def imprint_overview(
     short = shortened([visible(pre), visible(post)], 24)
     before, after = (short[visible(m)] for m in (pre, post))
     interval = interval_heading(level)
-    columns = [
-        Column("feature"), Column(before, True), Column(interval, True), Column(after, True),
-        Column(interval, True), Column("change", True), Column(interval, True),
-        Column("adjusted p of the change", True), Column("informative pairs", True),
-    ]  # fmt: skip
-    columns += [Column("labelers' alpha", True)] if alphas else []
+    columns = [("feature", "name"), *numbers(before, interval, after, interval, "change", interval)]
+    columns += numbers("adjusted p of the change", "informative pairs", *["labelers' alpha"] * bool(alphas))
     rows = []
     for term in ordered[:SHOWN_ROWS]:
         found = [by.get((m, term), {}) for m in models]
-        cells = [Cell(visible(term), "name")]
+        cells: list[object] = [term]
         for row in found:
             cells.append(_number("estimate", row.get("estimate"), decimals, strong=_sure(row)))
             cells.append(_interval(row.get("conf_low"), row.get("conf_high"), decimals))
@@ -269,16 +291,13 @@ def imprint_overview(
         some = next((r["n_informative"] for r in found if r.get("n_informative") is not None), None)
         cells.append(_number("n_informative", some, decimals))
         flagged = any(row.get("flag") is not None for row in found)
-        cells += [alpha_cell(term, alphas, flagged)] if alphas else []
-        rows.append(tuple(cells))
+        rows.append([*cells, alpha_cell(term, alphas, flagged)] if alphas else cells)
     note = (
         "Reward a feature brings under each model and the change between them (its own regression), the "
         f"largest change first. A coefficient rests on its informative pairs alone. {SURE}"
     )
-    return TableView(
-        "overview-imprint", "What the models reward, before and after", note, tuple(columns), tuple(rows),
-        len(terms),
-    )  # fmt: skip
+    view = derived("overview-imprint", "What the models reward, before and after", note, columns, rows)
+    return replace(view, n_rows=len(terms))
 
 
 def _estimate(row: Mapping[str, object] | None) -> float:
