@@ -141,10 +141,9 @@ class AgreementOptions(Options):
         "Make one labeler of them all, a LABELS frame in --out: by vote, or weighed by their error rates.",
     )
     taxonomy: Path | None = option(
-        None,
-        "Hold the labels to this taxonomy (TOML): its features, its values, nothing else.",
+        None, "Hold the labels to this taxonomy (TOML): its features, its values, nothing else.",
         metavar="FILE",
-    )
+    )  # fmt: skip
     resamples: int = option(RESAMPLES, "Of pairs, for the intervals.", at_least=10)
     seed: int = option(0, "Of the resampling.", at_least=0)
     level: float = _level("Of the intervals.")
@@ -160,11 +159,9 @@ class ReportOptions(Options):
 
     title: str | None = option(None, "Of the page.")
     stages: tuple[Path, ...] = option(
-        (),
-        "A folder that a stage wrote, where it is not where the analysis found it; repeatable.",
-        flag="stage",
-        repeat=True,
-    )
+        (), "A folder that a stage wrote, where it is not where the analysis found it; repeatable.",
+        flag="stage", repeat=True,
+    )  # fmt: skip
     truth: Path | None = option(None, "CSV of planted coefficients: model, term, planted[, low, high].")
     beside: Path | None = option(None, "RESULTS of another analysis of the same models, set beside.")
     beside_name: str | None = option(None, "What to call it; `the other analysis` by default.")

@@ -105,7 +105,7 @@ def find_features(
     """
     schema = labels.collect_schema()
     names = [n for n in schema if n not in LABELS.types and not (n.startswith("p_") and n[2:] in schema)]
-    levels = _levels(labels, [n for n in names if _is_text(schema[n])])
+    levels = _levels(labels, [n for n in names if is_text(schema[n])])
     regressors: list[Regressor] = []
     left_out: dict[str, str] = {}
     if unknown := [n for n in exclude if n not in names]:
@@ -135,7 +135,8 @@ def find_features(
     )
 
 
-def _is_text(kind: pl.DataType) -> bool:
+def is_text(kind: pl.DataType | None) -> bool:
+    """Whether a column holds text."""
     return isinstance(kind, pl.String | pl.Categorical | pl.Enum)
 
 

@@ -138,7 +138,7 @@ class Pairs:
         if self.inputs.texts is not None:
             parts.append(_texts_part(self.inputs))
         for low, high in row_blocks([p.frame for p in parts], self.per_block):
-            block = _join([_block(p, low, high) for p in parts])
+            block = outer_join([_block(p, low, high) for p in parts])
             block = _judge(block, self.inputs)
             self.joined.add(_count(block, self.inputs))
             yield block.filter("scored")
@@ -161,20 +161,9 @@ def row_blocks(frames: Sequence[pl.LazyFrame], per_block: int) -> list[tuple[int
         InputError: a `row_id` is null.
     """
     row_id = pl.col("row_id")
-    ends = pl.concat(
-        collect_all(
-            [
-                f.select(
-                    low=row_id.min(),
-                    high=row_id.max(),
-                    null=row_id.null_count(),
-                    rows=pl.len().cast(pl.Int64),
-                )
-                for f in frames
-            ]
-        ),
-        how="vertical_relaxed",
-    )
+    asked = {"low": row_id.min(), "high": row_id.max(), "null": row_id.null_count()}
+    counted = [f.select(**asked, rows=pl.len().cast(pl.Int64)) for f in frames]
+    ends = pl.concat(collect_all(counted), how="vertical_relaxed")
     if ends["null"].sum():
         raise InputError(f"{ends['null'].sum()} rows have no row_id; every row needs its pair's number")
     low, high, most = ends["low"].min(), ends["high"].max(), max(ends["rows"].to_list())
@@ -206,12 +195,12 @@ def _block(part: _Part, low: int, high: int) -> pl.LazyFrame:
     return pair_up(rows, part.values, count=f"n_{part.name}", carried=part.carried)
 
 
-def _join(frames: Sequence[pl.LazyFrame]) -> pl.DataFrame:
-    blocks = collect_all(frames)
-    together = blocks[0]
-    for block in blocks[1:]:
-        together = together.join(block, on="row_id", how="full", coalesce=True)
-    return together.sort("row_id")  # sums of the same numbers in another order differ in their last digits
+def outer_join(frames: Sequence[pl.LazyFrame], on: Sequence[str] = ("row_id",)) -> pl.DataFrame:
+    """Rows of any of the frames beside one another, sorted by what they are joined on."""
+    together, *others = collect_all(frames)
+    for block in others:
+        together = together.join(block, on=on, how="full", coalesce=True)
+    return together.sort(on)  # sums of the same numbers in another order differ in their last digits
 
 
 def _scores_part(inputs: Inputs) -> _Part:

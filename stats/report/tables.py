@@ -124,7 +124,7 @@ def _blocks(frame: pl.DataFrame, rows: Sequence[Mapping[str, object]], level: fl
         elif frame.schema[name].is_numeric():
             column = Column(_heading(name), number=True)
             cells = [
-                _number(name, r[name], d, strong=name == "estimate" and _sure(r))
+                _number(name, r[name], d, strong=name == "estimate" and is_sure(r))
                 for r, d in zip(rows, decimals, strict=True)
             ]
             blocks.append((column, cells))
@@ -172,7 +172,8 @@ def _decimals(rows: Sequence[Mapping[str, object]]) -> list[int]:
     return [known.get(row.get("outcome"), 3) for row in rows]
 
 
-def _sure(row: Mapping[str, object]) -> bool:
+def is_sure(row: Mapping[str, object]) -> bool:
+    """Whether a coefficient is significant after adjustment."""
     p = row.get("p_adjusted")
     return isinstance(p, int | float) and p <= SIGNIFICANT
 
@@ -285,7 +286,7 @@ def imprint_overview(
         found = [by.get((m, term), {}) for m in models]
         cells: list[object] = [term]
         for row in found:
-            cells.append(_number("estimate", row.get("estimate"), decimals, strong=_sure(row)))
+            cells.append(_number("estimate", row.get("estimate"), decimals, strong=is_sure(row)))
             cells.append(_interval(row.get("conf_low"), row.get("conf_high"), decimals))
         cells.append(_number("p_adjusted", found[2].get("p_adjusted"), decimals))
         some = next((r["n_informative"] for r in found if r.get("n_informative") is not None), None)
