@@ -7,21 +7,14 @@ import polars as pl
 
 from seal.engine.errors import InputError, UsageError
 from seal.engine.frames.schema import ORIGINAL, REWRITTEN
+from seal.stats.alignment import regimes
 from seal.stats.alignment.alignment import Rulers, alignment, ruler_notes
-from seal.stats.alignment.regimes import (
-    RegimeTally,
-    agreement_tests,
-    gamma,
-    profile_table,
-    regimes,
-    shift_tests,
-)
 from seal.stats.equations import resistance, shift
 from seal.stats.equations.equation import Equation
 from seal.stats.equations.imprint import Differences, estimate_imprint
 from seal.stats.equations.imprint_fixed_effects import imprint_by_pyfixest
 from seal.stats.equations.published import PublishedTally, published_robustness
-from seal.stats.equations.robustness import Robustness, alignment_robustness
+from seal.stats.equations.robustness import DIRECTIONS, Robustness, alignment_robustness
 from seal.stats.inputs import Frames, choose_labeler, design_of, make_inputs
 from seal.stats.labelers import measures
 from seal.stats.labelers.measures import Labeler, find_labelers, text_labelers
@@ -106,7 +99,9 @@ class _Gathered:
         self.differences = Differences(inputs) if design_of(options).plain else None
         outcomes = {**shift.outcomes(options.theta), **resistance.outcomes(options.ties)}
         self.patterns = Patterns(inputs, outcomes, options.cluster)
-        self.regimes = RegimeTally(gamma(len(inputs.targets), options.profile), options.ties, options.theta)
+        self.regimes = regimes.RegimeTally(
+            regimes.gamma(len(inputs.targets), options.profile), options.ties, options.theta
+        )
         self.rulers = Rulers(lengths=inputs.texts is not None, features=bases)
         self.published = PublishedTally(inputs) if as_published else None
         self._sample: list[pl.DataFrame] = []
@@ -134,7 +129,7 @@ class _Gathered:
     def tests(self) -> Rows:
         """Tests of the shift and of the three agreements."""
         counts = self.regimes.counts()
-        return [*shift_tests(counts), *agreement_tests(counts)]
+        return [*regimes.shift_tests(counts), *regimes.agreement_tests(counts)]
 
 
 def _refuse_nothing(joined: Joined, frames: Frames, options: AnalyzeOptions) -> None:
@@ -174,8 +169,8 @@ def _reward_tables(frames: Frames, gathered: _Gathered, options: AnalyzeOptions)
     counts = gathered.regimes.counts()
     return {
         "alignment": pl.concat([p.select(*order, "mean_margin") for p in parts]),
-        "regimes": regimes(counts, options.level),
-        "profile": profile_table(counts),
+        "regimes": regimes.regimes(counts, options.level),
+        "profile": regimes.profile_table(counts),
         "theta_histogram": gathered.regimes.histogram(),
         "reward_sample": gathered.sample(),
     }
@@ -212,13 +207,9 @@ def _robustness(frames: Frames, options: AnalyzeOptions, labelers: Sequence[Labe
     main = choose_labeler(labelers, options.labeler)
     again = choose_labeler(find_labelers(frames.rewritten_labels), main.name)
     rewritten = replace(
-        original,
-        scores=frames.rewritten_scores,
-        labels=again.frame,
-        texts=None,
-        carried=(),
+        original, scores=frames.rewritten_scores, labels=again.frame, texts=None, carried=(),
         variant=REWRITTEN,
-    )
+    )  # fmt: skip
     _refuse_other_features(original.features, again.frame)
     return alignment_robustness(
         original, rewritten, options.inference, ties=options.ties, cluster=options.cluster,
@@ -233,15 +224,10 @@ def _refuse_other_features(features: Features | None, labels: pl.LazyFrame) -> N
         raise InputError(f"labels of the rewritten texts lack {', '.join(dict.fromkeys(missing))}")
 
 
-def _robustness_tables(robustness: Robustness) -> dict[str, pl.DataFrame]:
-    return {
-        "robustness": robustness.tables["became_misaligned"],
-        "robustness_given_aligned": robustness.tables["became_misaligned_given_aligned"],
-        "robustness_became_aligned": robustness.tables["became_aligned"],
-        "rewriting": robustness.alignment,
-        "rewriting_targets": robustness.targets,
-        "flips": robustness.flips,
-    }
+def _robustness_tables(found: Robustness) -> dict[str, pl.DataFrame]:
+    names = ("robustness", "robustness_given_aligned", "robustness_became_aligned")
+    tables = {name: found.tables[of] for name, of in zip(names, DIRECTIONS, strict=True)}
+    return tables | {"rewriting": found.alignment, "rewriting_targets": found.targets, "flips": found.flips}
 
 
 def _flagged(tables: dict[str, pl.DataFrame], doubtful: dict[str, float]) -> dict[str, pl.DataFrame]:

@@ -71,14 +71,10 @@ class RegimeTally:
 
     def add(self, block: pl.DataFrame) -> None:
         """Add a block of `Pairs`; ties are left out of the regimes unless they count as misaligned."""
-        frame = block.select(
-            pre=aligned("pre", self.ties),
-            post=aligned("post", self.ties),
-            pick=margin("post").sign().cast(pl.Int8),
-            gamma=self.gamma,
-            theta=theta(self.kind),
-        )
-        placed = frame.filter(pl.col("pre").is_not_null() & pl.col("post").is_not_null())
+        pick = margin("post").sign().cast(pl.Int8)
+        deltas = {m: aligned(m, self.ties) for m in ("pre", "post")}
+        frame = block.select(**deltas, pick=pick, gamma=self.gamma, theta=theta(self.kind))
+        placed = frame.drop_nulls(["pre", "post"])
         self.n_left_out += frame.height - placed.height
         angle = pl.col("theta")
         self._cells.add(

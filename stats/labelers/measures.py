@@ -7,6 +7,7 @@ Pairs are first grouped by what both labelers said of both texts, which makes a 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -95,17 +96,17 @@ def compare_labelers(
     """
     if gold is not None and gold not in {x.name for x in labelers}:
         raise InputError(f"no labeler {gold!r} to take as gold; have: {', '.join(x.name for x in labelers)}")
-    rng = np.random.default_rng(seed)
     ordered = sorted(labelers, key=lambda x: x.name == gold)
-    rows: list[dict[str, object]] = []
+    chances: dict[str, Any] = {"rng": np.random.default_rng(seed), "n": n_resamples, "level": level}
+    rows = []
     for a, b in combinations(ordered, 2):
         for feature, table in _tables([a, b], variant).items():
             key = {"labeler_a": a.name, "labeler_b": b.name, "feature": feature}
-            rows.append({**key, **_row(table, gold == b.name, rng, n_resamples, level)})
+            rows.append({**key, **_row(table, gold == b.name, **chances)})
     if len(ordered) > 2:
         for feature, table in _tables(ordered, variant).items():
-            row = {"labeler_a": ALL, "labeler_b": ALL, "feature": feature, "n": table.n_texts}
-            rows.append(row | _intervals(table, rng, n_resamples, level)})
+            key = {"labeler_a": ALL, "labeler_b": ALL, "feature": feature}
+            rows.append({**key, "n": table.n_texts, **_intervals(table, **chances)})
     return pl.DataFrame(rows, schema=SCHEMA)
 
 

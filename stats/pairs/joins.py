@@ -130,13 +130,10 @@ class Pairs:
     joined: Joined = dataclass_field(default_factory=Joined)
 
     def __iter__(self) -> Iterator[pl.DataFrame]:
-        parts = [_scores_part(self.inputs)]
-        if self.inputs.labels is not None:
-            parts.append(_labels_part(self.inputs))
-        if self.inputs.computed is not None:
-            parts.append(_computed_part(self.inputs))
-        if self.inputs.texts is not None:
-            parts.append(_texts_part(self.inputs))
+        given = self.inputs
+        frames = (given.scores, given.labels, given.computed, given.texts)
+        makers = (_scores_part, _labels_part, _computed_part, _texts_part)
+        parts = [make(given) for make, frame in zip(makers, frames, strict=True) if frame is not None]
         for low, high in row_blocks([p.frame for p in parts], self.per_block):
             block = outer_join([_block(p, low, high) for p in parts])
             block = _judge(block, self.inputs)

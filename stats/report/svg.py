@@ -55,15 +55,15 @@ def figure_views(tables: Mapping[str, pl.DataFrame], pre: str, post: str) -> lis
     Names are shortened and made visible first: no letter of them is markup, mathematics or invisible.
     """
     clean, pre, post = _named(tables, pre, post)
-    sets = [
-        _some(clean, "theta_histogram", "reward_sample"),
-        all(n in clean and clean[n].width for n in ("imprint", "shift", "resistance")),
-        _some(clean, "theta_histogram"),
-        _some(clean, "robustness"),
-    ]
+    there = {
+        "figure-2": _some(clean, "theta_histogram", "reward_sample"),
+        "figure-3": all(n in clean and clean[n].width for n in ("imprint", "shift", "resistance")),
+        "figure-4": _some(clean, "theta_histogram"),
+        "figure-5": _some(clean, "robustness"),
+    }
     drawn = []
-    for (key, (title, description, draw)), there in zip(_FIGURES.items(), sets, strict=True):
-        if there:
+    for key, (title, description, draw) in _FIGURES.items():
+        if there[key]:
             svg, width = _inline(draw(clean, pre, post), key, title, description)
             drawn.append(FigureView(key, title, description, svg, width))
     return drawn
