@@ -59,19 +59,16 @@ class AnalyzeOptions(Options):
     pre: str = option(MISSING, "Name of the model before it saw the preferences.")
     post: str = option(MISSING, "Name of the model after.")
     labeler: str | None = option(None, "Whose labels to regress on, where there are several.")
-    targets: tuple[str, ...] = option(
-        TARGETS, "Features of the preference profile, the first decides first, comma-separated."
-    )
+    targets: tuple[str, ...] = option(TARGETS,
+        "Features of the preference profile, the first decides first, comma-separated.")  # fmt: skip
     profile: Profile = option(PROFILE, "How the targets decide which text is preferred.")
-    covariates: tuple[str, ...] = option(
-        (), "Numeric features to regress on, comma-separated; each is a content-blind ruler also."
-    )
+    covariates: tuple[str, ...] = option((),
+        "Numeric features to regress on, comma-separated; each is a content-blind ruler also.")  # fmt: skip
     exclude: tuple[str, ...] = option(
         (), "Features to leave out of the regressions, comma-separated (which of two collinear ones, say)."
     )
-    sentiment: Sentiment = option(
-        SENTIMENT, "How positive/neutral/negative enters: as 1/0/-1, or as categories beside neutral."
-    )
+    sentiment: Sentiment = option(SENTIMENT,
+        "How positive/neutral/negative enters: as 1/0/-1, or as categories beside neutral.")  # fmt: skip
     ties: Ties = option(
         TIES, "What equal rewards count as; `half` and `drop` leave tied pairs out of regimes and logits."
     )
@@ -82,18 +79,15 @@ class AnalyzeOptions(Options):
     fixed_effects: tuple[str, ...] = option(
         (), "Further effects of Eq. 1 beside the pair's: columns of TEXTS, or `labeler` (all stacked)."
     )
-    cluster: str | None = option(
-        None, "Column of TEXTS to cluster errors by, in every equation; the pair otherwise."
-    )
+    cluster: str | None = option(None,
+        "Column of TEXTS to cluster errors by, in every equation; the pair otherwise.")  # fmt: skip
     interactions: tuple[str, ...] = option(
         (), "FEATURE:COLUMN,...: in Eq. 1 a slope of the feature for each value of a column of TEXTS."
     )
-    gold: str | None = option(
-        None, "A labeler taken as right: precision, recall and F1 of the others against it."
-    )
-    min_alpha: float = option(
-        MIN_ALPHA, "Flag coefficients of features on which labelers agree less (Krippendorff's alpha)."
-    )
+    gold: str | None = option(None,
+        "A labeler taken as right: precision, recall and F1 of the others against it.")  # fmt: skip
+    min_alpha: float = option(MIN_ALPHA,
+        "Flag coefficients of features on which labelers agree less (Krippendorff's alpha).")  # fmt: skip
 
     def __post_init__(self) -> None:
         super().__post_init__()

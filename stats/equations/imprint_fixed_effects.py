@@ -188,15 +188,11 @@ def _texts(block: pl.DataFrame, inputs: Inputs) -> pl.DataFrame:
     for side in SIDES:
         codes = inputs.codes(pairs, side)
         coded = {r.term: codes[:, j] for j, r in enumerate(features.coded)}
-        dense = {term: pairs[f"{x}_{side}"] for x, term in named.items()}
-        rewards = {"pre": pairs[f"pre_{side}"], "post": pairs[f"post_{side}"]}
-        sides.append(
-            pl.DataFrame({"row_id": pairs["row_id"], **rewards, **coded, **dense}).with_columns(
-                *(pl.col(term).alias(x) for x, term in named.items()),
-                preference=pl.lit(side),
-                change=pl.col("post") - pl.col("pre"),
-            )
-        )
+        dense = {name: pairs[f"{x}_{side}"] for x, term in named.items() for name in (term, x)}
+        rewards = {m: pairs[f"{m}_{side}"] for m in ("pre", "post")}
+        change = rewards["post"] - rewards["pre"]
+        columns = {"row_id": pairs["row_id"], **rewards, **coded, **dense, "change": change}
+        sides.append(pl.DataFrame(columns).with_columns(preference=pl.lit(side)))
     return pl.concat(sides)
 
 

@@ -220,7 +220,6 @@ def _sided(frame: pl.LazyFrame, levels: Mapping[str, list[str]], i: int, low: in
 
 
 def _table(found: pl.DataFrame, n_labelers: int, levels: Sequence[str]) -> _Table:
-    """The patterns as arrays."""
     code, base = found["code"].to_numpy(), len(levels) + 1
     digits = [code // base**k % base - 1 for k in range(2 * n_labelers)]
     codes = np.array(digits, dtype=np.int64).reshape(2, n_labelers, found.height).transpose(2, 0, 1)

@@ -135,8 +135,7 @@ class Pairs:
         makers = (_scores_part, _labels_part, _computed_part, _texts_part)
         parts = [make(given) for make, frame in zip(makers, frames, strict=True) if frame is not None]
         for low, high in row_blocks([p.frame for p in parts], self.per_block):
-            block = outer_join([_block(p, low, high) for p in parts])
-            block = _judge(block, self.inputs)
+            block = _judge(outer_join([_block(p, low, high) for p in parts]), self.inputs)
             self.joined.add(_count(block, self.inputs))
             yield block.filter("scored")
 
@@ -187,7 +186,6 @@ def collect_all(lazy: Sequence[pl.LazyFrame]) -> list[pl.DataFrame]:
 
 
 def _block(part: _Part, low: int, high: int) -> pl.LazyFrame:
-    """One row a pair of a block of row_ids."""
     rows = part.frame.filter(pl.col("row_id").is_between(low, high))
     return pair_up(rows, part.values, count=f"n_{part.name}", carried=part.carried)
 

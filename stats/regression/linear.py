@@ -34,7 +34,12 @@ class Fit:
     @property
     def std_error(self) -> Floats:
         """(p,) square roots of the variances."""
-        return np.asarray(np.sqrt(np.clip(np.diag(self.covariance), 0.0, None)), dtype=np.float64)
+        return root_diagonal(self.covariance)
+
+
+def root_diagonal(covariance: Floats) -> Floats:
+    """Standard errors of a covariance matrix."""
+    return np.asarray(np.sqrt(np.clip(np.diag(covariance), 0.0, None)), dtype=np.float64)
 
 
 def cross_products(cells: Cells, outcome: str, columns: Sequence[int], *, intercept: bool) -> Floats:

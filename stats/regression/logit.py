@@ -12,7 +12,7 @@ from scipy.stats import chi2, norm
 from seal.stats.options import LEVEL
 from seal.stats.regression.cells import Cells
 from seal.stats.regression.inference import Floats, Rows, coefficient, inverse
-from seal.stats.regression.linear import ClusterScores
+from seal.stats.regression.linear import ClusterScores, root_diagonal
 from seal.stats.regression.separation import NoFit, find_separation
 
 _MOST_STEPS = 500
@@ -62,7 +62,7 @@ class LogitFit:
     @property
     def std_error(self) -> Floats:
         """(p,) square roots of the variances."""
-        return np.asarray(np.sqrt(np.clip(np.diag(self.covariance), 0.0, None)), dtype=np.float64)
+        return root_diagonal(self.covariance)
 
 
 def fit_logit(cells: Cells, outcome: str, columns: Sequence[int], *, level: float = LEVEL) -> LogitFit:

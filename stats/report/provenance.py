@@ -6,16 +6,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from seal.stats.report.folders import Folder
+from seal.stats.report.folders import ROLES, Folder
 from seal.stats.report.tables import Cell, TableView, derived, numbers
 from seal.stats.report.text import NOTHING, count, fixed, listed, significant, visible
 from seal.stats.results import Results
 
 _ORDER = ("import", "export", "score", "label", "rewrite", "similarity")
-_WRITERS = {
-    "texts": "import", "scores": "score", "labels": "label", "rewritten": "rewrite",
-    "rewritten-scores": "score", "rewritten-labels": "label", "similarities": "similarity",
-}  # fmt: skip
+_WRITERS = {role: stage for stage, role in ROLES.items()}
 _UNKNOWN = "no command is on record; it was made by an earlier version, by another program or from Python"
 
 
@@ -152,7 +149,8 @@ def commands(results: Results, folders: Sequence[Folder], folder: Path | None) -
 
 
 def _place_in_order(folder: Folder) -> int:
-    stage = folder.stage or _WRITERS.get(folder.role, "")
+    role = folder.role if folder.role in _WRITERS else folder.role.removeprefix("rewritten-")
+    stage = folder.stage or _WRITERS.get(role, "")
     return _ORDER.index(stage) if stage in _ORDER else len(_ORDER)
 
 

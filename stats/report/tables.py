@@ -98,7 +98,9 @@ def table_view(
     rows = shown.to_dicts()
     blocks = _blocks(shown.drop("flag", strict=False), rows, level)
     if alphas and "estimate" in shown.columns and "term" in shown.columns:
-        blocks.insert(_behind_interval(blocks), _alpha_block(rows, alphas))
+        behind = [i + 1 for i, (c, _) in enumerate(blocks) if c.title.endswith("interval")]
+        marks = [alpha_cell(str(r.get("term")), alphas, r.get("flag") is not None) for r in rows]
+        blocks.insert(behind[0] if behind else len(blocks), (Column("labelers' alpha", number=True), marks))
     columns = tuple(column for column, _ in blocks)
     cells = tuple(zip(*(values for _, values in blocks), strict=True)) if rows else ()
     return TableView(
@@ -213,17 +215,6 @@ def _text(value: object, kind: str) -> Cell:
     if isinstance(value, bool):
         return Cell("yes" if value else "no", "text")
     return Cell(NOTHING if value is None else visible(value), kind)
-
-
-def _behind_interval(blocks: Sequence[_Block]) -> int:
-    """Where the labelers' agreement stands: beside the estimate and its interval."""
-    return next((i + 1 for i, (c, _) in enumerate(blocks) if c.title.endswith("interval")), len(blocks))
-
-
-def _alpha_block(rows: Sequence[Mapping[str, object]], alphas: Mapping[str, float]) -> _Block:
-    """The labelers' agreement on the feature behind each coefficient, in place of the column `flag`."""
-    cells = [alpha_cell(str(row.get("term")), alphas, row.get("flag") is not None) for row in rows]
-    return Column("labelers' alpha", number=True), cells
 
 
 def alpha_cell(term: str, alphas: Mapping[str, float], flagged: bool) -> Cell:
