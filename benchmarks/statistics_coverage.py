@@ -20,7 +20,7 @@ from benchmarks.statistics_worlds import BETA_POST, BETA_PRE, TERMS, drawn_value
 from seal.stats.equations.imprint import feature_imprint
 from seal.stats.equations.resistance import estimate_resistance, outcomes
 from seal.stats.equations.robustness import alignment_robustness
-from seal.stats.options import TARGETS
+from seal.stats.options import TARGETS, USUAL
 from seal.stats.pairs.features import find_features
 from seal.stats.pairs.joins import Inputs, Pairs
 from seal.stats.pairs.two_sided import Patterns
@@ -75,9 +75,7 @@ def resistance_world(seed: int, n: int) -> Covered:
         patterns.add(block)
     cells = patterns.cells()
     assert cells is not None
-    found = estimate_resistance(
-        cells, patterns.columns, models=("pre", "post"), method="holm", level=0.95, max_vif=5.0
-    )
+    found = estimate_resistance(cells, patterns.columns, USUAL, models=("pre", "post"))
     table = found.table.filter(pl.col("preference").is_not_null())
     return _covered(
         table, ["model", "preference", "term"], lambda _, side, term: RHO[side][TERMS.index(term)]

@@ -75,12 +75,10 @@ def analyze(
 def _records(given: Mapping[str, Sequence[Given]], out: Path | None) -> tuple[InputRecord, ...]:
     """What was read: where it lies as seen from the results, and what it holds; the report finds it so."""
     records = []
-    for role, frames in given.items():
-        for frame in frames:
-            path = given_path(frame)
-            if path is None:
-                records.append(InputRecord(role, "", ""))
-            else:
-                place = path.resolve().as_posix() if out is None else place_from(path, out)
-                records.append(InputRecord(role, place, content_hash(path)))
+    for role, path in ((role, given_path(frame)) for role, frames in given.items() for frame in frames):
+        if path is None:
+            records.append(InputRecord(role, "", ""))
+        else:
+            place = path.resolve().as_posix() if out is None else place_from(path, out)
+            records.append(InputRecord(role, place, content_hash(path)))
     return tuple(records)

@@ -1,49 +1,30 @@
 """From frames to every result table, in one walk through the pairs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 
 import polars as pl
 
 from seal.engine.errors import InputError, UsageError
 from seal.engine.frames.schema import ORIGINAL, REWRITTEN
+from seal.stats.alignment import regimes
 from seal.stats.alignment.alignment import Rulers, alignment, ruler_notes
-from seal.stats.alignment.regimes import (
-    RegimeTally,
-    agreement_tests,
-    gamma,
-    profile_table,
-    regimes,
-    shift_tests,
-)
-from seal.stats.equations.flips import FLIPS
-from seal.stats.equations.imprint import Differences, Imprint, estimate_imprint
+from seal.stats.equations import resistance, shift
+from seal.stats.equations.equation import Equation
+from seal.stats.equations.imprint import Differences, estimate_imprint
 from seal.stats.equations.imprint_fixed_effects import imprint_by_pyfixest
 from seal.stats.equations.published import PublishedTally, published_robustness
-from seal.stats.equations.resistance import Resistance, estimate_resistance
-from seal.stats.equations.resistance import outcomes as resistance_outcomes
-from seal.stats.equations.robustness import Flip, Robustness, alignment_robustness
-from seal.stats.equations.shift import Shift, estimate_shift
-from seal.stats.equations.shift import outcomes as shift_outcomes
-from seal.stats.inputs import (
-    Frames,
-    choose_labeler,
-    design_of,
-    make_inputs,
-)
-from seal.stats.labelers.measures import (
-    Labeler,
-    compare_labelers,
-    doubtful_features,
-    find_labelers,
-    text_labelers,
-)
+from seal.stats.equations.robustness import DIRECTIONS, Robustness, alignment_robustness
+from seal.stats.inputs import Frames, choose_labeler, design_of, make_inputs
+from seal.stats.labelers import measures
+from seal.stats.labelers.measures import Labeler, find_labelers, text_labelers
 from seal.stats.options import AnalyzeOptions
 from seal.stats.pairs.features import Features, Regressor
 from seal.stats.pairs.joins import Inputs, Joined, Pairs, collect_all
 from seal.stats.pairs.two_sided import Column, Patterns
-from seal.stats.regression import collinearity
 from seal.stats.regression.cells import Cells
+from seal.stats.regression.collinearity import Verdict
+from seal.stats.regression.inference import Rows
 from seal.stats.results import Results
 
 SAMPLE = 1_000  # pairs whose reward vectors are drawn
@@ -72,27 +53,27 @@ def estimate(frames: Frames, options: AnalyzeOptions, *, as_published: bool = Fa
     notes = [*_join_notes(pairs.joined, inputs), *gathered.notes()]
     tables = _reward_tables(frames, gathered, options)
     notes += ruler_notes(tables["alignment"])
-    imprint, imprint_chosen = _imprints(gathered, inputs, options, labelers)
     cells = gathered.patterns.cells()
-    shift, resistance = _side_tables(cells, gathered.patterns.columns, inputs, options)
-    tables |= {"imprint": imprint.table, "imprint_chosen": imprint_chosen.table}
-    tables |= {"shift": shift.table, "resistance": resistance.table}
+    equations = _equations(gathered, cells, options, labelers)
+    tables |= {name: found.table for name, found in equations.items()}
+    verdicts: dict[str, _Verdicts] = {name: found.verdicts for name, found in equations.items()}
     robustness = _robustness(frames, options, labelers)
     if robustness is not None:
         tables |= _robustness_tables(robustness)
-    tables["labelers"] = compare_labelers(
+        verdicts["robustness"] = robustness.verdicts
+    tables["labelers"] = measures.compare_labelers(
         text_labelers(labelers), gold=options.gold, level=options.level, variant=ORIGINAL
     )
-    tables = _flagged(tables, doubtful_features(tables["labelers"], options.min_alpha))
-    tables["vif"] = _vif_table(inputs, imprint, imprint_chosen, shift, resistance, robustness)
-    tests = [*imprint.tests, *resistance.tests, *(robustness.tests if robustness else ()), *gathered.tests()]
+    tables = _flagged(tables, measures.doubtful_features(tables["labelers"], options.min_alpha))
+    tables["vif"] = _vif_table(inputs, verdicts)
+    tests = [t for found in equations.values() for t in found.tests]
+    tests += [*(robustness.tests if robustness else ()), *gathered.tests()]
     tables["tests"] = pl.DataFrame(tests, schema=TESTS)
-    notes += [*imprint.notes, *imprint_chosen.notes, *shift.notes, *resistance.notes]
+    notes += [n for found in equations.values() for n in found.notes]
+    joins = {"original": asdict(pairs.joined)}
     if robustness is not None:
         notes += [*_join_notes(robustness.joined[1], inputs, "rewritten: "), *robustness.notes]
-    joins = {"original": asdict(pairs.joined)} | (
-        {"rewritten": asdict(robustness.joined[1])} if robustness else {}
-    )
+        joins["rewritten"] = asdict(robustness.joined[1])
     published = gathered.published.tables(gathered.patterns, cells) if gathered.published else {}
     if gathered.published and robustness is not None:
         published["robustness"] = published_robustness(
@@ -101,6 +82,7 @@ def estimate(frames: Frames, options: AnalyzeOptions, *, as_published: bool = Fa
     return Results(tables, tuple(dict.fromkeys(notes)), joins, options, published)
 
 
+_Verdicts = Sequence[tuple[Regressor | Column, Verdict]]
 TESTS: dict[str, pl.DataType] = {
     **dict.fromkeys(("test", "group"), pl.String()),
     **dict.fromkeys(("statistic", "p_value"), pl.Float64()),
@@ -115,9 +97,11 @@ class _Gathered:
         bases = {r.term: x for r, x in zip(inputs.regressed.numeric, inputs.covariates, strict=True)}
         self.inputs = inputs
         self.differences = Differences(inputs) if design_of(options).plain else None
-        outcomes = {**shift_outcomes(options.theta), **resistance_outcomes(options.ties)}
+        outcomes = {**shift.outcomes(options.theta), **resistance.outcomes(options.ties)}
         self.patterns = Patterns(inputs, outcomes, options.cluster)
-        self.regimes = RegimeTally(gamma(len(inputs.targets), options.profile), options.ties, options.theta)
+        self.regimes = regimes.RegimeTally(
+            regimes.gamma(len(inputs.targets), options.profile), options.ties, options.theta
+        )
         self.rulers = Rulers(lengths=inputs.texts is not None, features=bases)
         self.published = PublishedTally(inputs) if as_published else None
         self._sample: list[pl.DataFrame] = []
@@ -142,10 +126,10 @@ class _Gathered:
             return []
         return [f"{self.regimes.n_left_out} pairs tied under a model are left out of regimes and logits"]
 
-    def tests(self) -> list[dict[str, object]]:
+    def tests(self) -> Rows:
         """Tests of the shift and of the three agreements."""
         counts = self.regimes.counts()
-        return [*shift_tests(counts), *agreement_tests(counts)]
+        return [*regimes.shift_tests(counts), *regimes.agreement_tests(counts)]
 
 
 def _refuse_nothing(joined: Joined, frames: Frames, options: AnalyzeOptions) -> None:
@@ -185,42 +169,34 @@ def _reward_tables(frames: Frames, gathered: _Gathered, options: AnalyzeOptions)
     counts = gathered.regimes.counts()
     return {
         "alignment": pl.concat([p.select(*order, "mean_margin") for p in parts]),
-        "regimes": regimes(counts, options.level),
-        "profile": profile_table(counts),
+        "regimes": regimes.regimes(counts, options.level),
+        "profile": regimes.profile_table(counts),
         "theta_histogram": gathered.regimes.histogram(),
         "reward_sample": gathered.sample(),
     }
 
 
-def _imprints(
-    gathered: _Gathered, inputs: Inputs, options: AnalyzeOptions, labelers: Sequence[Labeler]
-) -> tuple[Imprint, Imprint]:
-    """Eq. 1 as written, and with an intercept of the chosen side."""
-    found = []
-    for chosen_side in (False, True):
+def _equations(
+    gathered: _Gathered, cells: Cells | None, options: AnalyzeOptions, labelers: Sequence[Labeler]
+) -> dict[str, Equation]:
+    """Eq. 1 as written and with an intercept of the chosen side, Eq. 2 and Eq. 3."""
+    inputs, columns, how = gathered.inputs, gathered.patterns.columns, options.inference
+    found: dict[str, Equation] = {}
+    for name, chosen_side in (("imprint", False), ("imprint_chosen", True)):
         if gathered.differences is not None:
-            result = estimate_imprint(
-                gathered.differences, chosen_side=chosen_side, method=options.adjust, level=options.level,
-                max_vif=options.max_vif,
-            )  # fmt: skip
+            found[name] = estimate_imprint(gathered.differences, how, chosen_side=chosen_side)
         else:
-            result, _ = imprint_by_pyfixest(
-                inputs, design_of(options), labelers=[(x.name, x.frame) for x in text_labelers(labelers)],
-                chosen_side=chosen_side, adjust=options.adjust, level=options.level, max_vif=options.max_vif,
-            )  # fmt: skip
-        found.append(result)
-    return found[0], found[1]
-
-
-def _side_tables(
-    cells: Cells | None, columns: list[Column], inputs: Inputs, options: AnalyzeOptions
-) -> tuple[Shift, Resistance]:
+            stacked = [(x.name, x.frame) for x in text_labelers(labelers)]
+            found[name], _ = imprint_by_pyfixest(
+                inputs, design_of(options), how, labelers=stacked, chosen_side=chosen_side
+            )
     if cells is None:
-        return Shift.nothing(), Resistance.nothing()
-    settings = {"method": options.adjust, "level": options.level, "max_vif": options.max_vif}
-    shift = estimate_shift(cells, columns, **settings)  # type: ignore[arg-type]
+        empty = {"shift": shift.SCHEMA, "resistance": resistance.SCHEMA}
+        return found | {name: Equation(pl.DataFrame(schema=schema)) for name, schema in empty.items()}
+    found["shift"] = shift.estimate_shift(cells, columns, how)
     models = (inputs.pre, inputs.post)
-    return shift, estimate_resistance(cells, columns, models=models, **settings)  # type: ignore[arg-type]
+    found["resistance"] = resistance.estimate_resistance(cells, columns, how, models=models)
+    return found
 
 
 def _robustness(frames: Frames, options: AnalyzeOptions, labelers: Sequence[Labeler]) -> Robustness | None:
@@ -231,17 +207,13 @@ def _robustness(frames: Frames, options: AnalyzeOptions, labelers: Sequence[Labe
     main = choose_labeler(labelers, options.labeler)
     again = choose_labeler(find_labelers(frames.rewritten_labels), main.name)
     rewritten = replace(
-        original,
-        scores=frames.rewritten_scores,
-        labels=again.frame,
-        texts=None,
-        carried=(),
+        original, scores=frames.rewritten_scores, labels=again.frame, texts=None, carried=(),
         variant=REWRITTEN,
-    )
+    )  # fmt: skip
     _refuse_other_features(original.features, again.frame)
     return alignment_robustness(
-        original, rewritten, ties=options.ties, adjust=options.adjust, level=options.level,
-        max_vif=options.max_vif, cluster=options.cluster, similarities=frames.similarities,
+        original, rewritten, options.inference, ties=options.ties, cluster=options.cluster,
+        similarities=frames.similarities,
     )  # fmt: skip
 
 
@@ -252,15 +224,10 @@ def _refuse_other_features(features: Features | None, labels: pl.LazyFrame) -> N
         raise InputError(f"labels of the rewritten texts lack {', '.join(dict.fromkeys(missing))}")
 
 
-def _robustness_tables(robustness: Robustness) -> dict[str, pl.DataFrame]:
-    return {
-        "robustness": robustness.tables["became_misaligned"],
-        "robustness_given_aligned": robustness.tables["became_misaligned_given_aligned"],
-        "robustness_became_aligned": robustness.tables["became_aligned"],
-        "rewriting": robustness.alignment,
-        "rewriting_targets": robustness.targets,
-        "flips": robustness.flips,
-    }
+def _robustness_tables(found: Robustness) -> dict[str, pl.DataFrame]:
+    names = ("robustness", "robustness_given_aligned", "robustness_became_aligned")
+    tables = {name: found.tables[of] for name, of in zip(names, DIRECTIONS, strict=True)}
+    return tables | {"rewriting": found.alignment, "rewriting_targets": found.targets, "flips": found.flips}
 
 
 def _flagged(tables: dict[str, pl.DataFrame], doubtful: dict[str, float]) -> dict[str, pl.DataFrame]:
@@ -268,14 +235,8 @@ def _flagged(tables: dict[str, pl.DataFrame], doubtful: dict[str, float]) -> dic
     out = dict(tables)
     for name, table in tables.items():
         if "term" in table.columns and "estimate" in table.columns:
-            flags = []
-            for term in table["term"]:
-                feature = next(
-                    (f for f in doubtful if term == f or term.startswith((f"{f}=", f"{f}:"))), None
-                )
-                flags.append(
-                    None if feature is None else f"labelers agree little: alpha {doubtful[feature]:.2f}"
-                )
+            alphas = [measures.alpha_of(term, doubtful) for term in table["term"]]
+            flags = [None if a is None else f"labelers agree little: alpha {a:.2f}" for a in alphas]
             out[name] = table.with_columns(pl.Series("flag", flags, dtype=pl.String))
     return out
 
@@ -286,29 +247,13 @@ VIF: dict[str, pl.DataType] = {
 }  # fmt: skip
 
 
-def _vif_table(
-    inputs: Inputs,
-    imprint: Imprint,
-    chosen: Imprint,
-    shift: Shift,
-    resistance: Resistance,
-    robust: Robustness | None,
-) -> pl.DataFrame:
+def _vif_table(inputs: Inputs, verdicts: Mapping[str, _Verdicts]) -> pl.DataFrame:
     """Every regressor of every equation: its VIF, and why it does not enter where it does not."""
-    rows: list[dict[str, object]] = []
-    parts: list[tuple[str, Sequence[tuple[Regressor | Column | Flip, collinearity.Verdict]]]] = [
-        ("imprint", imprint.verdicts), ("imprint_chosen", chosen.verdicts), ("shift", shift.verdicts),
-        ("resistance", resistance.verdicts), ("robustness", robust.verdicts if robust else ()),
-    ]  # fmt: skip
-    for equation, verdicts in parts:
-        for column, verdict in verdicts:
-            regressor = column if isinstance(column, Regressor) else column.regressor
-            row: dict[str, object] = {"equation": equation, "term": regressor.term, **asdict(verdict)}
-            if not isinstance(column, Regressor):
-                row["preference"] = column.preference
-            if isinstance(column, Flip):
-                row["flip"] = FLIPS[column.size]
-            rows.append(row)
+    rows: Rows = [
+        {"equation": equation, **column.key, **asdict(verdict)}
+        for equation, judged in verdicts.items()
+        for column, verdict in judged
+    ]
     if inputs.features is not None:
         rows += [
             {"equation": "all", "term": name, "kept": False, "reason": reason}

@@ -19,16 +19,12 @@ BLUE, ORANGE, GREEN, VERMILION, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00
 REGIME_COLOURS = dict(zip(REGIMES.values(), (GREEN, BLUE, ORANGE, VERMILION), strict=True))
 GAMMAS = {"c": "prefers chosen", "r": "prefers rejected", "i": "indifferent", "conflict": "targets disagree"}
 STYLE: Any = {
-    "font.size": 9,
-    "axes.titlesize": 10,
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "svg.hashsalt": "seal",
+    "font.size": 9, "axes.titlesize": 10, "axes.titlelocation": "left", "axes.spines.top": False,
+    "axes.spines.right": False, "svg.hashsalt": "seal", "legend.frameon": False,
     "text.parse_math": False,  # a `$` in a name is a `$`
-    "legend.frameon": False,
-}
+}  # fmt: skip
 _DRAWN = 400  # arrows in the plane of rewards
+_BARS = "Bars are confidence intervals; hollow: adjusted p above 0.05"
 
 
 def reward_vectors(sample: pl.DataFrame, histogram: pl.DataFrame, *, pre: str, post: str) -> Figure:
@@ -74,10 +70,7 @@ def coefficients(tables: Mapping[str, pl.DataFrame], *, pre: str, post: str) -> 
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(12.5, 1.9 + 0.36 * max(len(order), 3)), layout="constrained")
         axes = figure.subplots(1, 3, sharey=True)
-        sides = {
-            "chosen": (GREEN, "o", "of the chosen text"),
-            "rejected": (VERMILION, "s", "of the rejected text"),
-        }
+        sides = _sides("of")
         models = {pre: (BLUE, "o", pre), post: (ORANGE, "s", post)}
         _panel(axes[0], imprint, "model", models, order)
         axes[0].set(title="Feature imprint (Eq. 1)", xlabel="reward")
@@ -86,9 +79,7 @@ def coefficients(tables: Mapping[str, pl.DataFrame], *, pre: str, post: str) -> 
         _panel(axes[2], resistance, "preference", sides, order)
         axes[2].set(title=f"Alignment resistance of {post} (Eq. 3)", xlabel="log odds ratio of misalignment")
         axes[0].set_yticks(range(len(order)), [_words(t) for t in order])
-        figure.supxlabel(
-            "Bars are confidence intervals; hollow: adjusted p above 0.05", fontsize=8, color=GREY
-        )
+        figure.supxlabel(_BARS, fontsize=8, color=GREY)
     return figure
 
 
@@ -117,18 +108,12 @@ def robustness_scores(robustness: pl.DataFrame, *, model: str) -> Figure:
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(8.5, 1.7 + 0.34 * max(len(order), 3)), layout="constrained")
         ax = figure.subplots()
-        sides = {
-            "chosen": (GREEN, "o", "in the chosen text"),
-            "rejected": (VERMILION, "s", "in the rejected text"),
-        }
-        _panel(ax, part.with_columns(term=pl.col("row")), "preference", sides, order)
+        _panel(ax, part.with_columns(term=pl.col("row")), "preference", _sides("in"), order)
         ax.set_yticks(range(len(order)), [_words(t) for t in order])
         ax.set(
             title=f"Alignment robustness of {model} (Eq. 4)", xlabel="log odds ratio of becoming misaligned"
         )
-        figure.supxlabel(
-            "Bars are confidence intervals; hollow: adjusted p above 0.05", fontsize=8, color=GREY
-        )
+        figure.supxlabel(_BARS, fontsize=8, color=GREY)
     return figure
 
 
@@ -159,6 +144,11 @@ def save_figures(tables: Mapping[str, pl.DataFrame], pre: str, post: str, folder
     return written
 
 
+def _sides(where: str) -> dict[str, tuple[str, str, str]]:
+    looks = {"chosen": (GREEN, "o"), "rejected": (VERMILION, "s")}
+    return {side: (*look, f"{where} the {side} text") for side, look in looks.items()}
+
+
 def _edge(sample: pl.DataFrame) -> tuple[float, float]:
     """Limits that hold every reward drawn, the same for both axes."""
     values = sample.head(_DRAWN).select(pl.exclude("row_id")).to_numpy()
@@ -170,10 +160,8 @@ def _edge(sample: pl.DataFrame) -> tuple[float, float]:
 def _plane(ax: Axes, pairs: pl.DataFrame, prefix: str, name: str) -> None:
     """The pairs' reward vectors under one model, those aligned apart from the others."""
     x, y = pairs[f"{prefix}_chosen"].to_numpy(), pairs[f"{prefix}_rejected"].to_numpy()
-    for here, colour, marker, label in (
-        (x > y, BLUE, "o", "aligned"),
-        (x <= y, VERMILION, "^", "misaligned"),
-    ):
+    looks = ((x > y, BLUE, "o", "aligned"), (x <= y, VERMILION, "^", "misaligned"))
+    for here, colour, marker, label in looks:
         ax.scatter(x[here], y[here], s=10, c=colour, marker=marker, alpha=0.55, linewidths=0, label=label)
     ax.axline((0, 0), slope=1, color=GREY, linewidth=0.8)
     ax.axhline(0, color=GREY, linewidth=0.4)
@@ -194,14 +182,8 @@ def _rose(ax: Axes, part: pl.DataFrame, colour: str, title: str) -> None:
     ax.grid(alpha=0.3)
     if n:
         low, high = np.deg2rad(sums["theta_from"].to_numpy()), np.deg2rad(sums["theta_to"].to_numpy())
-        ax.bar(
-            low,
-            np.sqrt(sums["n_pairs"].to_numpy() / n),
-            width=high - low,
-            align="edge",
-            color=colour,
-            alpha=0.85,
-        )
+        radius = np.sqrt(sums["n_pairs"].to_numpy() / n)
+        ax.bar(low, radius, width=high - low, align="edge", color=colour, alpha=0.85)
 
 
 def _panel(

@@ -26,6 +26,24 @@ MIN_ALPHA = 0.667  # Krippendorff's lowest for tentative conclusions
 RESAMPLES = 1000
 
 
+@dataclass(frozen=True)
+class Inference:
+    """How coefficients are judged, in every equation.
+
+    Attributes:
+        adjust: for multiplicity over the features of one model or outcome.
+        level: of the intervals.
+        max_vif: regressors above it are dropped, one at a time.
+    """
+
+    adjust: Adjust = ADJUST
+    level: float = LEVEL
+    max_vif: float = MAX_VIF
+
+
+USUAL = Inference()
+
+
 def _level(of: str) -> Any:
     return option(LEVEL, of, above=0, below=1)
 
@@ -41,19 +59,16 @@ class AnalyzeOptions(Options):
     pre: str = option(MISSING, "Name of the model before it saw the preferences.")
     post: str = option(MISSING, "Name of the model after.")
     labeler: str | None = option(None, "Whose labels to regress on, where there are several.")
-    targets: tuple[str, ...] = option(
-        TARGETS, "Features of the preference profile, the first decides first, comma-separated."
-    )
+    targets: tuple[str, ...] = option(TARGETS,
+        "Features of the preference profile, the first decides first, comma-separated.")  # fmt: skip
     profile: Profile = option(PROFILE, "How the targets decide which text is preferred.")
-    covariates: tuple[str, ...] = option(
-        (), "Numeric features to regress on, comma-separated; each is a content-blind ruler also."
-    )
+    covariates: tuple[str, ...] = option((),
+        "Numeric features to regress on, comma-separated; each is a content-blind ruler also.")  # fmt: skip
     exclude: tuple[str, ...] = option(
         (), "Features to leave out of the regressions, comma-separated (which of two collinear ones, say)."
     )
-    sentiment: Sentiment = option(
-        SENTIMENT, "How positive/neutral/negative enters: as 1/0/-1, or as categories beside neutral."
-    )
+    sentiment: Sentiment = option(SENTIMENT,
+        "How positive/neutral/negative enters: as 1/0/-1, or as categories beside neutral.")  # fmt: skip
     ties: Ties = option(
         TIES, "What equal rewards count as; `half` and `drop` leave tied pairs out of regimes and logits."
     )
@@ -64,24 +79,26 @@ class AnalyzeOptions(Options):
     fixed_effects: tuple[str, ...] = option(
         (), "Further effects of Eq. 1 beside the pair's: columns of TEXTS, or `labeler` (all stacked)."
     )
-    cluster: str | None = option(
-        None, "Column of TEXTS to cluster errors by, in every equation; the pair otherwise."
-    )
+    cluster: str | None = option(None,
+        "Column of TEXTS to cluster errors by, in every equation; the pair otherwise.")  # fmt: skip
     interactions: tuple[str, ...] = option(
         (), "FEATURE:COLUMN,...: in Eq. 1 a slope of the feature for each value of a column of TEXTS."
     )
-    gold: str | None = option(
-        None, "A labeler taken as right: precision, recall and F1 of the others against it."
-    )
-    min_alpha: float = option(
-        MIN_ALPHA, "Flag coefficients of features on which labelers agree less (Krippendorff's alpha)."
-    )
+    gold: str | None = option(None,
+        "A labeler taken as right: precision, recall and F1 of the others against it.")  # fmt: skip
+    min_alpha: float = option(MIN_ALPHA,
+        "Flag coefficients of features on which labelers agree less (Krippendorff's alpha).")  # fmt: skip
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.pre == self.post:
             raise UsageError(f"pre and post are the same model, {self.pre!r}; name two")
         _ = self.crossed
+
+    @property
+    def inference(self) -> Inference:
+        """How coefficients are judged."""
+        return Inference(self.adjust, self.level, self.max_vif)
 
     @property
     def crossed(self) -> tuple[tuple[str, str], ...]:
@@ -118,10 +135,9 @@ class AgreementOptions(Options):
         "Make one labeler of them all, a LABELS frame in --out: by vote, or weighed by their error rates.",
     )
     taxonomy: Path | None = option(
-        None,
-        "Hold the labels to this taxonomy (TOML): its features, its values, nothing else.",
+        None, "Hold the labels to this taxonomy (TOML): its features, its values, nothing else.",
         metavar="FILE",
-    )
+    )  # fmt: skip
     resamples: int = option(RESAMPLES, "Of pairs, for the intervals.", at_least=10)
     seed: int = option(0, "Of the resampling.", at_least=0)
     level: float = _level("Of the intervals.")
@@ -137,11 +153,9 @@ class ReportOptions(Options):
 
     title: str | None = option(None, "Of the page.")
     stages: tuple[Path, ...] = option(
-        (),
-        "A folder that a stage wrote, where it is not where the analysis found it; repeatable.",
-        flag="stage",
-        repeat=True,
-    )
+        (), "A folder that a stage wrote, where it is not where the analysis found it; repeatable.",
+        flag="stage", repeat=True,
+    )  # fmt: skip
     truth: Path | None = option(None, "CSV of planted coefficients: model, term, planted[, low, high].")
     beside: Path | None = option(None, "RESULTS of another analysis of the same models, set beside.")
     beside_name: str | None = option(None, "What to call it; `the other analysis` by default.")

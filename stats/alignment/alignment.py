@@ -93,16 +93,17 @@ def _margins(frame: pl.LazyFrame, group: Sequence[str]) -> pl.LazyFrame:
 
 
 def _counts(pairs: pl.LazyFrame, group: Sequence[str]) -> pl.LazyFrame:
-    margin = pl.col("margin")
     return pairs.group_by(*group).agg(
-        n_pairs=margin.count().cast(pl.Int64),
-        n_ties=(margin == 0).sum().cast(pl.Int64),
-        n_incomplete=margin.null_count().cast(pl.Int64),
-        n_won=(margin > 0).sum().cast(pl.Int64),
-        sum_margin=margin.sum(),
+        **_counted(pl.col("margin")),
         n_twice=pl.col("twice").sum(),
         example=pl.col("row_id").filter("twice").min(),
     )
+
+
+def _counted(margin: pl.Expr) -> dict[str, pl.Expr]:
+    """The columns of `_COUNTS`."""
+    counts = (margin.count(), (margin == 0).sum(), margin.null_count(), (margin > 0).sum())
+    return dict(zip(_COUNTS, (*(n.cast(pl.Int64) for n in counts), margin.sum()), strict=True))
 
 
 def _refuse_doubtful(counts: pl.DataFrame, group: Sequence[str]) -> None:
@@ -137,17 +138,8 @@ class Rulers:
     def add(self, block: pl.DataFrame) -> None:
         """Add a block of `Pairs`."""
         for name, expression in self._margins.items():
-            margin = expression.cast(pl.Float64)
-            self._blocks.append(
-                block.select(
-                    pl.lit(f"{RULER}{name}").alias("model"),
-                    n_pairs=margin.count().cast(pl.Int64),
-                    n_ties=(margin == 0).sum().cast(pl.Int64),
-                    n_incomplete=margin.null_count().cast(pl.Int64),
-                    n_won=(margin > 0).sum().cast(pl.Int64),
-                    sum_margin=margin.sum(),
-                )
-            )
+            counts = _counted(expression.cast(pl.Float64))
+            self._blocks.append(block.select(pl.lit(f"{RULER}{name}").alias("model"), **counts))
 
     def table(self, *, ties: Ties = TIES, level: float = LEVEL) -> pl.DataFrame | None:
         """Rows as `alignment` gives them (margins in characters or the feature's units), or None."""

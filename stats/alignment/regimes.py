@@ -4,8 +4,8 @@ A pair's regime is (delta_pre, delta_post); its profile gamma is the text a labe
 c (chosen), r (rejected) or i (indifferent).
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 
 import numpy as np
 import polars as pl
@@ -14,7 +14,7 @@ from scipy import stats as distributions
 from seal.stats.options import LEVEL, PROFILE, THETA, TIES, Profile, Theta, Ties
 from seal.stats.pairs.rewards import aligned, margin, theta
 from seal.stats.regression.cells import Tally
-from seal.stats.regression.inference import mcnemar_exact, wilson
+from seal.stats.regression.inference import Rows, mcnemar_exact, tested, wilson
 
 REGIMES = {
     (False, True): "became_aligned",
@@ -71,14 +71,10 @@ class RegimeTally:
 
     def add(self, block: pl.DataFrame) -> None:
         """Add a block of `Pairs`; ties are left out of the regimes unless they count as misaligned."""
-        frame = block.select(
-            pre=aligned("pre", self.ties),
-            post=aligned("post", self.ties),
-            pick=margin("post").sign().cast(pl.Int8),
-            gamma=self.gamma,
-            theta=theta(self.kind),
-        )
-        placed = frame.filter(pl.col("pre").is_not_null() & pl.col("post").is_not_null())
+        pick = margin("post").sign().cast(pl.Int8)
+        deltas = {m: aligned(m, self.ties) for m in ("pre", "post")}
+        frame = block.select(**deltas, pick=pick, gamma=self.gamma, theta=theta(self.kind))
+        placed = frame.drop_nulls(["pre", "post"])
         self.n_left_out += frame.height - placed.height
         angle = pl.col("theta")
         self._cells.add(
@@ -167,46 +163,40 @@ def profile_table(counts: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def shift_tests(counts: pl.DataFrame) -> list[dict[str, object]]:
+def shift_tests(counts: pl.DataFrame) -> Rows:
     """Sign test and t test that theta centres on zero, for every regime, gamma, and both crossed.
 
     Returns:
         `test` (`sign_theta`: how many are positive, zeros left out; `t_theta`: Student's t of the mean),
         `group`, `statistic`, `p_value` (two-sided), `n`.
     """
-    rows: list[dict[str, object]] = []
+    rows: Rows = []
     marks = [g for g in ("c", "r", "i", "conflict") if g in counts["gamma"].to_list()]
-    groups: list[tuple[str, list[pl.Expr]]] = [("all", [])]
-    groups += [(r, [pl.col("regime") == r]) for r in REGIMES.values()]
-    groups += [(f"gamma={g}", [pl.col("gamma") == g]) for g in marks]
-    groups += [
-        (f"{r}, gamma={g}", [pl.col("regime") == r, pl.col("gamma") == g])
-        for r in REGIMES.values()
-        for g in marks
-    ]
-    for name, conditions in groups:
-        part = counts.filter(*conditions) if conditions else counts
+    groups: list[dict[str, str]] = [{}, *({"regime": r} for r in REGIMES.values())]
+    groups += [{"gamma": g} for g in marks]
+    groups += [{"regime": r, "gamma": g} for r in REGIMES.values() for g in marks]
+    for group in groups:
+        name = ", ".join(v if k == "regime" else f"gamma={v}" for k, v in group.items()) or "all"
+        part = counts.filter(pl.lit(True), **group)
         rows += _centre_tests(name, part.select("n_theta", "s", "q", "up", "down").sum())
     return rows
 
 
-def _centre_tests(group: str, sums: pl.DataFrame) -> list[dict[str, object]]:
+def _centre_tests(group: str, sums: pl.DataFrame) -> Rows:
     n, s, q, up, down = (float(v) for v in sums.row(0))
-    rows: list[dict[str, object]] = []
+    rows: Rows = []
     if up + down > 0:
         p = float(distributions.binomtest(int(up), int(up + down)).pvalue)
-        rows.append(
-            {"test": "sign_theta", "group": group, "statistic": up, "p_value": p, "n": int(up + down)}
-        )
+        rows.append(tested("sign_theta", group, up, p, int(up + down)))
     variance = (q - s * s / n) / (n - 1) if n > 1 else 0.0
     if variance > 0:
         t = s / n / float(np.sqrt(variance / n))
         p = float(2 * distributions.t.sf(abs(t), n - 1))
-        rows.append({"test": "t_theta", "group": group, "statistic": t, "p_value": p, "n": int(n)})
+        rows.append(tested("t_theta", group, t, p, int(n)))
     return rows
 
 
-def agreement_tests(counts: pl.DataFrame) -> list[dict[str, object]]:
+def agreement_tests(counts: pl.DataFrame) -> Rows:
     """McNemar's exact test of each two of the three agreements, on decided pairs.
 
     The human picks the chosen text, the labeler gamma's, the post model the one it scores higher (a tie is no
@@ -217,17 +207,10 @@ def agreement_tests(counts: pl.DataFrame) -> list[dict[str, object]]:
     model = pl.col("pick") == 1
     both = pl.when(labeler).then(model).otherwise(pl.col("pick") == -1)
     claims = {"post-human": model, "labeler-human": labeler, "labeler-post": both}
-    names: Sequence[str] = list(claims)
-    rows: list[dict[str, object]] = []
-    for i, first in enumerate(names):
-        for second in names[i + 1 :]:
-            only = [
-                int(decided.filter(a & ~b)["n"].sum())
-                for a, b in ((claims[first], claims[second]), (claims[second], claims[first]))
-            ]
-            statistic, p_value = mcnemar_exact(*only)
-            rows.append(
-                {"test": "mcnemar_exact", "group": f"{first} against {second}", "statistic": float(statistic),
-                 "p_value": p_value, "n": int(decided["n"].sum())}
-            )  # fmt: skip
+    rows: Rows = []
+    for (first, a), (second, b) in combinations(claims.items(), 2):
+        only = [int(decided.filter(x & ~y)["n"].sum()) for x, y in ((a, b), (b, a))]
+        statistic, p_value = mcnemar_exact(*only)
+        group = f"{first} against {second}"
+        rows.append(tested("mcnemar_exact", group, float(statistic), p_value, int(decided["n"].sum())))
     return rows

@@ -5,7 +5,9 @@ a feature with three values moves by two, `none` where it stays. Everything is c
 pairs, as the published study's tables are, and over those of the `same_targets`, as Eq. 4 is estimated.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import polars as pl
@@ -15,7 +17,8 @@ from seal.engine.frames.schema import SIMILARITIES, check
 from seal.stats.pairs.features import Regressor
 from seal.stats.pairs.joins import collect_all
 from seal.stats.pairs.sides import SIDES
-from seal.stats.regression.inference import mcnemar_exact
+from seal.stats.pairs.two_sided import Column
+from seal.stats.regression.inference import Rows, mcnemar_exact, tested
 
 FLIPS = {-2: "gained_2", -1: "gained", 0: "none", 1: "lost", 2: "lost_2"}
 ALL, SAME_TARGETS = "all", "same_targets"
@@ -40,6 +43,23 @@ _COSINES: dict[str, pl.DataType] = dict.fromkeys(("cosine_mean", "cosine_sd"), p
 Moved = np.ndarray[tuple[int, int, int], np.dtype[np.int8]]
 
 
+@dataclass(frozen=True)
+class Flip(Column):
+    """One column of the design: a feature of one text moved by `size` = label - label of the rewriting."""
+
+    size: int
+
+    @property
+    def name(self) -> str:
+        """As read in reasons and notes."""
+        return f"{self.regressor.term} ({self.preference}, {FLIPS[self.size]})"
+
+    @property
+    def key(self) -> dict[str, object]:
+        """What names it in a result table."""
+        return super().key | {"flip": FLIPS[self.size]}
+
+
 def alignment_drop(frame: pl.DataFrame, same: pl.Series, models: Sequence[tuple[str, str]]) -> pl.DataFrame:
     """Alignment of original and rewriting, with McNemar's exact test of the pairs that changed sides.
 
@@ -51,7 +71,7 @@ def alignment_drop(frame: pl.DataFrame, same: pl.Series, models: Sequence[tuple[
     Returns:
         Columns of `ALIGNMENT`, a row for each model and set of pairs; null without pairs.
     """
-    rows: list[dict[str, object]] = []
+    rows: Rows = []
     for model, name in models:
         known = frame.select(before=f"aligned_{model}", after=f"aligned_{model}_hat", same=same).drop_nulls()
         for pairs, part in ((ALL, known), (SAME_TARGETS, known.filter("same"))):
@@ -70,24 +90,15 @@ def alignment_drop(frame: pl.DataFrame, same: pl.Series, models: Sequence[tuple[
     return pl.DataFrame(rows, schema=ALIGNMENT)
 
 
-def drop_tests(drops: pl.DataFrame) -> list[dict[str, object]]:
+def drop_tests(drops: pl.DataFrame) -> Rows:
     """The tests of `alignment_drop` as rows of the analysis' tests: Eq. 4's own pairs first."""
-    said = {
-        SAME_TARGETS: "original against rewritten",
-        ALL: "all rewritten pairs, original against rewritten",
-    }
-    order = pl.col("pairs") == ALL
-    return [
-        {
-            "test": "mcnemar_exact",
-            "group": f"{row['model']}: {said[row['pairs']]}, {row['n_became_misaligned']} became misaligned, "
-            f"{row['n_became_aligned']} aligned",
-            "statistic": row["statistic"],
-            "p_value": row["p_value"],
-            "n": row["n_pairs"],
-        }
-        for row in drops.sort(order, maintain_order=True).iter_rows(named=True)
-    ]
+    said = {SAME_TARGETS: "", ALL: "all rewritten pairs, "}
+    rows = []
+    for row in drops.sort(pl.col("pairs") == ALL, maintain_order=True).iter_rows(named=True):
+        changed = f"{row['n_became_misaligned']} became misaligned, {row['n_became_aligned']} aligned"
+        group = f"{row['model']}: {said[row['pairs']]}original against rewritten, {changed}"
+        rows.append(tested("mcnemar_exact", group, row["statistic"], row["p_value"], row["n_pairs"]))
+    return rows
 
 
 def moved_targets(frame: pl.DataFrame, bases: Sequence[str], names: Sequence[str]) -> pl.DataFrame:
@@ -98,7 +109,7 @@ def moved_targets(frame: pl.DataFrame, bases: Sequence[str], names: Sequence[str
         bases, names: of the targets, in the frame and in the taxonomy.
     """
     n = frame.height
-    rows: list[dict[str, object]] = []
+    rows: Rows = []
     for base, name in zip(bases, names, strict=True):
         for side in SIDES:
             moved = frame[f"{base}_{side}"] - frame[f"{base}_{side}_hat"]
@@ -134,26 +145,17 @@ def flip_table(
     """
     fates = {name: _fate(frame, name) for name in _COUNTS}
     scopes = {ALL: np.ones(frame.height, bool), SAME_TARGETS: same.to_numpy()}
+    kinds = [(j, n) for j, f in enumerate(features) for n in (FLIPS if f.kind == "ternary" else (-1, 0, 1))]
     rows = []
-    for scope, side, j, size in _kinds(features):
-        here = scopes[scope] & (moved[:, j, side] == size)
-        row: dict[str, object] = {"pairs": scope, "term": features[j].term, "preference": SIDES[side]}
-        row |= {"flip": FLIPS[size], "n_pairs": int(here.sum())}
-        row |= {name: int(fate[here].sum()) for name, fate in fates.items()}
+    for scope, (s, side), (j, size) in product(scopes, enumerate(SIDES), kinds):
+        here = scopes[scope] & (moved[:, j, s] == size)
+        row: dict[str, object] = {"pairs": scope, **Flip(features[j], side, size).key}
+        row |= {"n_pairs": int(here.sum())} | {name: int(fate[here].sum()) for name, fate in fates.items()}
         if cosines is not None:
             part = cosines.filter(pl.Series(here))
             row |= {"cosine_mean": part.mean(), "cosine_sd": part.std()}
         rows.append(row)
     return pl.DataFrame(rows, schema=_FLIP_TYPES | (_COSINES if cosines is not None else {}))
-
-
-def _kinds(features: Sequence[Regressor]) -> Iterator[tuple[str, int, int, int]]:
-    """(scope, side, feature, size) of every row of the table."""
-    for scope in (ALL, SAME_TARGETS):
-        for side in range(len(SIDES)):
-            for j, feature in enumerate(features):
-                for size in FLIPS if feature.kind == "ternary" else (-1, 0, 1):
-                    yield scope, side, j, size
 
 
 def _fate(frame: pl.DataFrame, name: str) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

@@ -6,19 +6,21 @@ is its HC0 (no small-sample factor: pyfixest's `ssc(k_adj=False, G_adj=False)`),
 intervals. Pairs are grouped by d, so one pass over the data is all it takes.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
 
-from seal.stats.options import ADJUST, LEVEL, MAX_VIF, Adjust
+from seal.stats.equations.equation import Equation
+from seal.stats.options import LEVEL, USUAL, Inference
 from seal.stats.pairs.features import Regressor
 from seal.stats.pairs.joins import Inputs, Joined, Pairs
+from seal.stats.pairs.rewards import margin
 from seal.stats.pairs.sides import SIDES
 from seal.stats.regression import collinearity, linear
 from seal.stats.regression.cells import Cells, Tally, collapse, packed_difference, unpack
-from seal.stats.regression.inference import FEW_INFORMATIVE, INFERENCE, adjust_families, coefficient
+from seal.stats.regression.inference import INFERENCE, Rows, coefficient, coefficient_table, tested
 
 CHOSEN_TERM = "chosen"
 _TEXT, _FLOAT, _COUNT = pl.String(), pl.Float64(), pl.Int64()
@@ -29,49 +31,30 @@ SCHEMA: dict[str, pl.DataType] = (
     | {"n_pairs": _COUNT, "n_informative": _COUNT, "estimate_std": _FLOAT}
 )
 
-_OUTCOMES = ("pre", "post", "change")
-_TESTED = ("statistic", "p_value")
+NO_PAIR = "no pair has both rewards and labels: no imprint"
+NO_FEATURE = "no feature varies within pairs: no imprint"
 
 
-@dataclass(frozen=True)
-class Imprint:
-    """Eq. 1 for one design.
-
-    Attributes:
-        table: columns of `SCHEMA`. Estimates are in the model's reward units a unit of the feature;
-            `estimate_std` in SDs of the model's rewards (and of a covariate); for the difference of the two
-            models it is the difference of theirs.
-        verdicts: (regressor, verdict) for every regressor: which entered and why not.
-        tests: `test`, `group`, `statistic`, `p_value`, `n`.
-        notes: what a reader must know.
-    """
-
-    table: pl.DataFrame
-    verdicts: tuple[tuple[Regressor, collinearity.Verdict], ...]
-    tests: tuple[dict[str, object], ...] = ()
-    notes: tuple[str, ...] = ()
+def outcomes(inputs: Inputs) -> dict[str, str]:
+    """The three outcomes, and what each is called as a model."""
+    return {"pre": inputs.pre, "post": inputs.post, "change": f"{inputs.post}-{inputs.pre}"}
 
 
 def feature_imprint(
-    inputs: Inputs,
-    *,
-    chosen_side: bool = False,
-    adjust: Adjust = ADJUST,
-    level: float = LEVEL,
-    max_vif: float = MAX_VIF,
-) -> tuple[Imprint, Joined]:
+    inputs: Inputs, how: Inference = USUAL, *, chosen_side: bool = False
+) -> tuple[Equation, Joined]:
     """Estimate Eq. 1 for the pre model, the post model and their difference.
 
     Args:
         inputs: scores, labels and features; scanned files stay on disk, read a block at a time.
+        how: multiplicity over the features of one model, intervals, collinearity.
         chosen_side: add an intercept of the chosen side, so that features do not absorb the part of the
             chosen premium that no feature explains.
-        adjust: for multiplicity over the features of one model.
-        level: of the intervals.
-        max_vif: regressors above it are dropped, one at a time.
 
     Returns:
-        The estimates, and what the joins counted.
+        The estimates, in the model's reward units a unit of the feature (`estimate_std`: in SDs of the
+        model's rewards, and of a covariate; for the difference of the two models the difference of theirs),
+        and what the joins counted.
 
     Raises:
         InputError: a key stands twice, or a column is missing.
@@ -79,8 +62,7 @@ def feature_imprint(
     pairs, gathered = Pairs(inputs), Differences(inputs)
     for block in pairs:
         gathered.add(block)
-    result = estimate_imprint(gathered, chosen_side=chosen_side, method=adjust, level=level, max_vif=max_vif)
-    return result, pairs.joined
+    return estimate_imprint(gathered, how, chosen_side=chosen_side), pairs.joined
 
 
 @dataclass
@@ -104,15 +86,17 @@ class Differences:
         """Add a block of `Pairs`."""
         pairs = block.filter("regressed")
         self.spread.add(pairs)
-        margins = {m: pl.col(f"{m}_chosen") - pl.col(f"{m}_rejected") for m in ("pre", "post")}
+        margins = {m: margin(m) for m in ("pre", "post")}
         fields = [min(21, self.n_codes - 21 * i) for i in range(len(self.inputs.words))]
         words = {
             w: packed_difference(pl.col(f"{w}_chosen"), pl.col(f"{w}_rejected"), n)
             for w, n in zip(self.inputs.words, fields, strict=True)
         }
-        dense = {f"d_{x}": pl.col(f"{x}_chosen") - pl.col(f"{x}_rejected") for x in self.inputs.covariates}
+        dense = {f"d_{x}": margin(x) for x in self.inputs.covariates}
         frame = pairs.select(**words, **dense, **margins, change=margins["post"] - margins["pre"])
-        self._tally.add(collapse(frame, self.inputs.words, _OUTCOMES, covariates=self.covariates))
+        self._tally.add(
+            collapse(frame, self.inputs.words, list(outcomes(self.inputs)), covariates=self.covariates)
+        )
 
     def cells(self) -> Cells | None:
         """The differences as arrays, or None where no pair could enter."""
@@ -142,90 +126,47 @@ class Spread:
         return float(np.sqrt(variance)) if variance > 1e-14 * max(q / max(n, 1), 1e-300) else float("nan")
 
 
-def estimate_imprint(
-    gathered: Differences, *, chosen_side: bool, method: Adjust, level: float, max_vif: float
-) -> Imprint:
+def estimate_imprint(gathered: Differences, how: Inference, *, chosen_side: bool) -> Equation:
     """Eq. 1 from grouped differences; see `feature_imprint`."""
     cells, inputs, features = gathered.cells(), gathered.inputs, gathered.inputs.regressed
     if cells is None:
-        return Imprint(
-            pl.DataFrame(schema=SCHEMA), (), (), ("no pair has both rewards and labels: no imprint",)
-        )
+        return Equation(pl.DataFrame(schema=SCHEMA), notes=(NO_PAIR,))
     columns = [*range(len(features.coded)), *range(gathered.n_codes, cells.n_columns)]
     gram = linear.cross_products(cells, "pre", columns, intercept=chosen_side)
     gram = linear.centred(gram) if chosen_side else gram
-    verdicts = collinearity.select(gram, [r.term for r in features.regressors], threshold=max_vif)
-    kept = [i for i, v in enumerate(verdicts) if v.kept]
-    chosen = tuple(zip(features.regressors, verdicts, strict=True))
+    judged = collinearity.select(gram, [r.term for r in features.regressors], threshold=how.max_vif)
+    verdicts = tuple(zip(features.regressors, judged, strict=True))
+    kept = {j: r for j, (r, v) in zip(columns, verdicts, strict=True) if v.kept}
     if not kept:
-        return Imprint(
-            pl.DataFrame(schema=SCHEMA), chosen, (), ("no feature varies within pairs: no imprint",)
-        )
-    design = _Design(
-        cells,
-        [columns[i] for i in kept],
-        [features.regressors[i] for i in kept],
-        chosen_side,
-        gathered.spread,
-    )
-    rows, notes, names = [], [], (inputs.pre, inputs.post, f"{inputs.post}-{inputs.pre}")
-    for outcome, model in zip(_OUTCOMES, names, strict=True):
-        found, said = _rows(design, outcome, level)
-        rows += [{"model": model} | row for row in found]
+        return Equation(pl.DataFrame(schema=SCHEMA), verdicts, notes=(NO_FEATURE,))
+    terms = [*[CHOSEN_TERM] * chosen_side, *(r.term for r in kept.values())]
+    informative = [*[cells.total("pre")] * chosen_side, *(_informative(cells, j) for j in kept)]
+    rows: Rows = []
+    notes: list[str] = []
+    for outcome, model in outcomes(inputs).items():
+        found, said = linear.coefficient_rows(
+            cells, outcome, list(kept), terms, informative,
+            intercept=chosen_side, robust="HC0", level=how.level, scarce="informative pairs for",
+        )  # fmt: skip
+        rows += [
+            {"model": model, "term": term, **row, "n_informative": n}
+            for term, row, n in zip(terms, found, informative, strict=True)
+        ]
         notes += [f"imprint of {model}: {text}" for text in said]
-    standardise(rows, design.spread.sd, inputs)
-    table = adjust_families(pl.DataFrame(rows, schema=SCHEMA), ["model"], method, outside=(CHOSEN_TERM,))
-    tests = () if chosen_side else tuple(_linearity(gathered, design, names))
-    return Imprint(table, chosen, tests, tuple(dict.fromkeys(notes)))
+    standardise(rows, gathered.spread.sd, inputs)
+    table = coefficient_table(rows, SCHEMA, "model", how.adjust, outside=CHOSEN_TERM)
+    tests = () if chosen_side else tuple(_linearity(gathered, cells, kept))
+    return Equation(table, verdicts, tests, tuple(dict.fromkeys(notes)))
 
 
-@dataclass(frozen=True)
-class _Design:
-    cells: Cells
-    columns: list[int]
-    regressors: list[Regressor]
-    intercept: bool
-    spread: Spread
-
-    def informative(self, position: int) -> int:
-        """Pairs in which the regressor differs between the two texts."""
-        k = self.cells.codes.shape[1]
-        j = self.columns[position]
-        values = self.cells.codes[:, j] if j < k else self.cells.dense[:, j - k]
-        return int(self.cells.counts["pre"][values != 0].sum())
+def _informative(cells: Cells, j: int) -> int:
+    """Pairs in which a regressor differs between the two texts."""
+    k = cells.codes.shape[1]
+    values = cells.codes[:, j] if j < k else cells.dense[:, j - k]
+    return int(cells.counts["pre"][values != 0].sum())
 
 
-def _rows(design: _Design, outcome: str, level: float) -> tuple[list[dict[str, object]], list[str]]:
-    """Coefficients of one outcome, and what is to be said about them."""
-    cells, columns, intercept = design.cells, design.columns, design.intercept
-    fit = linear.least_squares(cells, outcome, columns, intercept=intercept, robust="HC0")
-    rows: list[dict[str, object]] = []
-    few, exact = [], []
-    terms = [*([CHOSEN_TERM] if intercept else []), *(r.term for r in design.regressors)]
-    for j, term in enumerate(terms):
-        n_informative = (
-            fit.n if term == CHOSEN_TERM and intercept and j == 0 else design.informative(j - intercept)
-        )
-        std_error, dof = float(fit.std_error[j]), fit.dof
-        if n_informative < FEW_INFORMATIVE:
-            std_error, dof = linear.few_informative(cells, outcome, columns, fit, j, intercept=intercept)
-            few.append(term)
-        row = coefficient(float(fit.estimate[j]), std_error, dof, level)
-        if row["std_error"] is None:
-            exact.append(term)
-        rows.append({"term": term, **row, "n_pairs": fit.n, "n_informative": n_informative})
-    notes = []
-    if few:
-        notes.append(
-            f"fewer than {FEW_INFORMATIVE} informative pairs for {', '.join(few)}: HC2 standard error and "
-            "Satterthwaite degrees of freedom there"
-        )
-    if exact:
-        notes.append(f"no residual is left to judge {', '.join(exact)} by: no standard error")
-    return rows, notes
-
-
-def standardise(rows: list[dict[str, object]], sd: Callable[[str], float], inputs: Inputs) -> None:
+def standardise(rows: Rows, sd: Callable[[str], float], inputs: Inputs) -> None:
     """Set `estimate_std`: in SDs of the model's rewards, for a covariate a SD of it.
 
     Args:
@@ -247,21 +188,22 @@ def standardise(rows: list[dict[str, object]], sd: Callable[[str], float], input
         row["estimate_std"] = value if np.isfinite(value) else None
 
 
-def _linearity(gathered: Differences, design: _Design, models: Sequence[str]) -> list[dict[str, object]]:
+def _linearity(gathered: Differences, cells: Cells, kept: Mapping[int, Regressor]) -> Rows:
     """Whether positive/neutral/negative is linear: add |value|, test its coefficient."""
-    rows: list[dict[str, object]] = []
-    kept = {r.feature: r for r in design.regressors if r.kind == "ternary"}
-    for i, curve in enumerate(gathered.inputs.regressed.curves):
-        if curve.feature not in kept:
+    rows: Rows = []
+    features = gathered.inputs.regressed
+    ternary = {r.feature for r in kept.values() if r.kind == "ternary"}
+    for at, curve in enumerate(features.curves, len(features.coded)):
+        if curve.feature not in ternary:
             continue
-        columns = sorted([*design.columns, len(gathered.inputs.regressed.coded) + i])
-        j = columns.index(len(gathered.inputs.regressed.coded) + i)
-        for outcome, model in zip(_OUTCOMES, models, strict=True):
-            group = f"{model}: {curve.feature}"
+        columns = sorted([*kept, at])
+        j = columns.index(at)
+        for outcome, model in outcomes(gathered.inputs).items():
             try:
-                fit = linear.least_squares(design.cells, outcome, columns, intercept=False, robust="HC0")
+                fit = linear.least_squares(cells, outcome, columns, intercept=False, robust="HC0")
             except np.linalg.LinAlgError:
                 continue
-            row = coefficient(float(fit.estimate[j]), float(fit.std_error[j]), fit.dof, 0.95)
-            rows.append({"test": "linearity", "group": group, "n": fit.n} | {k: row[k] for k in _TESTED})
+            row = coefficient(float(fit.estimate[j]), float(fit.std_error[j]), fit.dof, LEVEL)
+            group = f"{model}: {curve.feature}"
+            rows.append(tested("linearity", group, row["statistic"], row["p_value"], fit.n))
     return rows

@@ -11,14 +11,15 @@ import polars as pl
 
 from seal.engine.errors import InputError, UsageError
 from seal.engine.frames.schema import TEXT_KEY
-from seal.stats.equations.imprint import CHOSEN_TERM, SCHEMA, Imprint, standardise
-from seal.stats.options import ADJUST, LEVEL, MAX_VIF, Adjust
+from seal.stats.equations.equation import Equation
+from seal.stats.equations.imprint import CHOSEN_TERM, NO_FEATURE, NO_PAIR, SCHEMA, outcomes, standardise
+from seal.stats.options import USUAL, Inference
 from seal.stats.pairs.features import Features, Regressor
-from seal.stats.pairs.joins import Inputs, Joined, Pairs, collect_all
+from seal.stats.pairs.joins import Inputs, Joined, Pairs, collect_all, require_columns
 from seal.stats.pairs.sides import SIDES
 from seal.stats.regression import collinearity, fixest
 from seal.stats.regression.collinearity import Verdict
-from seal.stats.regression.inference import FEW_INFORMATIVE, Floats, adjust_families, coefficient
+from seal.stats.regression.inference import FEW_INFORMATIVE, Floats, Rows, coefficient, coefficient_table
 
 LABELER = "labeler"
 _RESERVED = {"pre", "post", "change", "row_id", "preference", CHOSEN_TERM, LABELER}
@@ -64,24 +65,18 @@ class Design:
     @property
     def columns(self) -> tuple[str, ...]:
         """Columns the design needs of TEXTS."""
-        wanted = [
-            *self.fixed_effects,
-            *([self.cluster] if self.cluster else []),
-            *(c for _, c in self.interactions),
-        ]
-        return tuple(dict.fromkeys(c for c in wanted if c not in (LABELER, fixest.PAIR)))
+        wanted = (*self.fixed_effects, self.cluster, *(c for _, c in self.interactions))
+        return tuple(dict.fromkeys(c for c in wanted if c and c not in (LABELER, fixest.PAIR)))
 
 
 def imprint_by_pyfixest(
     inputs: Inputs,
     design: Design,
+    how: Inference = USUAL,
     *,
     labelers: Sequence[tuple[str, pl.LazyFrame]] = (),
     chosen_side: bool = False,
-    adjust: Adjust = ADJUST,
-    level: float = LEVEL,
-    max_vif: float = MAX_VIF,
-) -> tuple[Imprint, Joined]:
+) -> tuple[Equation, Joined]:
     """Estimate Eq. 1 under a wider design.
 
     Errors are clustered by pair without small-sample factors, as in the streaming path, or by
@@ -90,43 +85,42 @@ def imprint_by_pyfixest(
     Args:
         inputs: the frames; `texts` where the design names their columns.
         design: what is asked for.
+        how, chosen_side: as in `seal.stats.equations.imprint.feature_imprint`.
         labelers: (name, LABELS frame) of every labeler, stacked when `labeler` is a fixed effect.
-        chosen_side, adjust, level, max_vif: as in `seal.stats.equations.imprint.feature_imprint`.
 
     Raises:
         SealError: a column is missing, or does not suit its use.
     """
     frame, joined = _long(inputs, design, labelers)
     if not frame.height:
-        empty = pl.DataFrame(schema=SCHEMA)
-        return Imprint(empty, (), (), ("no pair has both rewards and labels: no imprint",)), joined
+        return Equation(pl.DataFrame(schema=SCHEMA), notes=(NO_PAIR,)), joined
     notes = _check_columns(frame, design)
     regressors, frame = _interact(frame, inputs.regressed, design)
     sides = [CHOSEN_TERM] if chosen_side else []
     frame = frame.with_columns((pl.col("preference") == SIDES[0]).cast(pl.Float64).alias(CHOSEN_TERM))
     names = [*sides, *(r.term for r in regressors)]
     within = frame.select(pl.col(n) - pl.col(n).mean().over(fixest.PAIR) for n in names)
-    verdicts = _verdicts(within.to_numpy(), names, max_vif, chosen_side)
-    kept = [r.term for r, v in zip(regressors, verdicts, strict=True) if v.kept]
+    judged = _verdicts(within.to_numpy(), names, how.max_vif, chosen_side)
+    kept = [r.term for r, v in zip(regressors, judged, strict=True) if v.kept]
     if not kept:
-        notes.append("no feature varies within pairs: no imprint")
+        notes.append(NO_FEATURE)
     if reserved := _RESERVED & {r.term for r in regressors}:
         raise InputError(
             f"a feature cannot be called {', '.join(sorted(reserved))} in this design; rename it"
         )
     informative = {n: frame.filter(within[n].abs() > 1e-12)[fixest.PAIR].n_unique() for n in names}
-    rows, absorbed = _estimate(frame, [*sides, *kept] if kept else [], informative, inputs, design, level)
+    rows, absorbed = _estimate(frame, [*sides, *kept] if kept else [], informative, inputs, design, how.level)
     if few := [t for t in kept if informative[t] < FEW_INFORMATIVE]:
         notes.append(
             f"imprint: fewer than {FEW_INFORMATIVE} informative pairs for {', '.join(few)}: errors too small"
         )
     standardise(rows, lambda base: _sd(frame, base), inputs)
-    verdicts = [
-        replace(v, kept=False, reason="collinear with the fixed effects") if r.term in absorbed else v
-        for r, v in zip(regressors, verdicts, strict=True)
-    ]
-    table = adjust_families(pl.DataFrame(rows, schema=SCHEMA), ["model"], adjust, outside=(CHOSEN_TERM,))
-    return Imprint(table, tuple(zip(regressors, verdicts, strict=True)), (), tuple(notes)), joined
+    verdicts = tuple(
+        (r, replace(v, kept=False, reason="collinear with the fixed effects") if r.term in absorbed else v)
+        for r, v in zip(regressors, judged, strict=True)
+    )
+    table = coefficient_table(rows, SCHEMA, "model", how.adjust, outside=CHOSEN_TERM)
+    return Equation(table, verdicts, notes=tuple(notes)), joined
 
 
 def _estimate(
@@ -136,21 +130,16 @@ def _estimate(
     inputs: Inputs,
     design: Design,
     level: float,
-) -> tuple[list[dict[str, object]], set[str]]:
+) -> tuple[Rows, set[str]]:
     """The three outcomes' coefficients, and the regressors that the fixed effects absorb."""
-    rows: list[dict[str, object]] = []
+    rows: Rows = []
     absorbed: set[str] = set()
     n_pairs = frame[fixest.PAIR].n_unique()
-    models = {"pre": inputs.pre, "post": inputs.post, "change": f"{inputs.post}-{inputs.pre}"}
-    for outcome, model in models.items() if entering else ():
+    for outcome, model in outcomes(inputs).items() if entering else ():
         fit = fixest.fit(
-            frame,
-            outcome,
-            entering,
-            fixed_effects=(fixest.PAIR, *design.fixed_effects),
-            cluster=design.cluster or fixest.PAIR,
-            small_sample=design.cluster is not None,
-        )
+            frame, outcome, entering, fixed_effects=(fixest.PAIR, *design.fixed_effects),
+            cluster=design.cluster or fixest.PAIR, small_sample=design.cluster is not None,
+        )  # fmt: skip
         absorbed |= set(entering) - set(fit.estimate)
         for term in (t for t in entering if t in fit.estimate):
             row = coefficient(fit.estimate[term], fit.std_error[term], fit.dof, level)
@@ -175,25 +164,16 @@ def _long(
         return frame, joined
     if inputs.texts is None:
         raise InputError(f"{', '.join(design.columns)} come with the texts; give the texts also")
-    schema = inputs.texts.collect_schema()
-    if missing := [c for c in design.columns if c not in schema]:
-        there = [c for c in schema if c == "source" or c.startswith("meta_")]
-        raise InputError(
-            f"texts: no column {', '.join(map(repr, missing))}; there are: {', '.join(there) or 'none'}"
-        )
+    require_columns(inputs.texts, design.columns)
+    key, own = TEXT_KEY[:2], inputs.texts.filter(pl.col("variant").cast(pl.String) == inputs.variant)
     (texts,) = collect_all(
-        [
-            inputs.texts.filter(pl.col("variant").cast(pl.String) == inputs.variant).select(
-                *TEXT_KEY[:2], *design.columns
-            )
-        ]
+        [own.select(*key, *design.columns).with_columns(pl.col("preference").cast(pl.String))]
     )
-    keyed = texts.with_columns(pl.col("preference").cast(pl.String))
-    if keyed.select(*TEXT_KEY[:2]).is_duplicated().any():
+    if texts.select(key).is_duplicated().any():
         raise InputError(
             "texts: a text stands there twice; every (row_id, preference, variant) must stand once"
         )
-    whole = frame.join(keyed, on=TEXT_KEY[:2], how="left").with_columns(
+    whole = frame.join(texts, on=key, how="left").with_columns(
         known=pl.all_horizontal(pl.col(design.columns).is_not_null()).all().over(fixest.PAIR)
     )
     return whole.filter("known").drop("known"), joined
@@ -203,21 +183,16 @@ def _texts(block: pl.DataFrame, inputs: Inputs) -> pl.DataFrame:
     """The two texts of each pair that enters, one above the other."""
     features = inputs.regressed
     pairs = block.filter("regressed")
+    named = dict(zip(inputs.covariates, (r.term for r in features.numeric), strict=True))
     sides = []
     for side in SIDES:
         codes = inputs.codes(pairs, side)
         coded = {r.term: codes[:, j] for j, r in enumerate(features.coded)}
-        dense = {
-            r.term: pairs[f"{x}_{side}"] for r, x in zip(features.numeric, inputs.covariates, strict=True)
-        }
-        rewards = {"pre": pairs[f"pre_{side}"], "post": pairs[f"post_{side}"]}
-        sides.append(
-            pl.DataFrame({"row_id": pairs["row_id"], **rewards, **coded, **dense}).with_columns(
-                *(pl.col(r.term).alias(x) for r, x in zip(features.numeric, inputs.covariates, strict=True)),
-                preference=pl.lit(side),
-                change=pl.col("post") - pl.col("pre"),
-            )
-        )
+        dense = {name: pairs[f"{x}_{side}"] for x, term in named.items() for name in (term, x)}
+        rewards = {m: pairs[f"{m}_{side}"] for m in ("pre", "post")}
+        change = rewards["post"] - rewards["pre"]
+        columns = {"row_id": pairs["row_id"], **rewards, **coded, **dense, "change": change}
+        sides.append(pl.DataFrame(columns).with_columns(preference=pl.lit(side)))
     return pl.concat(sides)
 
 

@@ -20,14 +20,14 @@ import polars as pl
 
 from seal.engine.errors import UsageError
 from seal.stats.alignment.regimes import RegimeTally, gamma, profile_table, regimes
-from seal.stats.equations.flips import FLIPS
-from seal.stats.equations.robustness import Flip
+from seal.stats.equations.flips import Flip
 from seal.stats.pairs.joins import Inputs
 from seal.stats.pairs.rewards import margin
 from seal.stats.pairs.sides import SIDES
-from seal.stats.pairs.two_sided import INTERCEPT, Patterns
+from seal.stats.pairs.two_sided import INTERCEPT, Column, Patterns, row_keys
 from seal.stats.regression.cells import Cells
-from seal.stats.regression.inference import Floats, inverse, pivot_rank, t_p_value
+from seal.stats.regression.inference import Floats, Rows, inverse, pivot_rank, t_p_value
+from seal.stats.regression.linear import normal_equations
 
 SCHEMA: dict[str, pl.DataType] = {
     **dict.fromkeys(("model", "preference", "term", "flip"), pl.String()),
@@ -100,13 +100,9 @@ class PublishedTally:
         out = {"regimes": regimes(counts), "profile": profile_table(counts), "ties": self.tie_counts()}
         out["imprint"] = self._imprint()
         if cells is not None:
-            columns = patterns.columns
-            labels = [{"term": c.regressor.term, "preference": c.preference} for c in columns]
-            for name, outcomes in (
-                ("shift", {"": "theta"}),
-                ("resistance", {self.inputs.pre: "misaligned_pre", self.inputs.post: "misaligned_post"}),
-            ):
-                out[name] = linear_tables(cells, outcomes, labels)
+            misaligned = {self.inputs.pre: "misaligned_pre", self.inputs.post: "misaligned_post"}
+            out["shift"] = linear_tables(cells, {"": "theta"}, patterns.columns)
+            out["resistance"] = linear_tables(cells, misaligned, patterns.columns)
         return out
 
     def _imprint(self) -> pl.DataFrame:
@@ -123,21 +119,18 @@ class PublishedTally:
 
 
 def linear_tables(
-    cells: Cells, outcomes: Mapping[str, str], labels: Sequence[Mapping[str, str]], *, z: bool = False
+    cells: Cells, outcomes: Mapping[str, str], columns: Sequence[Column], *, z: bool = False
 ) -> pl.DataFrame:
     """Linear models with intercept and classical errors, one for each model -> outcome.
 
     Bonferroni counts every coefficient, the intercept included; with `z`, p-values are normal and unadjusted.
     """
-    rows: list[dict[str, object]] = []
-    names: list[Mapping[str, str]] = [{"term": INTERCEPT}, *labels]
+    rows: Rows = []
+    keys = row_keys(columns)
     for model, outcome in outcomes.items():
-        gram, moment = np.zeros((len(names),) * 2), np.zeros(len(names))
-        for part, x in cells.blocks(range(len(labels)), intercept=True):
-            gram += (x * cells.counts[outcome][part, None]).T @ x
-            moment += x.T @ cells.sums[outcome][part]
+        gram, moment = normal_equations(cells, outcome, range(len(columns)), intercept=True)
         fit = classical(gram, moment, float(cells.squares[outcome].sum()), z=z)
-        rows += [{"model": model or None, **names[j], **row} for j, row in fit.items()]
+        rows += [{"model": model or None, **keys[j], **row} for j, row in fit.items()]
     return pl.DataFrame(rows, schema=SCHEMA)
 
 
@@ -181,8 +174,5 @@ def bonferroni(p_value: float, n_tests: int) -> float:
 
 def published_robustness(cells: Cells, design: Sequence[Flip], models: tuple[str, str]) -> pl.DataFrame:
     """Eq. 4 as the study ran it: a linear model of becoming misaligned on flips, z statistics, unadjusted."""
-    labels = [
-        {"term": f.regressor.term, "preference": f.preference, "flip": FLIPS[f.size]} for f in design
-    ]  # fmt: skip
     outcomes = {name: f"became_misaligned/{m}" for m, name in zip(("pre", "post"), models, strict=True)}
-    return linear_tables(cells, outcomes, labels, z=True)
+    return linear_tables(cells, outcomes, design, z=True)

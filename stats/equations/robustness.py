@@ -12,26 +12,17 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from seal.stats.equations.flips import (
-    FLIPS,
-    Moved,
-    alignment_drop,
-    drop_tests,
-    flip_table,
-    moved_targets,
-    pair_cosines,
-    same_targets,
-)
-from seal.stats.options import ADJUST, LEVEL, MAX_VIF, TIES, Adjust, Ties
+from seal.stats.equations import flips
+from seal.stats.equations.flips import Flip, Moved, same_targets
+from seal.stats.options import TIES, USUAL, Inference, Ties
 from seal.stats.pairs.features import Regressor
 from seal.stats.pairs.joins import Inputs, Joined, Pairs
 from seal.stats.pairs.rewards import margin
 from seal.stats.pairs.sides import SIDES
-from seal.stats.pairs.two_sided import INTERCEPT
-from seal.stats.regression import collinearity
+from seal.stats.pairs.two_sided import INTERCEPT, KeptColumns, choose
 from seal.stats.regression.cells import Cells, cluster_ids, grouped
-from seal.stats.regression.inference import INFERENCE, adjust_families
-from seal.stats.regression.linear import centred, cross_products
+from seal.stats.regression.collinearity import Verdict
+from seal.stats.regression.inference import INFERENCE, Rows, coefficient_table
 from seal.stats.regression.logit import EFFECTS, logit_rows
 
 Direction = Literal["became_misaligned", "became_misaligned_given_aligned", "became_aligned"]
@@ -43,20 +34,6 @@ SCHEMA: dict[str, pl.DataType] = (
     | INFERENCE
     | EFFECTS
 )
-
-
-@dataclass(frozen=True)
-class Flip:
-    """One column of the design: a feature of one text moved by `size` = label - label of the rewriting."""
-
-    regressor: Regressor
-    preference: str
-    size: int
-
-    @property
-    def name(self) -> str:
-        """As read in reasons and notes."""
-        return f"{self.regressor.term} ({self.preference}, {FLIPS[self.size]})"
 
 
 @dataclass(frozen=True)
@@ -79,7 +56,7 @@ class Robustness:
     alignment: pl.DataFrame
     targets: pl.DataFrame
     flips: pl.DataFrame
-    verdicts: tuple[tuple[Flip, collinearity.Verdict], ...]
+    verdicts: tuple[tuple[Flip, Verdict], ...]
     tests: tuple[dict[str, object], ...]
     joined: tuple[Joined, Joined]
     cells: Cells
@@ -90,11 +67,9 @@ class Robustness:
 def alignment_robustness(
     original: Inputs,
     rewritten: Inputs,
+    how: Inference = USUAL,
     *,
     ties: Ties = TIES,
-    adjust: Adjust = ADJUST,
-    level: float = LEVEL,
-    max_vif: float = MAX_VIF,
     cluster: str | None = None,
     similarities: pl.LazyFrame | None = None,
 ) -> Robustness:
@@ -103,10 +78,8 @@ def alignment_robustness(
     Args:
         original: scores and labels of the dataset's texts.
         rewritten: of the rewritten ones (same features), for as many pairs as were rewritten.
+        how: multiplicity over the flips of one model, intervals, collinearity.
         ties: a tie is misaligned; under other rules a pair tied before or after is left out.
-        adjust: for multiplicity over the flips of one model.
-        level: of the intervals.
-        max_vif: flips above it are dropped.
         cluster: a column carried with the original's pairs to cluster by.
         similarities: SIMILARITIES of one embedder; their mean and SD stand beside the flips.
     """
@@ -116,27 +89,21 @@ def alignment_robustness(
     moved = _flips(frame, original)[:, : len(features)]
     same = frame.select(same_targets(original.targets)).to_series()
     eligible = frame.filter(same)
-    drops = alignment_drop(frame, same, _models(original))
-    targets = moved_targets(frame, original.targets, [t.term for t in aimed])
-    counts = flip_table(frame, same, moved, features, pair_cosines(frame, similarities))
+    drops = flips.alignment_drop(frame, same, _models(original))
+    targets = flips.moved_targets(frame, original.targets, [t.term for t in aimed])
+    counts = flips.flip_table(frame, same, moved, features, flips.pair_cosines(frame, similarities))
     others = [i for i, r in enumerate(features) if r.feature not in {t.feature for t in aimed}]
     cells, design = _cells(eligible, moved[same.to_numpy()], features, others, cluster)
     cells = grouped(cells)
     notes = [_left_out(frame.height, frame.height - eligible.height)]
-    verdicts = collinearity.select(
-        centred(cross_products(cells, "all", range(len(design)), intercept=True)),
-        [d.name for d in design],
-        threshold=max_vif,
-    )
-    kept = [j for j, v in enumerate(verdicts) if v.kept]
+    kept = choose(cells, design, "all", how.max_vif)
     tables = {}
     for outcome in DIRECTIONS:
-        tables[outcome], said = _estimate(cells, outcome, design, kept, original, adjust, level)
+        tables[outcome], said = _estimate(cells, outcome, kept, original, how)
         notes += said
-    fates, counted = tuple(zip(design, verdicts, strict=True)), (pairs[0].joined, pairs[1].joined)
     return Robustness(
-        tables, drops, targets, counts, fates, tuple(drop_tests(drops)), counted, cells, tuple(design),
-        tuple(notes),
+        tables, drops, targets, counts, kept.verdicts, tuple(flips.drop_tests(drops)),
+        (pairs[0].joined, pairs[1].joined), cells, tuple(design), tuple(notes),
     )  # fmt: skip
 
 
@@ -182,7 +149,7 @@ def _flips(frame: pl.DataFrame, inputs: Inputs) -> Moved:
 
 def _cells(
     frame: pl.DataFrame,
-    flips: np.ndarray,
+    moved: Moved,
     features: Sequence[Regressor],
     others: Sequence[int],
     cluster: str | None,
@@ -193,7 +160,7 @@ def _cells(
         for j in others:
             sizes = (1, -1, 2, -2) if features[j].kind == "ternary" else (1, -1)
             design += [Flip(features[j], side, size) for size in sizes]
-            columns += [(flips[:, j, s] == size).astype(np.int8) for size in sizes]
+            columns += [(moved[:, j, s] == size).astype(np.int8) for size in sizes]
     codes = np.stack(columns, axis=1) if columns else np.empty((frame.height, 0), dtype=np.int8)
     found = {"all": pl.lit(1.0)}
     for model in ("pre", "post"):
@@ -210,34 +177,17 @@ def _cells(
 
 
 def _estimate(
-    cells: Cells,
-    outcome: Direction,
-    design: Sequence[Flip],
-    kept: Sequence[int],
-    inputs: Inputs,
-    method: Adjust,
-    level: float,
+    cells: Cells, outcome: Direction, kept: KeptColumns[Flip], inputs: Inputs, how: Inference
 ) -> tuple[pl.DataFrame, list[str]]:
-    rows: list[dict[str, object]] = []
+    rows: Rows = []
     notes: list[str] = []
-    names = [INTERCEPT, *(design[j].name for j in kept)]
     for model, name in _models(inputs):
-        key = f"{outcome}/{model}"
-        found, said, _ = logit_rows(cells, key, kept, names, level, f"robustness of {name}, {outcome}")
+        y, what = f"{outcome}/{model}", f"robustness of {name}, {outcome}"
+        flipped = [int(cells.counts[y][cells.codes[:, j] == 1].sum()) for j in kept.positions]
+        found, said, _ = logit_rows(cells, y, kept.positions, kept.names, how.level, what)
+        rows += [
+            {"model": name, "n_flipped": n, **key, **row}
+            for key, n, row in zip(kept.keys, [None, *flipped], found, strict=True)
+        ]
         notes += said
-        for i, row in enumerate(found):
-            flip = design[kept[i - 1]] if i else None
-            rows.append(
-                {
-                    "model": name,
-                    "preference": flip.preference if flip else None,
-                    "term": flip.regressor.term if flip else INTERCEPT,
-                    "flip": FLIPS[flip.size] if flip else None,
-                    "n_flipped": int(cells.counts[key][cells.codes[:, kept[i - 1]] == 1].sum())
-                    if flip
-                    else None,
-                    **row,
-                }
-            )
-    table = pl.DataFrame(rows, schema=SCHEMA)
-    return adjust_families(table, ["model"], method, outside=(INTERCEPT,)), notes
+    return coefficient_table(rows, SCHEMA, "model", how.adjust, outside=INTERCEPT), notes

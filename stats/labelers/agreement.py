@@ -122,12 +122,7 @@ def agreement(
 def _open(
     labels: Sequence[Given], gold: Given | None, taxonomy: Path | None
 ) -> tuple[list[Labeler], Labeler | None]:
-    """The labelers, and the gold one.
-
-    Raises:
-        UsageError: there are too few, or the gold frame has several.
-        InputError: a frame is no LABELS frame, or not one of the taxonomy.
-    """
+    """The labelers, and the gold one."""
     asked = load_taxonomy(Path(taxonomy)) if taxonomy else None
 
     def frame(given: Given) -> pl.LazyFrame:
@@ -149,11 +144,7 @@ def _open(
 
 
 def _write(
-    combination: Combination,
-    labels: Sequence[Given],
-    options: AgreementOptions,
-    out: Path,
-    overwrite: bool,
+    combination: Combination, labels: Sequence[Given], options: AgreementOptions, out: Path, overwrite: bool
 ) -> Combined:
     """Write the combined labels as a folder of their own; gone on with where an earlier run was killed."""
     inputs = {f"labels {i}": _hash(x) for i, x in enumerate(labels, 1)}

@@ -17,7 +17,7 @@ from seal.engine.errors import InputError, UsageError
 from seal.engine.frames.schema import LABELS, TEXT_KEY, check
 from seal.stats.labelers.measures import Labeler, shared_features
 from seal.stats.options import Method
-from seal.stats.pairs.joins import collect_all, row_blocks
+from seal.stats.pairs.joins import outer_join, row_blocks
 from seal.stats.regression.cells import Tally
 from seal.stats.regression.inference import Floats, require_choice
 
@@ -160,22 +160,19 @@ def _texts(labelers: Sequence[Labeler], features: Sequence[str], after: int = -1
         if high <= after:
             continue
         inside = pl.col("row_id").is_between(max(low, after + 1), high)
-        blocks = collect_all(
-            [
-                frame.filter(inside).select(
-                    *TEXT_KEY, *(pl.col(f).cast(pl.String).alias(f"{f}/{i}") for f in features)
-                )
-                for i, frame in enumerate(frames)
-            ]
-        )
-        for labeler, block in zip(labelers, blocks, strict=True):
-            if block.select(TEXT_KEY).is_duplicated().any():
+        blocks = [
+            frame.filter(inside).select(
+                *TEXT_KEY, *(pl.col(f).cast(pl.String).alias(f"{f}/{i}") for f in features),
+                pl.len().over(TEXT_KEY).alias(f"n/{i}"),
+            )
+            for i, frame in enumerate(frames)
+        ]  # fmt: skip
+        together = outer_join(blocks, TEXT_KEY)
+        for i, labeler in enumerate(labelers):
+            if (together[f"n/{i}"] > 1).any():
                 raise InputError(f"{labeler.name} labels a text twice; a key stands once")
-        together = blocks[0]
-        for block in blocks[1:]:
-            together = together.join(block, on=TEXT_KEY, how="full", coalesce=True)
         if together.height:
-            yield together.sort(TEXT_KEY)
+            yield together.drop(f"n/{i}" for i in range(len(frames)))
 
 
 def _consensus(kinds: Sequence[pl.DataType], found: pl.DataFrame, method: Method) -> Consensus:

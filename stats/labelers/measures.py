@@ -4,9 +4,10 @@ The pair is the unit that is drawn: its two texts are labeled alike, so interval
 Pairs are first grouped by what both labelers said of both texts, which makes a resample one multinomial draw.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -15,15 +16,14 @@ from numpy.typing import NDArray
 from seal.engine.errors import InputError
 from seal.engine.frames.schema import LABELS, check
 from seal.stats.options import LEVEL, MIN_ALPHA, RESAMPLES
-from seal.stats.pairs.joins import PAIRS_PER_BLOCK, collect_all, row_blocks
+from seal.stats.pairs.features import is_text
+from seal.stats.pairs.joins import PAIRS_PER_BLOCK, collect_all, outer_join, row_blocks
 from seal.stats.pairs.sides import SIDES, pair_up, stands_twice
 from seal.stats.regression.cells import Tally
 from seal.stats.regression.inference import Floats
 
 ALL = "all"
 MEASURES = ("agreement", "kappa", "ac1", "alpha")
-
-Measure = Callable[[Floats], Floats]
 
 SCHEMA: dict[str, pl.DataType] = {
     **dict.fromkeys(("labeler_a", "labeler_b", "feature"), pl.String()),
@@ -63,16 +63,7 @@ def find_labelers(labels: Sequence[pl.LazyFrame]) -> list[Labeler]:
 
 def text_labelers(labelers: Sequence[Labeler]) -> list[Labeler]:
     """Those with something else than numbers."""
-    return [
-        x for x in labelers if any(_is_label(x.frame.collect_schema(), n) for n in x.frame.collect_schema())
-    ]
-
-
-def _is_label(schema: pl.Schema, name: str) -> bool:
-    kind = schema[name]
-    return name not in LABELS.types and (
-        kind == pl.Boolean() or isinstance(kind, pl.String | pl.Enum | pl.Categorical)
-    )
+    return [x for x in labelers if shared_features([x])]
 
 
 def compare_labelers(
@@ -105,29 +96,25 @@ def compare_labelers(
     """
     if gold is not None and gold not in {x.name for x in labelers}:
         raise InputError(f"no labeler {gold!r} to take as gold; have: {', '.join(x.name for x in labelers)}")
-    rng = np.random.default_rng(seed)
     ordered = sorted(labelers, key=lambda x: x.name == gold)
+    chances: dict[str, Any] = {"rng": np.random.default_rng(seed), "n": n_resamples, "level": level}
     rows = []
     for a, b in combinations(ordered, 2):
         for feature, table in _tables([a, b], variant).items():
-            rows.append(_row(a.name, b.name, feature, table, gold == b.name, rng, n_resamples, level))
+            key = {"labeler_a": a.name, "labeler_b": b.name, "feature": feature}
+            rows.append({**key, **_row(table, gold == b.name, **chances)})
     if len(ordered) > 2:
         for feature, table in _tables(ordered, variant).items():
-            row = {"labeler_a": ALL, "labeler_b": ALL, "feature": feature, "n": table.n_texts}
-            rows.append(row | _intervals({"alpha": table.alpha}, table, rng, n_resamples, level))
+            key = {"labeler_a": ALL, "labeler_b": ALL, "feature": feature}
+            rows.append({**key, "n": table.n_texts, **_intervals(table, **chances)})
     return pl.DataFrame(rows, schema=SCHEMA)
 
 
 def shared_features(labelers: Sequence[Labeler]) -> list[str]:
     """Boolean and text columns that all have, in the first one's order."""
     schemas = [x.frame.collect_schema() for x in labelers]
-
-    def fits(name: str) -> bool:
-        kinds = [s.get(name) for s in schemas]
-        boolean = all(k == pl.Boolean() for k in kinds)
-        return boolean or all(isinstance(k, pl.String | pl.Enum | pl.Categorical) for k in kinds)
-
-    return [n for n in schemas[0] if n not in LABELS.types and fits(n)]
+    kinds = {name: [s.get(name) for s in schemas] for name in schemas[0] if name not in LABELS.types}
+    return [n for n, ks in kinds.items() if all(k == pl.Boolean() for k in ks) or all(map(is_text, ks))]
 
 
 @dataclass(frozen=True)
@@ -161,12 +148,15 @@ class _Table:
                 out[..., cell] += weights @ here.astype(np.float64)
         return np.asarray(out.reshape(*weights.shape[:-1], k, k))
 
+    def measures(self, weights: Floats) -> tuple[Floats, ...]:
+        """`MEASURES` of two labelers; of more the last, alpha, alone."""
+        alpha = self.alpha(weights)
+        return (*pairwise(self.joint(weights)), alpha) if self.codes.shape[2] == 2 else (alpha,)
+
     def alpha(self, weights: Floats) -> Floats:
         """Krippendorff's alpha, nominal, any number of labelers, labels missing or not."""
         k = len(self.levels)
-        counts = np.stack(
-            [(self.codes == level).sum(axis=2) for level in range(k)], axis=-1
-        )  # pattern, side, level
+        counts = (self.codes[..., None] == np.arange(k)).sum(axis=2)  # pattern, side, level
         m = counts.sum(axis=-1)
         usable = m >= 2
         pairable = np.where(usable[..., None], counts, 0)
@@ -186,10 +176,7 @@ def _tables(labelers: Sequence[Labeler], variant: str) -> dict[str, _Table]:
     levels = _levels(frames, shared_features(labelers))
     tallies = {f: Tally(["code"]) for f in levels}
     for low, high in row_blocks(frames, PAIRS_PER_BLOCK):
-        blocks = collect_all([_sided(f, levels, i, low, high) for i, f in enumerate(frames)])
-        together = blocks[0]
-        for block in blocks[1:]:
-            together = together.join(block, on="row_id", how="full", coalesce=True)
+        together = outer_join([_sided(f, levels, i, low, high) for i, f in enumerate(frames)])
         twice = pl.any_horizontal(stands_twice(f"n{i}") for i in range(len(frames)))
         if together.select(twice.any()).item():
             raise InputError(
@@ -206,16 +193,15 @@ def _tables(labelers: Sequence[Labeler], variant: str) -> dict[str, _Table]:
 
 def _levels(frames: Sequence[pl.LazyFrame], features: Sequence[str]) -> dict[str, list[str]]:
     """The values that occur, in the alphabet's order; of a boolean both, always."""
-    text = [f for f in features if frames[0].collect_schema()[f] != pl.Boolean()]
-    distinct = [
-        frame.select(pl.col(f).cast(pl.String).drop_nulls().unique()) for f in text for frame in frames
-    ]
-    found = collect_all(distinct)
-    each = len(frames)
-    by_text = {
-        f: sorted(set().union(*(x[f] for x in found[k * each : (k + 1) * each]))) for k, f in enumerate(text)
-    }
-    return {f: by_text.get(f, ["false", "true"]) for f in features}
+    schema = frames[0].collect_schema()
+    text = [f for f in features if schema[f] != pl.Boolean()]
+    found = collect_all(
+        [frame.select(pl.col(f).cast(pl.String).drop_nulls().unique()) for f in text for frame in frames]
+    )
+    there: dict[str, set[str]] = {f: set() for f in text}
+    for values in found:
+        there[values.columns[0]] |= set(values.to_series())
+    return {f: sorted(there[f]) if f in there else ["false", "true"] for f in features}
 
 
 def _sided(frame: pl.LazyFrame, levels: Mapping[str, list[str]], i: int, low: int, high: int) -> pl.LazyFrame:
@@ -234,7 +220,6 @@ def _sided(frame: pl.LazyFrame, levels: Mapping[str, list[str]], i: int, low: in
 
 
 def _table(found: pl.DataFrame, n_labelers: int, levels: Sequence[str]) -> _Table:
-    """The patterns as arrays."""
     code, base = found["code"].to_numpy(), len(levels) + 1
     digits = [code // base**k % base - 1 for k in range(2 * n_labelers)]
     codes = np.array(digits, dtype=np.int64).reshape(2, n_labelers, found.height).transpose(2, 0, 1)
@@ -242,26 +227,14 @@ def _table(found: pl.DataFrame, n_labelers: int, levels: Sequence[str]) -> _Tabl
 
 
 def _row(
-    a: str,
-    b: str,
-    feature: str,
-    table: _Table,
-    against_gold: bool,
-    rng: np.random.Generator,
-    n: int,
-    level: float,
+    table: _Table, against_gold: bool, rng: np.random.Generator, n: int, level: float
 ) -> dict[str, object]:
     joint = table.joint(table.weights)
-    row: dict[str, object] = {"labeler_a": a, "labeler_b": b, "feature": feature, "n": int(joint.sum())}
+    row: dict[str, object] = {"n": int(joint.sum())}
     if not joint.sum():
         return row
     row["prevalence_a"], row["prevalence_b"] = (_prevalence(joint.sum(axis=x), table.levels) for x in (1, 0))
-
-    def measure(i: int) -> Measure:
-        return lambda w: pairwise(table.joint(w))[i]
-
-    measures = {name: measure(i) for i, name in enumerate(MEASURES[:3])} | {"alpha": table.alpha}
-    row |= _intervals(measures, table, rng, n, level)
+    row |= _intervals(table, rng, n, level)
     if against_gold and set(table.levels) <= {"true", "false"} and "true" in table.levels:
         row |= _against_gold(joint, table.levels.index("true"))
     return row
@@ -281,23 +254,20 @@ def pairwise(joint: Floats) -> tuple[Floats, Floats, Floats]:
     return agree, kappa, ac1
 
 
-def _intervals(
-    measures: Mapping[str, Measure], table: _Table, rng: np.random.Generator, n: int, level: float
-) -> dict[str, float | None]:
+def _intervals(table: _Table, rng: np.random.Generator, n: int, level: float) -> dict[str, float | None]:
     """Each measure with its percentile interval over resampled pairs."""
     total = int(table.weights.sum())
     draws = rng.multinomial(total, table.weights / total, size=n).astype(np.float64)
     found: dict[str, float | None] = {}
     with np.errstate(invalid="ignore", divide="ignore"):
-        for name, function in measures.items():
-            at, spread = float(function(table.weights)), np.asarray(function(draws))
-            good = spread[np.isfinite(spread)]
-            found[name] = at if np.isfinite(at) else None
-            ends = (
-                np.quantile(good, [(1 - level) / 2, (1 + level) / 2]) if len(good) > 0.5 * n else [np.nan] * 2
-            )
-            for end, value in zip(("low", "high"), ends, strict=True):
-                found[f"{name}_conf_{end}"] = float(value) if np.isfinite(value) and np.isfinite(at) else None
+        observed, resampled = table.measures(table.weights), table.measures(draws)
+    for name, value, spread in zip(MEASURES[-len(observed) :], observed, resampled, strict=True):
+        at, good = float(value), spread[np.isfinite(spread)]
+        found[name] = at if np.isfinite(at) else None
+        known = np.isfinite(at) and len(good) > 0.5 * n
+        ends = np.quantile(good, [(1 - level) / 2, (1 + level) / 2]) if known else (None, None)
+        for end, limit in zip(("low", "high"), ends, strict=True):
+            found[f"{name}_conf_{end}"] = None if limit is None else float(limit)
     return found
 
 
@@ -322,3 +292,8 @@ def doubtful_features(table: pl.DataFrame, floor: float = MIN_ALPHA) -> dict[str
     """Feature -> its lowest alpha, for those under `floor` between some two labelers."""
     lowest = table.filter(pl.col("alpha").is_not_null()).group_by("feature").agg(pl.col("alpha").min())
     return dict(lowest.filter(pl.col("alpha") < floor).sort("feature").iter_rows())
+
+
+def alpha_of(term: str, alphas: Mapping[str, float]) -> float | None:
+    """The alpha of the feature a term is made of (`sentiment=positive`, `helpful:source=a`)."""
+    return next((a for f, a in alphas.items() if term == f or term.startswith((f"{f}=", f"{f}:"))), None)

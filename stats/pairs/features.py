@@ -32,6 +32,11 @@ class Regressor:
     kind: RegressorKind
     level: str | None = None
 
+    @property
+    def key(self) -> dict[str, object]:
+        """What names it in a result table."""
+        return {"term": self.term}
+
     def value(self) -> pl.Expr:
         """The number per text: Int8 in -1..1, Float64 for a numeric feature; null where the label is."""
         column = pl.col(self.feature)
@@ -100,7 +105,7 @@ def find_features(
     """
     schema = labels.collect_schema()
     names = [n for n in schema if n not in LABELS.types and not (n.startswith("p_") and n[2:] in schema)]
-    levels = _levels(labels, [n for n in names if _is_text(schema[n])])
+    levels = _levels(labels, [n for n in names if is_text(schema[n])])
     regressors: list[Regressor] = []
     left_out: dict[str, str] = {}
     if unknown := [n for n in exclude if n not in names]:
@@ -130,7 +135,8 @@ def find_features(
     )
 
 
-def _is_text(kind: pl.DataType) -> bool:
+def is_text(kind: pl.DataType | None) -> bool:
+    """Whether a column holds text."""
     return isinstance(kind, pl.String | pl.Categorical | pl.Enum)
 
 

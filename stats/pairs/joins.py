@@ -130,16 +130,12 @@ class Pairs:
     joined: Joined = dataclass_field(default_factory=Joined)
 
     def __iter__(self) -> Iterator[pl.DataFrame]:
-        parts = [_scores_part(self.inputs)]
-        if self.inputs.labels is not None:
-            parts.append(_labels_part(self.inputs))
-        if self.inputs.computed is not None:
-            parts.append(_computed_part(self.inputs))
-        if self.inputs.texts is not None:
-            parts.append(_texts_part(self.inputs))
+        given = self.inputs
+        frames = (given.scores, given.labels, given.computed, given.texts)
+        makers = (_scores_part, _labels_part, _computed_part, _texts_part)
+        parts = [make(given) for make, frame in zip(makers, frames, strict=True) if frame is not None]
         for low, high in row_blocks([p.frame for p in parts], self.per_block):
-            block = _join([_block(p, low, high) for p in parts])
-            block = _judge(block, self.inputs)
+            block = _judge(outer_join([_block(p, low, high) for p in parts]), self.inputs)
             self.joined.add(_count(block, self.inputs))
             yield block.filter("scored")
 
@@ -161,20 +157,9 @@ def row_blocks(frames: Sequence[pl.LazyFrame], per_block: int) -> list[tuple[int
         InputError: a `row_id` is null.
     """
     row_id = pl.col("row_id")
-    ends = pl.concat(
-        collect_all(
-            [
-                f.select(
-                    low=row_id.min(),
-                    high=row_id.max(),
-                    null=row_id.null_count(),
-                    rows=pl.len().cast(pl.Int64),
-                )
-                for f in frames
-            ]
-        ),
-        how="vertical_relaxed",
-    )
+    asked = {"low": row_id.min(), "high": row_id.max(), "null": row_id.null_count()}
+    counted = [f.select(**asked, rows=pl.len().cast(pl.Int64)) for f in frames]
+    ends = pl.concat(collect_all(counted), how="vertical_relaxed")
     if ends["null"].sum():
         raise InputError(f"{ends['null'].sum()} rows have no row_id; every row needs its pair's number")
     low, high, most = ends["low"].min(), ends["high"].max(), max(ends["rows"].to_list())
@@ -201,17 +186,16 @@ def collect_all(lazy: Sequence[pl.LazyFrame]) -> list[pl.DataFrame]:
 
 
 def _block(part: _Part, low: int, high: int) -> pl.LazyFrame:
-    """One row a pair of a block of row_ids."""
     rows = part.frame.filter(pl.col("row_id").is_between(low, high))
     return pair_up(rows, part.values, count=f"n_{part.name}", carried=part.carried)
 
 
-def _join(frames: Sequence[pl.LazyFrame]) -> pl.DataFrame:
-    blocks = collect_all(frames)
-    together = blocks[0]
-    for block in blocks[1:]:
-        together = together.join(block, on="row_id", how="full", coalesce=True)
-    return together.sort("row_id")  # sums of the same numbers in another order differ in their last digits
+def outer_join(frames: Sequence[pl.LazyFrame], on: Sequence[str] = ("row_id",)) -> pl.DataFrame:
+    """Rows of any of the frames beside one another, sorted by what they are joined on."""
+    together, *others = collect_all(frames)
+    for block in others:
+        together = together.join(block, on=on, how="full", coalesce=True)
+    return together.sort(on)  # sums of the same numbers in another order differ in their last digits
 
 
 def _scores_part(inputs: Inputs) -> _Part:
@@ -257,17 +241,22 @@ def _text_part(name: str, frame: pl.LazyFrame, variant: str, values: list[tuple[
 
 def _texts_part(inputs: Inputs) -> _Part:
     assert inputs.texts is not None
-    schema = inputs.texts.collect_schema()
-    if missing := [c for c in inputs.carried if c not in schema]:
-        there = [c for c in schema if c == "source" or c.startswith("meta_")]
-        raise InputError(
-            f"texts: no column {', '.join(map(repr, missing))}; there are: {', '.join(there) or 'none'}"
-        )
+    require_columns(inputs.texts, inputs.carried)
     frame = check(inputs.texts, TEXTS, origin="texts", columns=("source", "response"))
     worked = frame.filter(pl.col("variant") == inputs.variant).select(
         *TEXT_KEY, *inputs.carried, length=pl.col("response").str.len_chars().cast(pl.Int64)
     )
     return _Part("texts", worked, {"length": (_ANY, pl.col("length"))}, inputs.carried)
+
+
+def require_columns(texts: pl.LazyFrame, columns: Sequence[str]) -> None:
+    """Refuse columns that TEXTS do not have, naming those to choose from."""
+    schema = texts.collect_schema()
+    if missing := [c for c in columns if c not in schema]:
+        there = [c for c in schema if c == "source" or c.startswith("meta_")]
+        raise InputError(
+            f"texts: no column {', '.join(map(repr, missing))}; there are: {', '.join(there) or 'none'}"
+        )
 
 
 def _judge(block: pl.DataFrame, inputs: Inputs) -> pl.DataFrame:

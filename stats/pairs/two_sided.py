@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 import numpy as np
 import polars as pl
@@ -28,6 +29,11 @@ class Column:
     def name(self) -> str:
         """As read in reasons and notes."""
         return f"{self.regressor.term} ({self.preference})"
+
+    @property
+    def key(self) -> dict[str, object]:
+        """What names it in a result table."""
+        return {"preference": self.preference, "term": self.regressor.term}
 
 
 @dataclass
@@ -72,17 +78,34 @@ class Patterns:
         return Cells.of(frame, np.concatenate(halves, axis=1), self._dense, self.cluster)
 
 
+_C = TypeVar("_C", bound=Column)
+
+
 @dataclass(frozen=True)
-class KeptColumns:
+class KeptColumns(Generic[_C]):
     """The columns that enter one equation, with every column's verdict."""
 
-    columns: tuple[Column, ...]
+    columns: tuple[_C, ...]
     positions: tuple[int, ...]
-    verdicts: tuple[tuple[Column, collinearity.Verdict], ...]
-    few: tuple[str, ...]
+    verdicts: tuple[tuple[_C, collinearity.Verdict], ...]
+
+    @property
+    def names(self) -> list[str]:
+        """Of the coefficients, the intercept first, as read in notes."""
+        return [INTERCEPT, *(c.name for c in self.columns)]
+
+    @property
+    def keys(self) -> list[dict[str, object]]:
+        """Of the coefficients, the intercept first: what names each in a result table."""
+        return row_keys(self.columns)
 
 
-def choose(cells: Cells, columns: Sequence[Column], outcome: str, max_vif: float, few: int) -> KeptColumns:
+def row_keys(columns: Sequence[Column]) -> list[dict[str, object]]:
+    """What names the coefficient of the intercept and of each column in a result table."""
+    return [{"term": INTERCEPT}, *(c.key for c in columns)]
+
+
+def choose(cells: Cells, columns: Sequence[_C], outcome: str, max_vif: float) -> KeptColumns[_C]:
     """Drop what never varies, what repeats others, what has too large a VIF (centred, for the intercept).
 
     Args:
@@ -90,16 +113,11 @@ def choose(cells: Cells, columns: Sequence[Column], outcome: str, max_vif: float
         columns: all columns of the cells, in order.
         outcome: whose pairs count.
         max_vif: threshold.
-        few: a column in which fewer pairs than this differ from its commonest value is named in `few`.
     """
-    everything = range(len(columns))
-    gram = linear.centred(linear.cross_products(cells, outcome, everything, intercept=True))
-    verdicts = collinearity.select(gram, [c.name for c in columns], threshold=max_vif)
-    kept = [j for j in everything if verdicts[j].kept]
-    rare = [columns[j].name for j in kept if differing(cells, outcome, j) < few]
-    return KeptColumns(
-        tuple(columns[j] for j in kept), tuple(kept), tuple(zip(columns, verdicts, strict=True)), tuple(rare)
-    )
+    gram = linear.cross_products(cells, outcome, range(len(columns)), intercept=True)
+    judged = collinearity.select(linear.centred(gram), [c.name for c in columns], threshold=max_vif)
+    kept = tuple(j for j, v in enumerate(judged) if v.kept)
+    return KeptColumns(tuple(columns[j] for j in kept), kept, tuple(zip(columns, judged, strict=True)))
 
 
 def differing(cells: Cells, outcome: str, j: int) -> int:

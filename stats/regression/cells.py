@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from seal.stats.regression.inference import Floats
 
+Codes = NDArray[np.int8]
 FIELDS = 21  # fields of three bits in one word of 63
 BLOCK = 1 << 16  # cells turned into float64 at a time
 
@@ -40,7 +41,7 @@ def packed_difference(chosen: pl.Expr, rejected: pl.Expr, n_fields: int) -> pl.E
     return (chosen - rejected).add(sum(2 * 8**j for j in range(n_fields)))
 
 
-def unpack(words: pl.DataFrame, n_fields: int, offset: int) -> NDArray[np.int8]:
+def unpack(words: pl.DataFrame, n_fields: int, offset: int) -> Codes:
     """The fields of packed words, shape (rows, n_fields); `offset` is what was added to each value."""
     out = np.empty((words.height, n_fields), dtype=np.int8)
     for j in range(n_fields):
@@ -105,7 +106,7 @@ class Cells:
         cluster: (cells,) cluster numbers from 0, where inference is clustered wider than by pair.
     """
 
-    codes: NDArray[np.int8]
+    codes: Codes
     dense: Floats
     counts: Mapping[str, Floats]
     sums: Mapping[str, Floats]
@@ -114,27 +115,17 @@ class Cells:
 
     @classmethod
     def of(
-        cls,
-        frame: pl.DataFrame,
-        codes: NDArray[np.int8],
-        covariates: Sequence[str],
-        cluster: str | None = None,
+        cls, frame: pl.DataFrame, codes: Codes, covariates: Sequence[str], cluster: str | None = None
     ) -> "Cells":
         """Take the arrays out of a collapsed frame whose words were unpacked to `codes`."""
         part = {
             kind: {name[2:]: frame[name].to_numpy() for name in frame.columns if name.startswith(f"{kind}_")}
             for kind in "nsq"
         }
-        dense = frame.select(pl.col(*covariates).cast(pl.Float64)).to_numpy() if covariates else None
         empty = np.empty((frame.height, 0))
-        return cls(
-            codes,
-            empty if dense is None else dense,
-            part["n"],
-            part["s"],
-            part["q"],
-            cluster_ids(frame, cluster),
-        )
+        dense = frame.select(pl.col(*covariates).cast(pl.Float64)).to_numpy() if covariates else empty
+        ids = cluster_ids(frame, cluster)
+        return cls(codes, dense, part["n"], part["s"], part["q"], ids)
 
     @property
     def n_columns(self) -> int:
@@ -194,11 +185,9 @@ class Tally:
         """Add one block's cells."""
         self._waiting.append(frame)
         waiting = sum(f.height for f in self._waiting)
-        if self._covariates or waiting <= max(
-            2_000_000, self._whole.height if self._whole is not None else 0
-        ):
-            return
-        self._whole, self._waiting = self.total(), []
+        there = self._whole.height if self._whole is not None else 0
+        if not self._covariates and waiting > max(2_000_000, there):
+            self._whole, self._waiting = self.total(), []
 
     def total(self) -> pl.DataFrame | None:
         """All cells so far, or None when no block came."""

@@ -1,6 +1,6 @@
 """Intervals, tests and multiplicity: pure functions on numbers and arrays."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import get_args
 
 import numpy as np
@@ -16,6 +16,7 @@ INFERENCE: dict[str, pl.DataType] = dict.fromkeys(
     ("estimate", "std_error", "statistic", "p_value", "p_adjusted", "conf_low", "conf_high"), pl.Float64()
 )
 Floats = NDArray[np.float64]
+Rows = list[dict[str, object]]
 
 
 def require_choice(name: str, value: str, allowed: Sequence[str]) -> None:
@@ -171,24 +172,27 @@ def coefficient(estimate: float, std_error: float, dof: float, level: float) -> 
         )
     half = float(t_critical(level, dof)) * std_error
     return {
-        "estimate": float(estimate),
-        "std_error": float(std_error),
-        "statistic": float(estimate / std_error),
-        "p_value": float(t_p_value(estimate / std_error, dof)),
-        "conf_low": float(estimate - half),
-        "conf_high": float(estimate + half),
-    }
+        "estimate": float(estimate), "std_error": float(std_error),
+        "statistic": float(estimate / std_error), "p_value": float(t_p_value(estimate / std_error, dof)),
+        "conf_low": float(estimate - half), "conf_high": float(estimate + half),
+    }  # fmt: skip
 
 
-def adjust_families(
-    table: pl.DataFrame, family: Sequence[str], method: Adjust = ADJUST, *, outside: Sequence[str] = ()
+def tested(test: str, group: str, statistic: object, p_value: object, n: int) -> dict[str, object]:
+    """One line of the table of tests."""
+    return {"test": test, "group": group, "statistic": statistic, "p_value": p_value, "n": n}
+
+
+def coefficient_table(
+    rows: Rows, schema: Mapping[str, pl.DataType], family: str, method: Adjust, *, outside: str
 ) -> pl.DataFrame:
-    """Fill `p_adjusted`; a family is the rows alike in the columns `family`, less the terms `outside`."""
+    """Rows as a table with `p_adjusted`; a family is the rows alike in a column, less the term `outside`."""
+    table = pl.DataFrame(rows, schema=schema)
     adjusted: list[float | None] = [None] * table.height
-    families: dict[tuple[object, ...], list[int]] = {}
-    for i, row in enumerate(table.select(*family, "term").iter_rows()):
-        if row[-1] not in outside:
-            families.setdefault(row[:-1], []).append(i)
+    families: dict[object, list[int]] = {}
+    for i, (name, term) in enumerate(table.select(family, "term").iter_rows()):
+        if term != outside:
+            families.setdefault(name, []).append(i)
     p_values = table["p_value"].to_list()
     for members in families.values():
         for i, p in zip(members, adjust([p_values[m] for m in members], method), strict=True):

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seal.stats.regression.cells import Cells
-from seal.stats.regression.inference import Floats, inverse
+from seal.stats.regression.inference import FEW_INFORMATIVE, Floats, Rows, coefficient, inverse
 
 Robust = Literal["HC0", "HC1"]
 
@@ -34,16 +34,29 @@ class Fit:
     @property
     def std_error(self) -> Floats:
         """(p,) square roots of the variances."""
-        return np.asarray(np.sqrt(np.clip(np.diag(self.covariance), 0.0, None)), dtype=np.float64)
+        return root_diagonal(self.covariance)
+
+
+def root_diagonal(covariance: Floats) -> Floats:
+    """Standard errors of a covariance matrix."""
+    return np.asarray(np.sqrt(np.clip(np.diag(covariance), 0.0, None)), dtype=np.float64)
 
 
 def cross_products(cells: Cells, outcome: str, columns: Sequence[int], *, intercept: bool) -> Floats:
     """X'X over the pairs that have the outcome, (p, p)."""
-    p = len(columns) + intercept
-    gram = np.zeros((p, p))
+    return normal_equations(cells, outcome, columns, intercept=intercept)[0]
+
+
+def normal_equations(
+    cells: Cells, outcome: str, columns: Sequence[int], *, intercept: bool
+) -> tuple[Floats, Floats]:
+    """X'X (p, p) and X'y (p,) over the pairs that have the outcome."""
+    gram = np.zeros((len(columns) + intercept,) * 2)
+    moment = np.zeros(len(gram))
     for part, x in cells.blocks(columns, intercept=intercept):
         gram += (x * cells.counts[outcome][part, None]).T @ x
-    return gram
+        moment += x.T @ cells.sums[outcome][part]
+    return gram, moment
 
 
 def centred(gram: Floats) -> Floats:
@@ -78,11 +91,7 @@ def least_squares(
     Raises:
         numpy.linalg.LinAlgError: the cross products are singular.
     """
-    gram = np.zeros((len(columns) + intercept,) * 2)
-    moment = np.zeros(len(gram))
-    for part, x in cells.blocks(columns, intercept=intercept):
-        gram += (x * cells.counts[outcome][part, None]).T @ x
-        moment += x.T @ cells.sums[outcome][part]
+    gram, moment = normal_equations(cells, outcome, columns, intercept=intercept)
     bread = inverse(gram)
     estimate = bread @ moment
     meat = _meat(cells, outcome, columns, estimate, intercept=intercept)
@@ -165,3 +174,53 @@ def few_informative(
     rotated = fit.bread @ weights
     dof = fit.bread[j, j] ** 2 / (curve + float(np.sum(rotated * rotated.T)))
     return float(np.sqrt(variance)), float(dof)
+
+
+def coefficient_rows(
+    cells: Cells,
+    outcome: str,
+    columns: Sequence[int],
+    names: Sequence[str],
+    informative: Sequence[float],
+    *,
+    intercept: bool,
+    robust: Robust,
+    level: float,
+    scarce: str,
+) -> tuple[Rows, list[str]]:
+    """Least squares laid out as rows, with `few_informative` where few pairs identify a coefficient.
+
+    Args:
+        cells, outcome, columns, intercept, robust: as for `least_squares`.
+        names: of the coefficients, for notes.
+        informative: of each coefficient, the pairs that identify it.
+        level: of the intervals.
+        scarce: what notes call such pairs.
+
+    Returns:
+        Rows in the order of the coefficients, and what is to be said about them.
+
+    Raises:
+        numpy.linalg.LinAlgError: the cross products are singular.
+    """
+    fit = least_squares(cells, outcome, columns, intercept=intercept, robust=robust)
+    rows: Rows = []
+    few, exact = [], []
+    for j, name in enumerate(names):
+        std_error, dof = float(fit.std_error[j]), fit.dof
+        if informative[j] < FEW_INFORMATIVE:
+            std_error, dof = few_informative(cells, outcome, columns, fit, j, intercept=intercept)
+            few.append(name)
+        row = coefficient(float(fit.estimate[j]), std_error, dof, level)
+        if row["std_error"] is None:
+            exact.append(name)
+        rows.append({**row, "n_pairs": fit.n})
+    notes = []
+    if few:
+        notes.append(
+            f"fewer than {FEW_INFORMATIVE} {scarce} {', '.join(few)}: HC2 standard error and Satterthwaite "
+            "degrees of freedom there"
+        )
+    if exact:
+        notes.append(f"no residual is left to judge {', '.join(exact)} by: no standard error")
+    return rows, notes

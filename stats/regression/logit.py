@@ -11,8 +11,8 @@ from scipy.stats import chi2, norm
 
 from seal.stats.options import LEVEL
 from seal.stats.regression.cells import Cells
-from seal.stats.regression.inference import Floats, coefficient, inverse
-from seal.stats.regression.linear import ClusterScores
+from seal.stats.regression.inference import Floats, Rows, coefficient, inverse
+from seal.stats.regression.linear import ClusterScores, root_diagonal
 from seal.stats.regression.separation import NoFit, find_separation
 
 _MOST_STEPS = 500
@@ -62,7 +62,7 @@ class LogitFit:
     @property
     def std_error(self) -> Floats:
         """(p,) square roots of the variances."""
-        return np.asarray(np.sqrt(np.clip(np.diag(self.covariance), 0.0, None)), dtype=np.float64)
+        return root_diagonal(self.covariance)
 
 
 def fit_logit(cells: Cells, outcome: str, columns: Sequence[int], *, level: float = LEVEL) -> LogitFit:
@@ -301,7 +301,7 @@ EFFECTS: dict[str, pl.DataType] = {
 
 def logit_rows(
     cells: Cells, outcome: str, positions: Sequence[int], names: Sequence[str], level: float, what: str
-) -> tuple[list[dict[str, object]], list[str], LogitFit | None]:
+) -> tuple[Rows, list[str], LogitFit | None]:
     """Fit a logit and lay it out as rows, intercept first.
 
     Args:
@@ -315,13 +315,11 @@ def logit_rows(
     Returns:
         Rows (nulls where nothing could be estimated), notes that say why, and the fit if there is one.
     """
-    n = cells.total(outcome)
     try:
         fit = fit_logit(cells, outcome, positions, level=level)
     except NoFit as reason:
-        nothing: list[dict[str, object]] = [{"n_pairs": n} for _ in names]
-        return nothing, [f"{what}: not estimated: {reason}"], None
-    rows: list[dict[str, object]] = []
+        return [{"n_pairs": cells.total(outcome)} for _ in names], [f"{what}: not estimated: {reason}"], None
+    rows: Rows = []
     for j in range(len(names)):
         row = coefficient(float(fit.estimate[j]), float(fit.std_error[j]), float("inf"), level)
         if j in fit.profile:
@@ -331,7 +329,7 @@ def logit_rows(
         effects = {"odds_ratio": float(np.exp(fit.estimate[j])) if fit.estimate[j] < 700 else None}
         if j:
             effects |= {"ame": float(fit.ame[j]), "ame_std_error": float(fit.ame_std_error[j])}
-        rows.append({**row, **effects, "n_pairs": n})
+        rows.append({**row, **effects, "n_pairs": fit.n})
     return rows, _separation_notes(fit, names, what), fit
 
 

@@ -10,8 +10,8 @@ import polars as pl
 
 from seal.engine.errors import InputError
 from seal.engine.frames.schema import readable
-from seal.stats.report.tables import Cell, Column, TableView, interval_heading
-from seal.stats.report.text import NOTHING, decimals_for, fixed, visible
+from seal.stats.report.tables import TableView, derived, interval_heading, numbers
+from seal.stats.report.text import decimals_for, fixed, visible
 from seal.stats.results import Results
 
 _NEEDED = ("model", "term", "planted")
@@ -51,24 +51,21 @@ def beside_truth(imprint: pl.DataFrame, truth: pl.DataFrame, level: float) -> Be
     rows = [(r, estimates.get((str(r["model"]), str(r["term"])), {})) for r in truth.to_dicts()]
     ends = set(_ENDS) <= set(truth.columns)
     decimals = _decimals([found for _, found in rows])
-    columns = [
-        Column("feature"), Column("model"), Column("planted", True), Column("estimate", True),
-        Column(interval_heading(level), True), Column("interval holds the planted value"),
-    ]  # fmt: skip
-    columns += [Column("interval on the true labels", True)] if ends else []
+    columns = [("feature", "name"), ("model", "name")]
+    columns += numbers("planted", "estimate", interval_heading(level))
+    columns += [("interval holds the planted value", "text")]
+    columns += numbers("interval on the true labels") if ends else []
     cells = []
     for planted, found in rows:
-        held = _holds(found, planted["planted"])
         row = [
-            Cell(visible(planted["term"]), "name"), Cell(visible(planted["model"]), "name"),
-            _fixed(planted["planted"], decimals), _fixed(found.get("estimate"), decimals),
-            _interval(found.get("conf_low"), found.get("conf_high"), decimals), _yes(held),
+            planted["term"], planted["model"], _fixed(planted["planted"], decimals),
+            _fixed(found.get("estimate"), decimals),
+            _interval(found.get("conf_low"), found.get("conf_high"), decimals),
+            _yes(_holds(found, planted["planted"])),
         ]  # fmt: skip
-        cells.append(tuple([*row, _interval(planted["low"], planted["high"], decimals)] if ends else row))
+        cells.append([*row, _interval(planted["low"], planted["high"], decimals)] if ends else row)
     note = "Imprints (Eq. 1) beside the values planted in the data; both may be in units of their own."
-    table = TableView(
-        "beside-truth", "Estimates beside the planted truth", note, tuple(columns), tuple(cells), len(cells)
-    )
+    table = derived("beside-truth", "Estimates beside the planted truth", note, columns, cells)
     sentences = [
         _agreement(str(m), [(p["planted"], f) for p, f in rows if p["model"] == m])
         for m in dict.fromkeys(r["model"] for r in truth.to_dicts())
@@ -102,26 +99,20 @@ def beside_results(results: Results, other: Results, name: str, level: float) ->
     decimals = _decimals([*ours, *theirs.values()])
     shown = visible(name)
     interval = interval_heading(level)
-    columns = (
-        Column("feature"), Column("model"), Column("estimate", True), Column(interval, True),
-        Column(shown, True), Column(f"{interval}, {shown}", True), Column(f"interval holds that of {shown}"),
-    )  # fmt: skip
-    cells = tuple(
-        (
-            Cell(visible(r["term"]), "name"), Cell(visible(r["model"]), "name"),
-            _fixed(r["estimate"], decimals), _interval(r["conf_low"], r["conf_high"], decimals),
-            _fixed(t.get("estimate"), decimals), _interval(t.get("conf_low"), t.get("conf_high"), decimals),
-            _yes(_holds(r, t.get("estimate"))),
-        )
+    columns = [("feature", "name"), ("model", "name")]
+    columns += numbers("estimate", interval, shown, f"{interval}, {shown}")
+    columns += [(f"interval holds that of {shown}", "text")]
+    cells = [
+        (r["term"], r["model"], _fixed(r["estimate"], decimals),
+         _interval(r["conf_low"], r["conf_high"], decimals), _fixed(t.get("estimate"), decimals),
+         _interval(t.get("conf_low"), t.get("conf_high"), decimals), _yes(_holds(r, t.get("estimate"))))
         for r, t in rows
-    )  # fmt: skip
+    ]  # fmt: skip
     known = [(r, t) for r, t in rows if t.get("estimate") is not None and r["conf_low"] is not None]
     held = sum(_holds(r, t["estimate"]) is True for r, t in known)
     sentence = f"{held} of {len(known)} intervals hold the estimate of {shown}."
-    table = TableView(
-        "beside-results", f"Feature imprint beside that of {shown}", "Eq. 1, the same models.", columns,
-        cells, len(cells),
-    )  # fmt: skip
+    title = f"Feature imprint beside that of {shown}"
+    table = derived("beside-results", title, "Eq. 1, the same models.", columns, cells)
     return Beside((sentence,), table)
 
 
@@ -134,15 +125,13 @@ def _holds(row: Mapping[str, Any], value: float | None) -> bool | None:
     return None if low is None or high is None or value is None else bool(low <= value <= high)
 
 
-def _yes(value: bool | None) -> Cell:
-    return Cell(NOTHING if value is None else "yes" if value else "no", "text")
+def _yes(value: bool | None) -> str | None:
+    return None if value is None else "yes" if value else "no"
 
 
-def _fixed(value: float | None, decimals: int) -> Cell:
-    return Cell(NOTHING if value is None else fixed(value, decimals))
+def _fixed(value: float | None, decimals: int) -> str | None:
+    return None if value is None else fixed(value, decimals)
 
 
-def _interval(low: float | None, high: float | None, decimals: int) -> Cell:
-    if low is None or high is None:
-        return Cell(NOTHING)
-    return Cell(f"{fixed(low, decimals)} to {fixed(high, decimals)}")
+def _interval(low: float | None, high: float | None, decimals: int) -> str | None:
+    return None if low is None or high is None else f"{fixed(low, decimals)} to {fixed(high, decimals)}"

@@ -17,7 +17,7 @@ from seal.engine.frames.schema import readable
 from seal.stats.results import InputRecord
 
 # The stage that writes each role, to place folders where nothing was recorded.
-_ROLES = {
+ROLES = {
     "import": "texts", "score": "scores", "label": "labels", "rewrite": "rewritten",
     "similarity": "similarities",
 }  # fmt: skip
@@ -101,7 +101,7 @@ def find_folders(recorded: Sequence[InputRecord], results: Path, given: Sequence
     for path, (sha, problem) in hashes.items():
         if path.resolve() not in used:
             folder = _opened(EXTRA, path.name or str(path), sha, path, problem)
-            role = _ROLES.get(folder.stage, EXTRA) if not recorded else EXTRA
+            role = ROLES.get(folder.stage, EXTRA) if not recorded else EXTRA
             found.append(replace(folder, role=role))
     return found
 

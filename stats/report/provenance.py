@@ -6,41 +6,32 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from seal.stats.report.folders import Folder
-from seal.stats.report.tables import Cell, Column, TableView
+from seal.stats.report.folders import ROLES, Folder
+from seal.stats.report.tables import Cell, TableView, derived, numbers
 from seal.stats.report.text import NOTHING, count, fixed, listed, significant, visible
 from seal.stats.results import Results
 
 _ORDER = ("import", "export", "score", "label", "rewrite", "similarity")
-_WRITERS = {
-    "texts": "import", "scores": "score", "labels": "label", "rewritten": "rewrite",
-    "rewritten-scores": "score", "rewritten-labels": "label", "similarities": "similarity",
-}  # fmt: skip
+_WRITERS = {role: stage for stage, role in ROLES.items()}
 _UNKNOWN = "no command is on record; it was made by an earlier version, by another program or from Python"
 
 
 def inputs_table(folders: Sequence[Folder]) -> TableView:
     """Every input with what it holds, and whether it was found."""
-    rows = tuple(
-        (
-            Cell(f.role, "text"), Cell(visible(f.place), "name"), Cell(f.stage or NOTHING, "text"),
-            Cell(visible(f.problem) if f.problem else "found, unchanged", "text"),
-            Cell(visible(f.sha256) or NOTHING, "code"),
-        )
-        for f in folders
-    )  # fmt: skip
-    columns = tuple(map(Column, ("role", "place, from the results folder", "stage", "state", "SHA-256")))
+    columns = [("role", "text"), ("place, from the results folder", "name"), ("stage", "text"),
+               ("state", "text"), ("SHA-256", "code")]  # fmt: skip
+    rows = [
+        (f.role, f.place, f.stage or None, f.problem or "found, unchanged", f.sha256 or None) for f in folders
+    ]
     note = "The hash names the content, wherever it lies."
-    return TableView("provenance-inputs", "Inputs of the analysis", note, columns, rows, len(rows))
+    return derived("provenance-inputs", "Inputs of the analysis", note, columns, rows)
 
 
 def throughput_table(folders: Sequence[Folder]) -> TableView:
     """How long each stage took and how fast it was, over all its runs."""
-    columns = (
-        Column("stage"), Column("folder"), Column("finished"), Column("rows", True), Column("failed", True),
-        Column("seconds", True), Column("texts/s", True), Column("tokens/s", True), Column("processor"),
-        Column("cores", True),
-    )  # fmt: skip
+    columns = [("stage", "text"), ("folder", "name"), ("finished", "text")]
+    columns += numbers("rows", "failed", "seconds", "texts/s", "tokens/s")
+    columns += [("processor", "text"), ("cores", "number")]
     rows = []
     for f in folders:
         if not f.manifest:
@@ -48,74 +39,52 @@ def throughput_table(folders: Sequence[Folder]) -> TableView:
         counters, machine = f.counters, _mapping(f.manifest.get("machine"))
         seconds = counters.get("elapsed_s")
         n_texts = counters.get("n_texts") or (counters.get("n_rows") if f.stage == "import" else None)
+        n_failed = counters.get("n_failures", sum(x.n_rows for x in f.failures))
         rows.append(
-            (
-                Cell(visible(f.stage), "text"), Cell(visible(f.place), "name"),
-                Cell(visible(f.manifest.get("written", NOTHING)), "text"), _count(counters.get("n_rows")),
-                _count(counters.get("n_failures", sum(x.n_rows for x in f.failures))),
-                Cell(NOTHING if seconds is None else significant(seconds)),
-                _speed(n_texts, seconds), _speed(counters.get("n_tokens"), seconds),
-                Cell(visible(machine.get("cpu", NOTHING)), "text"), _count(machine.get("cores")),
-            )
+            (f.stage, f.place, f.manifest.get("written"), _count(counters.get("n_rows")), _count(n_failed),
+             None if seconds is None else significant(seconds), _speed(n_texts, seconds),
+             _speed(counters.get("n_tokens"), seconds), machine.get("cpu"), _count(machine.get("cores")))
         )  # fmt: skip
-    return TableView(
-        "stages-throughput", "Stages", "Seconds of all runs together, interrupted ones included.",
-        columns, tuple(rows), len(rows),
-    )  # fmt: skip
+    note = "Seconds of all runs together, interrupted ones included."
+    return derived("stages-throughput", "Stages", note, columns, rows)
 
 
 def failures_table(folders: Sequence[Folder]) -> TableView:
     """Rows that failed, by stage and reason."""
-    rows = tuple(
-        (
-            Cell(visible(f.stage or f.role), "text"), Cell(visible(f.place), "name"),
-            Cell(visible(x.error), "text"), Cell(count(x.n_rows)),
-            Cell(NOTHING if x.row_id is None else visible(x.row_id)), Cell(_short(x.detail), "text"),
-        )
-        for f in folders for x in f.failures
-    )  # fmt: skip
-    columns = (
-        Column("stage"), Column("folder"), Column("reason"), Column("rows", True),
-        Column("for instance", True), Column("its detail"),
-    )  # fmt: skip
+    columns = [("stage", "text"), ("folder", "name"), ("reason", "text"), *numbers("rows", "for instance"),
+               ("its detail", "text")]  # fmt: skip
+    rows = [
+        (f.stage or f.role, f.place, x.error, count(x.n_rows), x.row_id, _short(x.detail))
+        for f in folders
+        for x in f.failures
+    ]
     note = "All of them are in failures.parquet of the stage's folder."
-    return TableView("stages-failures", "Failures by stage and reason", note, columns, rows, len(rows))
+    return derived("stages-failures", "Failures by stage and reason", note, columns, rows)
 
 
 def models_table(folders: Sequence[Folder]) -> TableView:
     """Every model with its hashes and facts, as the stages recorded them."""
-    rows = [
-        (
-            Cell(visible(model), "name"), Cell(visible(f.stage), "text"), Cell(visible(key), "text"),
-            Cell(_short(value), "code" if _is_hash(value) else "text"),
-        )
+    columns = [("model", "name"), ("stage", "text"), ("fact", "text"), ("value", "text")]
+    rows = dict.fromkeys(
+        (str(model), f.stage, key, _fact(value))
         for f in folders
         for model, facts in sorted(_mapping(f.identity.get("models")).items())
         for key, value in _flat(facts)
-    ]  # fmt: skip
-    unique = tuple(dict.fromkeys(rows))
-    columns = tuple(map(Column, ("model", "stage", "fact", "value")))
-    return TableView("provenance-models", "Models", "Files by SHA-256.", columns, unique, len(unique))
+    )
+    return derived("provenance-models", "Models", "Files by SHA-256.", columns, rows)
 
 
 def settings_table(results: Results, folders: Sequence[Folder]) -> TableView:
     """Options of the analysis and of every stage, and the inputs of the stages."""
-    rows = [
-        (Cell("analyze", "text"), Cell(visible(k), "text"), Cell(_short(v), "text"))
-        for k, v in _flat(results.settings)
+    columns = [("stage", "name"), ("option or input", "text"), ("value", "text")]
+    rows: list[Sequence[object]] = [
+        (Cell("analyze", "text"), k, _short(v)) for k, v in _flat(results.settings)
     ]
     for f in folders:
         for part in ("options", "inputs"):
-            rows += [
-                (Cell(visible(f"{f.stage}, {f.place}"), "name"), Cell(visible(k), "text"),
-                 Cell(_short(v), "code" if _is_hash(v) else "text"))
-                for k, v in _flat(f.identity.get(part))
-            ]  # fmt: skip
-    columns = tuple(map(Column, ("stage", "option or input", "value")))
-    return TableView(
-        "provenance-settings", "Options", "As they were resolved, defaults included.", columns, tuple(rows),
-        len(rows),
-    )  # fmt: skip
+            rows += [(f"{f.stage}, {f.place}", k, _fact(v)) for k, v in _flat(f.identity.get(part))]
+    note = "As they were resolved, defaults included."
+    return derived("provenance-settings", "Options", note, columns, rows)
 
 
 def versions_table(results: Results, folders: Sequence[Folder]) -> TableView:
@@ -128,13 +97,11 @@ def versions_table(results: Results, folders: Sequence[Folder]) -> TableView:
         for package, version in versions.items():
             found.setdefault((str(package), str(version)), []).append(stage)
     every = [stage for stage, versions in ran.items() if versions]
-    rows = tuple(
-        (Cell(visible(p), "text"), Cell(visible(v), "text"),
-         Cell("all" if stages == every else visible("; ".join(stages)), "text"))
-        for (p, v), stages in sorted(found.items())
-    )  # fmt: skip
-    columns = tuple(map(Column, ("package", "version", "stages")))
-    return TableView("provenance-versions", "Versions", "", columns, rows, len(rows))
+    columns = [("package", "text"), ("version", "text"), ("stages", "text")]
+    rows = [
+        (p, v, "all" if stages == every else "; ".join(stages)) for (p, v), stages in sorted(found.items())
+    ]
+    return derived("provenance-versions", "Versions", "", columns, rows)
 
 
 def taxonomy(results: Results) -> str:
@@ -182,7 +149,8 @@ def commands(results: Results, folders: Sequence[Folder], folder: Path | None) -
 
 
 def _place_in_order(folder: Folder) -> int:
-    stage = folder.stage or _WRITERS.get(folder.role, "")
+    role = folder.role if folder.role in _WRITERS else folder.role.removeprefix("rewritten-")
+    stage = folder.stage or _WRITERS.get(role, "")
     return _ORDER.index(stage) if stage in _ORDER else len(_ORDER)
 
 
@@ -235,9 +203,13 @@ def _is_hash(value: object) -> bool:
     return isinstance(value, str) and len(value) == 64 and all(c in "0123456789abcdef" for c in value)
 
 
-def _count(value: object) -> Cell:
-    return Cell(count(int(value)) if isinstance(value, int | float) else NOTHING)
+def _fact(value: object) -> Cell:
+    return Cell(_short(value), "code" if _is_hash(value) else "text")
 
 
-def _speed(n: float | None, seconds: float | None) -> Cell:
-    return Cell(fixed(n / seconds, 0) if n and seconds else NOTHING)
+def _count(value: object) -> str | None:
+    return count(int(value)) if isinstance(value, int | float) else None
+
+
+def _speed(n: float | None, seconds: float | None) -> str | None:
+    return fixed(n / seconds, 0) if n and seconds else None

@@ -98,30 +98,20 @@ def _labels(labels: Sequence[Path], ids: Sequence[int], labeler: str | None) -> 
     found: dict[_Key, tuple[str, ...]] = {}
     for path in labels:
         with readable(path):
-            frame = scan(path, LABELS).filter(
-                pl.col("row_id").is_in(list(ids)), pl.col("variant") == ORIGINAL
-            )
-            if labeler is not None:
-                frame = frame.filter(pl.col("labeler") == labeler)
-            (rows,) = collect_all([frame])
+            whose = pl.lit(True) if labeler is None else pl.col("labeler") == labeler
+            here = pl.col("row_id").is_in(list(ids)), pl.col("variant") == ORIGINAL
+            (rows,) = collect_all([scan(path, LABELS).filter(*here, whose)])
         for row in rows.sort("row_id", "preference", "labeler").to_dicts():
             key = (row["row_id"], row["preference"])
-            found[key] = (
-                *found.get(key, ()),
-                *_held({k: v for k, v in row.items() if k not in LABELS.types}),
-            )
+            said = {k: v for k, v in row.items() if k not in LABELS.types}
+            true = [name for name, value in said.items() if value is True]
+            values = [f"{name}: {value}" for name, value in said.items() if isinstance(value, str)]
+            found[key] = (*found.get(key, ()), *true, *values)
     return found
 
 
-def _held(labels: Mapping[str, object]) -> list[str]:
-    true = [name for name, value in labels.items() if value is True]
-    return true + [f"{name}: {value}" for name, value in labels.items() if isinstance(value, str)]
-
-
 def _pair(
-    row: Mapping[str, Any],
-    texts: Mapping[_Key, Mapping[str, Any]],
-    labels: Mapping[_Key, tuple[str, ...]],
+    row: Mapping[str, Any], texts: Mapping[_Key, Mapping[str, Any]], labels: Mapping[_Key, tuple[str, ...]]
 ) -> Pair:
     def side(name: str) -> Side:
         text = texts.get((row["row_id"], name), {})

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from seal.stats.options import ADJUST, LEVEL, MIN_ALPHA
-from seal.stats.report.tables import SIGNIFICANT, lowest_alphas
+from seal.stats.report.tables import is_sure, lowest_alphas
 from seal.stats.report.text import (
     count,
     decimals_for,
@@ -105,11 +105,7 @@ def _regimes(regimes: Mapping[str, Row]) -> list[str]:
 
 
 def _sure(rows: Iterable[Row]) -> list[Row]:
-    return [
-        r
-        for r in rows
-        if r.get("p_adjusted") is not None and r["p_adjusted"] <= SIGNIFICANT and r["estimate"] is not None
-    ]
+    return [r for r in rows if is_sure(r) and r["estimate"] is not None]
 
 
 def _imprint(
@@ -152,16 +148,21 @@ def _resistance(tables: Mapping[str, Sequence[Row]], post: str) -> tuple[str, ..
     rows = [r for r in tables.get("resistance", ()) if r["model"] == post and r.get("preference")]
     if not rows:
         return ("There is no regression of resistance.",)
-    found = _effects(_sure(rows))
-    if not found:
+    if not _sure(rows):
         return (f"No feature predicts the misalignment of {_name(post)} significantly.",)
-    more = [_effect(r) for r in found if r["estimate"] > 0][:_NAMED]
-    less = [_effect(r) for r in found if r["estimate"] < 0][:_NAMED]
     return (
-        *([f"{_name(post)} is misaligned more often with {listed(more)}."] if more else []),
-        *([f"It is misaligned less often with {listed(less)}."] if less else []),
+        *_more_and_less(rows, f"{_name(post)} is misaligned", "It is misaligned"),
         "Points are average marginal effects on the probability of misalignment; all are significant.",
     )
+
+
+def _more_and_less(rows: Sequence[Row], more: str, less: str) -> list[str]:
+    """What raises the odds most, and what lowers them; the two start as is said."""
+    found = _effects(_sure(rows))
+    up = [_effect(r) for r in found if r["estimate"] > 0][:_NAMED]
+    down = [_effect(r) for r in found if r["estimate"] < 0][:_NAMED]
+    said = [(more, "more", up), (less, "less", down)]
+    return [f"{start} {how} often with {listed(named)}." for start, how, named in said if named]
 
 
 def _robustness(tables: Mapping[str, Sequence[Row]], post: str) -> tuple[str, ...]:
@@ -171,18 +172,13 @@ def _robustness(tables: Mapping[str, Sequence[Row]], post: str) -> tuple[str, ..
     if not rows:
         return ("No label flipped often enough in rewriting to say anything.",)
     pairs = f"{count(rows[0]['n_pairs'])} rewritten pairs"
-    found = _effects(_sure(rows))
     tested = _mcnemar(tables, post)
-    if not found:
+    if not _sure(rows):
         nothing = f"Among {pairs}, no lost or gained label predicts significantly that {_name(post)} turns."
         return (nothing, *tested)
-    more = [_effect(r) for r in found if r["estimate"] > 0][:_NAMED]
-    less = [_effect(r) for r in found if r["estimate"] < 0][:_NAMED]
-    return (
-        *([f"Among {pairs}, {_name(post)} turns misaligned more often with {listed(more)}."] if more else []),
-        *([f"Among {pairs}, it turns misaligned less often with {listed(less)}."] if less else []),
-        *tested,
-    )
+    start = f"Among {pairs}, "
+    turned = (f"{start}{_name(post)} turns misaligned", f"{start}it turns misaligned")
+    return (*_more_and_less(rows, *turned), *tested)
 
 
 def _mcnemar(tables: Mapping[str, Sequence[Row]], post: str) -> list[str]:

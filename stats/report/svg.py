@@ -55,68 +55,53 @@ def figure_views(tables: Mapping[str, pl.DataFrame], pre: str, post: str) -> lis
     Names are shortened and made visible first: no letter of them is markup, mathematics or invisible.
     """
     clean, pre, post = _named(tables, pre, post)
+    there = {
+        "figure-2": _some(clean, "theta_histogram", "reward_sample"),
+        "figure-3": all(n in clean and clean[n].width for n in ("imprint", "shift", "resistance")),
+        "figure-4": _some(clean, "theta_histogram"),
+        "figure-5": _some(clean, "robustness"),
+    }
     drawn = []
     for key, (title, description, draw) in _FIGURES.items():
-        figure = draw(clean, pre, post)
-        if figure is not None:
-            svg, width = _inline(figure, key, title, description)
+        if there[key]:
+            svg, width = _inline(draw(clean, pre, post), key, title, description)
             drawn.append(FigureView(key, title, description, svg, width))
     return drawn
 
 
-def _reward_vectors(tables: Mapping[str, pl.DataFrame], pre: str, post: str) -> Figure | None:
-    if not (_some(tables, "theta_histogram") and _some(tables, "reward_sample")):
-        return None
-    return figures.reward_vectors(tables["reward_sample"], tables["theta_histogram"], pre=pre, post=post)
+def _some(tables: Mapping[str, pl.DataFrame], *names: str) -> bool:
+    return all(name in tables and tables[name].height for name in names)
 
 
-def _coefficients(tables: Mapping[str, pl.DataFrame], pre: str, post: str) -> Figure | None:
-    if not all(n in tables and tables[n].width for n in ("imprint", "shift", "resistance")):
-        return None
-    return figures.coefficients(tables, pre=pre, post=post)
-
-
-def _shift_roses(tables: Mapping[str, pl.DataFrame], pre: str, post: str) -> Figure | None:
-    return figures.shift_roses(tables["theta_histogram"]) if _some(tables, "theta_histogram") else None
-
-
-def _robustness(tables: Mapping[str, pl.DataFrame], pre: str, post: str) -> Figure | None:
-    if not _some(tables, "robustness"):
-        return None
-    return figures.robustness_scores(tables["robustness"], model=post)
-
-
-def _some(tables: Mapping[str, pl.DataFrame], name: str) -> bool:
-    return name in tables and tables[name].height > 0
-
-
-_Draw = Callable[[Mapping[str, pl.DataFrame], str, str], Figure | None]
+_Draw = Callable[[Mapping[str, pl.DataFrame], str, str], Figure]
 _FIGURES: dict[str, tuple[str, str, _Draw]] = {
     "figure-2": (
         "Figure 2. Pairs in the plane of rewards, before and after, and the turn of their reward vector",
         "Two scatter plots of the reward of the chosen text against that of the rejected text, one a model; "
         "aligned pairs lie below the diagonal. Under them a rose of the reward shift for each regime. The "
         "numbers are in the tables reward_sample.csv and theta_histogram.csv.",
-        _reward_vectors,
+        lambda t, pre, post: figures.reward_vectors(
+            t["reward_sample"], t["theta_histogram"], pre=pre, post=post
+        ),
     ),
     "figure-3": (
         "Figure 3. Feature imprint, reward shift and alignment resistance",
         "Three panels of points with intervals, one row a feature: the reward it brings before and after, "
         "how it turns the reward vector, and how it moves the odds of misalignment. The numbers are in the "
         "tables imprint.csv, shift.csv and resistance.csv.",
-        _coefficients,
+        lambda t, pre, post: figures.coefficients(t, pre=pre, post=post),
     ),
     "figure-4": (
         "Figure 4. Reward shift by regime and labeler preference",
         "A grid of roses of the reward shift: a row a regime, a column what the labeler prefers. The numbers "
         "are in the table theta_histogram.csv.",
-        _shift_roses,
+        lambda t, pre, post: figures.shift_roses(t["theta_histogram"]),
     ),
     "figure-5": (
         "Figure 5. Alignment robustness under rewriting",
         "Points with intervals: how each label lost or gained in rewriting moves the odds that an aligned "
         "pair becomes misaligned. The numbers are in the table robustness.csv.",
-        _robustness,
+        lambda t, pre, post: figures.robustness_scores(t["robustness"], model=post),
     ),
 }
 

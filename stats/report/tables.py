@@ -1,12 +1,12 @@
 """Result tables as a report sets them: columns in words, numbers rounded to what is known, rows capped."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import polars as pl
 
-from seal.stats.labelers.measures import doubtful_features
+from seal.stats.labelers.measures import alpha_of, doubtful_features
 from seal.stats.report.captions import ABOUT, HEADINGS, SHARES, SURE
 from seal.stats.report.text import (
     NOTHING,
@@ -98,7 +98,9 @@ def table_view(
     rows = shown.to_dicts()
     blocks = _blocks(shown.drop("flag", strict=False), rows, level)
     if alphas and "estimate" in shown.columns and "term" in shown.columns:
-        blocks.insert(_behind_interval(blocks), _alpha_block(rows, alphas))
+        behind = [i + 1 for i, (c, _) in enumerate(blocks) if c.title.endswith("interval")]
+        marks = [alpha_cell(str(r.get("term")), alphas, r.get("flag") is not None) for r in rows]
+        blocks.insert(behind[0] if behind else len(blocks), (Column("labelers' alpha", number=True), marks))
     columns = tuple(column for column, _ in blocks)
     cells = tuple(zip(*(values for _, values in blocks), strict=True)) if rows else ()
     return TableView(
@@ -124,7 +126,7 @@ def _blocks(frame: pl.DataFrame, rows: Sequence[Mapping[str, object]], level: fl
         elif frame.schema[name].is_numeric():
             column = Column(_heading(name), number=True)
             cells = [
-                _number(name, r[name], d, strong=name == "estimate" and _sure(r))
+                _number(name, r[name], d, strong=name == "estimate" and is_sure(r))
                 for r, d in zip(rows, decimals, strict=True)
             ]
             blocks.append((column, cells))
@@ -172,7 +174,8 @@ def _decimals(rows: Sequence[Mapping[str, object]]) -> list[int]:
     return [known.get(row.get("outcome"), 3) for row in rows]
 
 
-def _sure(row: Mapping[str, object]) -> bool:
+def is_sure(row: Mapping[str, object]) -> bool:
+    """Whether a coefficient is significant after adjustment."""
     p = row.get("p_adjusted")
     return isinstance(p, int | float) and p <= SIGNIFICANT
 
@@ -214,17 +217,6 @@ def _text(value: object, kind: str) -> Cell:
     return Cell(NOTHING if value is None else visible(value), kind)
 
 
-def _behind_interval(blocks: Sequence[_Block]) -> int:
-    """Where the labelers' agreement stands: beside the estimate and its interval."""
-    return next((i + 1 for i, (c, _) in enumerate(blocks) if c.title.endswith("interval")), len(blocks))
-
-
-def _alpha_block(rows: Sequence[Mapping[str, object]], alphas: Mapping[str, float]) -> _Block:
-    """The labelers' agreement on the feature behind each coefficient, in place of the column `flag`."""
-    cells = [alpha_cell(str(row.get("term")), alphas, row.get("flag") is not None) for row in rows]
-    return Column("labelers' alpha", number=True), cells
-
-
 def alpha_cell(term: str, alphas: Mapping[str, float], flagged: bool) -> Cell:
     """The alpha behind a coefficient; `doubtful` where the analysis flags it."""
     alpha = alpha_of(term, alphas)
@@ -240,11 +232,30 @@ def lowest_alphas(labelers: pl.DataFrame | None) -> dict[str, float]:
     return doubtful_features(labelers, math.inf)
 
 
-def alpha_of(term: str, alphas: Mapping[str, float]) -> float | None:
-    """The alpha of the feature a term is made of (`sentiment=positive`, `helpful:source=a`)."""
-    return next(
-        (a for f, a in alphas.items() if term == f or term.startswith((f"{f}=", f"{f}:"))), None
-    )  # fmt: skip
+def derived(
+    key: str, title: str, note: str, columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[object]]
+) -> TableView:
+    """A table that no file holds.
+
+    Args:
+        key, title, note: as in `TableView`.
+        columns: heading and kind of cell (see `Cell`) of each.
+        rows: cells, or what they say; None where that is nothing.
+    """
+    cells = tuple(
+        tuple(
+            x if isinstance(x, Cell) else Cell(NOTHING if x is None else visible(x), kind)
+            for x, (_, kind) in zip(row, columns, strict=True)
+        )
+        for row in rows
+    )
+    heads = tuple(Column(heading, kind == "number") for heading, kind in columns)
+    return TableView(key, title, note, heads, cells, len(cells))
+
+
+def numbers(*headings: str) -> list[tuple[str, str]]:
+    """Columns of numbers, for `derived`."""
+    return [(heading, "number") for heading in headings]
 
 
 def imprint_overview(
@@ -259,33 +270,26 @@ def imprint_overview(
     short = shortened([visible(pre), visible(post)], 24)
     before, after = (short[visible(m)] for m in (pre, post))
     interval = interval_heading(level)
-    columns = [
-        Column("feature"), Column(before, True), Column(interval, True), Column(after, True),
-        Column(interval, True), Column("change", True), Column(interval, True),
-        Column("adjusted p of the change", True), Column("informative pairs", True),
-    ]  # fmt: skip
-    columns += [Column("labelers' alpha", True)] if alphas else []
+    columns = [("feature", "name"), *numbers(before, interval, after, interval, "change", interval)]
+    columns += numbers("adjusted p of the change", "informative pairs", *["labelers' alpha"] * bool(alphas))
     rows = []
     for term in ordered[:SHOWN_ROWS]:
         found = [by.get((m, term), {}) for m in models]
-        cells = [Cell(visible(term), "name")]
+        cells: list[object] = [term]
         for row in found:
-            cells.append(_number("estimate", row.get("estimate"), decimals, strong=_sure(row)))
+            cells.append(_number("estimate", row.get("estimate"), decimals, strong=is_sure(row)))
             cells.append(_interval(row.get("conf_low"), row.get("conf_high"), decimals))
         cells.append(_number("p_adjusted", found[2].get("p_adjusted"), decimals))
         some = next((r["n_informative"] for r in found if r.get("n_informative") is not None), None)
         cells.append(_number("n_informative", some, decimals))
         flagged = any(row.get("flag") is not None for row in found)
-        cells += [alpha_cell(term, alphas, flagged)] if alphas else []
-        rows.append(tuple(cells))
+        rows.append([*cells, alpha_cell(term, alphas, flagged)] if alphas else cells)
     note = (
         "Reward a feature brings under each model and the change between them (its own regression), the "
         f"largest change first. A coefficient rests on its informative pairs alone. {SURE}"
     )
-    return TableView(
-        "overview-imprint", "What the models reward, before and after", note, tuple(columns), tuple(rows),
-        len(terms),
-    )  # fmt: skip
+    view = derived("overview-imprint", "What the models reward, before and after", note, columns, rows)
+    return replace(view, n_rows=len(terms))
 
 
 def _estimate(row: Mapping[str, object] | None) -> float:

@@ -7,7 +7,9 @@ import statsmodels.api as sm
 from numpy.typing import NDArray
 
 from benchmarks.statistics_worlds import BETA_POST, BETA_PRE, BOOLEANS, TERMS, World, frames, world
-from seal.stats.equations.imprint import Imprint, feature_imprint
+from seal.stats.equations.equation import Equation
+from seal.stats.equations.imprint import feature_imprint
+from seal.stats.options import Inference
 from seal.stats.pairs.features import find_features
 from seal.stats.pairs.joins import Inputs
 from seal.stats.regression import fixest
@@ -15,12 +17,10 @@ from seal.stats.regression import fixest
 TARGETS = ("last_response_is_harmless", "last_response_is_helpful")
 
 
-def run(
-    w: World, *, chosen_side: bool = False, covariates: tuple[str, ...] = (), **options: object
-) -> Imprint:
+def run(w: World, *, chosen_side: bool = False, covariates: tuple[str, ...] = (), **how: object) -> Equation:
     features = find_features(w.labels.lazy(), targets=TARGETS, covariates=covariates)
     inputs = Inputs(w.scores.lazy(), "pre", "post", w.labels.lazy(), features)
-    return feature_imprint(inputs, chosen_side=chosen_side, **options)[0]  # type: ignore[arg-type]
+    return feature_imprint(inputs, Inference(**how), chosen_side=chosen_side)[0]  # type: ignore[arg-type]
 
 
 def closed_form(
