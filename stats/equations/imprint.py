@@ -19,7 +19,7 @@ from seal.stats.pairs.joins import Inputs, Joined, Pairs
 from seal.stats.pairs.rewards import margin
 from seal.stats.pairs.sides import SIDES
 from seal.stats.regression import collinearity, linear
-from seal.stats.regression.cells import Cells, Tally, collapse, packed_difference, unpack
+from seal.stats.regression.cells import FIELDS, Cells, Tally, collapse, packed_difference, unpack
 from seal.stats.regression.inference import INFERENCE, Rows, coefficient, coefficient_table, tested
 
 CHOSEN_TERM = "chosen"
@@ -77,17 +77,13 @@ class Differences:
         self.spread = Spread(("pre", "post", *self.inputs.covariates))
         self._tally = Tally(self.inputs.words, covariates=self.covariates)
 
-    @property
-    def n_codes(self) -> int:
-        """Fields in the packed words: regressors, then curves."""
-        return len(self.inputs.regressed.coded) + len(self.inputs.regressed.curves)
-
     def add(self, block: pl.DataFrame) -> None:
         """Add a block of `Pairs`."""
         pairs = block.filter("regressed")
         self.spread.add(pairs)
         margins = {m: margin(m) for m in ("pre", "post")}
-        fields = [min(21, self.n_codes - 21 * i) for i in range(len(self.inputs.words))]
+        n_codes = len(self.inputs.regressed.packed)
+        fields = [min(FIELDS, n_codes - FIELDS * i) for i in range(len(self.inputs.words))]
         words = {
             w: packed_difference(pl.col(f"{w}_chosen"), pl.col(f"{w}_rejected"), n)
             for w, n in zip(self.inputs.words, fields, strict=True)
@@ -103,7 +99,8 @@ class Differences:
         frame = self._tally.total()
         if frame is None or not frame.height:
             return None
-        return Cells.of(frame, unpack(frame.select(self.inputs.words), self.n_codes, 2), self.covariates)
+        codes = unpack(frame.select(self.inputs.words), len(self.inputs.regressed.packed), 2)
+        return Cells.of(frame, codes, self.covariates)
 
 
 class Spread:
@@ -131,7 +128,7 @@ def estimate_imprint(gathered: Differences, how: Inference, *, chosen_side: bool
     cells, inputs, features = gathered.cells(), gathered.inputs, gathered.inputs.regressed
     if cells is None:
         return Equation(pl.DataFrame(schema=SCHEMA), notes=(NO_PAIR,))
-    columns = [*range(len(features.coded)), *range(gathered.n_codes, cells.n_columns)]
+    columns = [*range(len(features.coded)), *range(len(features.packed), cells.n_columns)]
     gram = linear.cross_products(cells, "pre", columns, intercept=chosen_side)
     gram = linear.centred(gram) if chosen_side else gram
     judged = collinearity.select(gram, [r.term for r in features.regressors], threshold=how.max_vif)

@@ -13,7 +13,6 @@ Labelers compared by row position are not reproduced: `chance_agreement` is what
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -84,10 +83,8 @@ class PublishedTally:
             dense = [pairs[f"{x}_{side}"].to_numpy() for x in self.inputs.covariates]
             rewards = [pairs[f"{m}_{side}"].to_numpy() for m in ("pre", "post")]
             coded = [codes[:, k] for k in range(len(self.inputs.regressed.coded))]
-            columns: list[Any] = [np.ones(pairs.height), *coded, *dense, pairs["row_id"].to_numpy(), *rewards]
-            x = np.empty((len(columns), pairs.height))
-            for k, column in enumerate(columns):
-                x[k] = column
+            columns = [np.ones(pairs.height), *coded, *dense, pairs["row_id"].to_numpy(), *rewards]
+            x = np.array(columns, dtype=np.float64)
             self._pooled["all"] = self._pooled.get("all", np.zeros((len(columns),) * 2)) + x @ x.T
 
     def tie_counts(self) -> pl.DataFrame:

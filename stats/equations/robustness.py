@@ -131,14 +131,12 @@ def _matched(pairs: Sequence[Pairs], inputs: Inputs, ties: Ties, cluster: str | 
     own = [b.filter("regressed").join(ids, on="row_id", how="semi") for b in pairs[0]]
     before = pl.concat(own).select("row_id", *carried, *words, **margins) if own else empty
     frame = before.join(rewritten, on="row_id", suffix="_hat").sort("row_id")
+    deltas: dict[str, pl.Expr] = {}
     for model, _ in _models(inputs):
         a, b = pl.col(f"margin_{model}"), pl.col(f"margin_{model}_hat")
         known = pl.lit(True) if ties == "misaligned" else (a != 0) & (b != 0)
-        frame = frame.with_columns(
-            pl.when(known).then(a > 0).alias(f"aligned_{model}"),
-            pl.when(known).then(b > 0).alias(f"aligned_{model}_hat"),
-        )
-    return frame
+        deltas |= {f"aligned_{model}{hat}": pl.when(known).then(m > 0) for hat, m in (("", a), ("_hat", b))}
+    return frame.with_columns(**deltas)
 
 
 def _flips(frame: pl.DataFrame, inputs: Inputs) -> Moved:

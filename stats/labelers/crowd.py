@@ -168,9 +168,8 @@ def _texts(labelers: Sequence[Labeler], features: Sequence[str], after: int = -1
             for i, frame in enumerate(frames)
         ]  # fmt: skip
         together = outer_join(blocks, TEXT_KEY)
-        for i, labeler in enumerate(labelers):
-            if (together[f"n/{i}"] > 1).any():
-                raise InputError(f"{labeler.name} labels a text twice; a key stands once")
+        if twice := [x.name for i, x in enumerate(labelers) if (together[f"n/{i}"] > 1).any()]:
+            raise InputError(f"{twice[0]} labels a text twice; a key stands once")
         if together.height:
             yield together.drop(f"n/{i}" for i in range(len(frames)))
 
@@ -186,14 +185,13 @@ def _consensus(kinds: Sequence[pl.DataType], found: pl.DataFrame, method: Method
     index = {value: i for i, value in enumerate(values)}
     codes = np.array([[index.get(v, -1) for v in found[n].to_list()] for n in names], dtype=np.int64).T
     codes = codes.reshape(found.height, len(names))
-    fit = None
-    if method == "dawid-skene":
-        fit = dawid_skene(codes, found["n"].to_numpy().astype(np.float64), len(values))
+    weights = found["n"].to_numpy().astype(np.float64)
+    fit = dawid_skene(codes, weights, len(values)) if method == "dawid-skene" else None
     label, p = _choose(vote(codes, len(values)) if fit is None else fit.posterior)
     patterns = found.select(pl.col(name).alias(str(i)) for i, name in enumerate(names)).with_columns(
-        label=pl.Series([values[at] if at >= 0 else None for at in label], dtype=pl.String), p=pl.Series(p)
+        label=pl.Series([values[at] if at >= 0 else None for at in label], dtype=pl.String),
+        p=pl.Series(p).fill_nan(None),
     )
-    patterns = patterns.with_columns(p=pl.col("p").fill_nan(None))
     return Consensus(pl.Boolean() if boolean else pl.Enum(order), patterns, values, fit)
 
 

@@ -73,6 +73,11 @@ class Features:
         return tuple(r for r in self.regressors if r.kind != "numeric")
 
     @property
+    def packed(self) -> tuple[Regressor, ...]:
+        """What the packed words hold: the coded regressors, then the curves."""
+        return (*self.coded, *self.curves)
+
+    @property
     def numeric(self) -> tuple[Regressor, ...]:
         """The covariates."""
         return tuple(r for r in self.regressors if r.kind == "numeric")

@@ -67,14 +67,13 @@ class Inputs:
 
     def codes(self, pairs: pl.DataFrame, side: str, suffix: str = "") -> NDArray[np.int8]:
         """The packed words of one side as numbers, shape (pairs, coded features then curves)."""
-        n_fields = len(self.regressed.coded) + len(self.regressed.curves)
-        return unpack(pairs.select(f"{w}_{side}{suffix}" for w in self.words), n_fields, 1)
+        words = pairs.select(f"{w}_{side}{suffix}" for w in self.words)
+        return unpack(words, len(self.regressed.packed), 1)
 
     @property
     def words(self) -> tuple[str, ...]:
         """Base names of the packed label words: `w0`, `w1`, ..."""
-        coded = [*self.features.coded, *self.features.curves] if self.features else []
-        return tuple(f"w{i}" for i in range(n_words(len(coded))))
+        return tuple(f"w{i}" for i in range(n_words(len(self.features.packed) if self.features else 0)))
 
     @property
     def covariates(self) -> tuple[str, ...]:
@@ -214,7 +213,7 @@ def _scores_part(inputs: Inputs) -> _Part:
 def _labels_part(inputs: Inputs) -> _Part:
     assert inputs.labels is not None
     features = inputs.regressed
-    coded = [r.value() for r in (*features.coded, *features.curves)]
+    coded = [r.value() for r in features.packed]
     own = [] if inputs.computed is not None else [r.value() for r in features.numeric]
     whole = pl.all_horizontal([pl.lit(True), *(v.is_not_null() for v in [*coded, *own])])
     values = [

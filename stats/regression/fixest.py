@@ -25,13 +25,11 @@ class Estimates:
         estimate: regressor -> coefficient; those pyfixest drops as collinear are not there.
         std_error: regressor -> clustered standard error.
         dof: of the t distribution, clusters less one.
-        n_rows: observations that entered.
     """
 
     estimate: dict[str, float]
     std_error: dict[str, float]
     dof: float
-    n_rows: int
 
 
 def fit(
@@ -71,21 +69,16 @@ def fit(
             warnings.filterwarnings("ignore", "(?s).*multicollinear", UserWarning)
             model = pyfixest.feols(
                 f"y ~ {' + '.join(names.values())} | {' + '.join(effects.values())}",
-                data=narrow.to_pandas(),
-                vcov={"CRV1": "g"},
+                data=narrow.to_pandas(), vcov={"CRV1": "g"},
                 ssc=pyfixest.ssc(k_adj=small_sample, G_adj=small_sample),
-                fixef_rm="singleton",
-                copy_data=False,
-                store_data=False,
-                lean=True,
-            )
+                fixef_rm="singleton", copy_data=False, store_data=False, lean=True,
+            )  # fmt: skip
     except (ValueError, np.linalg.LinAlgError, ZeroDivisionError) as error:
         effect = ", ".join(fixed_effects)
         raise InputError(f"pyfixest cannot estimate {outcome} within {effect}: {error}") from None
     back = {x: r for r, x in names.items()}
-    coefficients = {back[x]: float(v) for x, v in model.coef().items()}
-    errors = {back[x]: float(v) for x, v in model.se().items()}
-    return Estimates(coefficients, errors, float(frame[cluster].n_unique() - 1), int(model._N))
+    coefficients, errors = ({back[x]: float(v) for x, v in f().items()} for f in (model.coef, model.se))
+    return Estimates(coefficients, errors, float(frame[cluster].n_unique() - 1))
 
 
 def _number(column: str) -> pl.Expr:

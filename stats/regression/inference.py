@@ -165,11 +165,9 @@ def coefficient(estimate: float, std_error: float, dof: float, level: float) -> 
     Returns:
         `estimate`, `std_error`, `statistic`, `p_value`, `conf_low`, `conf_high`.
     """
-    known = bool(np.isfinite(std_error) and std_error > 0 and dof > 0)
-    if not known:
-        return {"estimate": float(estimate)} | dict.fromkeys(
-            ("std_error", "statistic", "p_value", "conf_low", "conf_high")
-        )
+    if not (np.isfinite(std_error) and std_error > 0 and dof > 0):
+        names = ("std_error", "statistic", "p_value", "conf_low", "conf_high")
+        return {"estimate": float(estimate), **dict.fromkeys(names)}
     half = float(t_critical(level, dof)) * std_error
     return {
         "estimate": float(estimate), "std_error": float(std_error),

@@ -42,7 +42,6 @@ class LogitFit:
         covariance: (p, p) sandwich HC0 (statsmodels' HC1 of a logit is the same); with clusters CR1; under
             Firth's correction the inverse information.
         n: observations.
-        n_positive: those with outcome 1.
         ame: (p,) average of dP/dx over the observations, and
         ame_std_error: (p,) its standard error by the delta method.
         separated: positions of the columns whose maximum likelihood estimate is infinite.
@@ -53,7 +52,6 @@ class LogitFit:
     estimate: Floats
     covariance: Floats
     n: int
-    n_positive: int
     ame: Floats
     ame_std_error: Floats
     separated: tuple[int, ...] = ()
@@ -89,7 +87,7 @@ def fit_logit(cells: Cells, outcome: str, columns: Sequence[int], *, level: floa
     covariance = bread if separated else _sandwich(data, estimate, bread, n)
     ame, ame_std_error = _marginal_effects(data, estimate, covariance, n)
     profile = _profiles(data, estimate, bread, separated, level) if separated else {}
-    return LogitFit(estimate, covariance, n, positive, ame, ame_std_error, tuple(separated), profile)
+    return LogitFit(estimate, covariance, n, ame, ame_std_error, tuple(separated), profile)
 
 
 @dataclass(frozen=True)

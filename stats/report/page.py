@@ -65,9 +65,7 @@ class Report:
 
 
 def report(
-    results: str | Path | Results,
-    out: str | Path | None = None,
-    options: ReportOptions | None = None,
+    results: str | Path | Results, out: str | Path | None = None, options: ReportOptions | None = None
 ) -> Report:
     """Make one HTML page of what an analysis found: no script in it, nothing loaded from anywhere.
 
