@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from seal.cli import registry
-from seal.cli.events import end_with_the_run, tell
+from seal.cli.events import end_with_the_run, is_stage, tell
 from seal.cli.pipeline.settings import TABLE, check_keys
 from seal.cli.settings import load_settings
 from seal.engine.errors import SealError
@@ -57,7 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     end_with_the_run()
     try:
         words = sys.argv[1:] if argv is None else list(argv)
-        with recorded_command(registry.without_secrets(words)):
+        typed = words[2:] if is_stage() else words  # a run gives its stages an empty settings file
+        with recorded_command(registry.without_secrets(typed)):
             code = cli.main(words, "seal", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except click.ClickException as error:

@@ -186,7 +186,7 @@ class RewriteReport(AskingReport):
 
 def rewrite(
     texts: str | Path,
-    rewriter: "str | Path | Rewriter",
+    rewriter: str | Path | Rewriter,
     out: str | Path,
     options: RewriteOptions | None = None,
     generator: GeneratorOptions | None = None,
