@@ -51,10 +51,10 @@ def signature(function: Any) -> str:
     tree = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(function)))).body[0]
     assert isinstance(tree, ast.FunctionDef)
     returns = f" -> {ast.unparse(tree.returns)}" if tree.returns else ""
-    line = f"{tree.name}({ast.unparse(tree.args)}){returns}"
+    parts = _parameters(tree.args)
+    line = f"{tree.name}({', '.join(parts)}){returns}"
     if len(line) <= 90:
         return line
-    parts = [str(p) for p in _parameters(tree.args)]
     return f"{tree.name}(\n" + "".join(f"    {part},\n" for part in parts) + f"){returns}"
 
 
@@ -72,7 +72,7 @@ def _parameters(args: ast.arguments) -> list[str]:
 
 
 def _parameter(arg: ast.arg, default: ast.expr | None) -> str:
-    return ast.unparse(arg) + (f" = {ast.unparse(default)}" if default is not None else "")
+    return ast.unparse(arg) + (f" = {ast.unparse(default)}" if default else "").replace("'", '"')
 
 
 def prose(value: Any, sections: Iterable[str] = ("Args", "Attributes", "Returns", "Raises")) -> str:
