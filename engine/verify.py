@@ -6,6 +6,7 @@ from pathlib import Path
 from seal.engine.checkpoints.exported import SPEC, changed_files, load_spec
 from seal.engine.errors import InputError
 from seal.engine.frames.folder import LOG, StageFolder
+from seal.engine.frames.manifest import read_manifest
 from seal.engine.notebook import Shown
 
 
@@ -29,8 +30,9 @@ def verify(folder: str | Path) -> Verification:
         InputError: the folder was not written by this program, or was never finished.
     """
     folder = Path(folder)
-    stage = StageFolder.open(folder)
-    if stage is not None and (folder / LOG).is_file():
+    is_stage = (folder / LOG).is_file() and read_manifest(folder) is not None  # a damaged one raises
+    stage = StageFolder.open(folder) if is_stage else None
+    if stage is not None:
         hashes = stage.hashes
         if not stage.complete:
             raise InputError(f"{folder} is not finished: run the command that writes it again")
