@@ -1,11 +1,12 @@
 """Files: written whole or not at all, and named by what they hold."""
 
+import fcntl
 import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from seal.engine.errors import InputError
 
@@ -43,6 +44,23 @@ def write_atomic(path: Path, data: bytes) -> dict[str, Any]:
     with written_aside(path) as aside, aside.open("wb") as file:
         file.write(data)
     return {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+
+
+def take_lock(path: Path) -> IO[bytes] | None:
+    """Hold a lock file until what is returned is closed; None where another process holds it.
+
+    The file is made where there is none. One that is there is neither emptied nor, if it is a link, followed.
+
+    Raises:
+        OSError: it cannot be opened; a link cannot.
+    """
+    lock = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644), "r+b")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        return None
+    return lock
 
 
 def _sync(path: Path) -> None:

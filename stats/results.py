@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from seal.engine.errors import InputError
+from seal.engine.errors import InputError, ResumeError
 from seal.engine.files import write_atomic
 from seal.engine.notebook import html
 from seal.stats.csv_files import write_csv
@@ -96,23 +96,46 @@ class Results:
 def write(results: Results, out: Path) -> list[Path]:
     """Write every table and `results.json` into a folder, each file whole or not at all.
 
-    Result files of an earlier analysis that this one does not have are removed, so that the folder never
-    mixes two.
+    Tables that an earlier analysis left there are removed; a file that none wrote is left, and refused where
+    it bears the name of a result. `results.json` says first which files are this program's, and at last what
+    they hold, so that an analysis that was killed is known as one.
 
     Returns:
         The files written.
+
+    Raises:
+        ResumeError: a file of the same name is there that no analysis wrote.
     """
     out.mkdir(parents=True, exist_ok=True)
-    written = [write_csv(frame, out / f"{name}.csv") for name, frame in results.tables.items()]
-    if results.published:
-        (out / "as_published").mkdir(exist_ok=True)
-        written += [write_csv(f, out / "as_published" / f"{n}.csv") for n, f in results.published.items()]
-    for folder, tables in ((out, results.tables), (out / "as_published", results.published)):
-        for name in set(FILES) - set(tables):
-            (folder / f"{name}.csv").unlink(missing_ok=True)
+    tables = {f"{name}.csv": frame for name, frame in results.tables.items()}
+    tables |= {f"as_published/{name}.csv": frame for name, frame in results.published.items()}
+    earlier = _written(out)
+    if strange := [n for n in (JSON, *tables) if (out / n).exists() and n not in earlier]:
+        names = ", ".join(strange[:3])
+        raise ResumeError(f"{out} holds {names}, which no analysis wrote; choose another folder")
+    unfinished = {"format": FORMAT, "unfinished": sorted(earlier | tables.keys())}
+    write_atomic(out / JSON, json.dumps(unfinished).encode())
+    for name in earlier - tables.keys() - {JSON}:
+        (out / name).unlink(missing_ok=True)
+    written = []
+    for name, frame in tables.items():
+        (out / name).parent.mkdir(exist_ok=True)
+        written.append(write_csv(frame, out / name))
     text = json.dumps(results.as_dict(), indent=1, allow_nan=False, ensure_ascii=False)
     write_atomic(out / JSON, text.encode())
     return [*written, out / JSON]
+
+
+def _written(folder: Path) -> set[str]:
+    """The files that an earlier analysis left in a folder, as its `results.json` says; none without one."""
+    try:
+        content = json.loads((folder / JSON).read_text(encoding="utf-8"))
+        if "unfinished" in content:
+            return {JSON, *map(str, content["unfinished"])}
+        tables, published = content["tables"], content["as_published"]
+        return {JSON, *(f"{n}.csv" for n in tables), *(f"as_published/{n}.csv" for n in published)}
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
 
 
 def place_from(path: Path, folder: Path) -> str:
@@ -131,6 +154,8 @@ def read(folder: Path) -> Results:
     path = folder / JSON
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
+        if "unfinished" in content:
+            raise InputError(f"{folder} was being written when that was stopped: run seal analyze again")
         if content["format"] != FORMAT:
             raise InputError(f"{path} has format {content['format']!r}, this program reads {FORMAT}")
         command = content.get("command")

@@ -43,7 +43,7 @@ def run_stage(
     log: Path,
     *,
     variables: Mapping[str, str],
-    lock: IO[str],
+    lock: IO[bytes],
     listen: Listener,
 ) -> StageEnd:
     """Run one command to its end.
@@ -73,7 +73,7 @@ def run_stage(
 
 def _start(
     words: Sequence[str], interpreter: Interpreter, log: Path, writer: int, variables: Mapping[str, str],
-    lock: IO[str],
+    lock: IO[bytes],
 ) -> "subprocess.Popen[bytes]":  # fmt: skip
     kept = {name: value for name, value in os.environ.items() if not name.startswith("SEAL_")}
     log.parent.mkdir(parents=True, exist_ok=True)

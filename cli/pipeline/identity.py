@@ -7,6 +7,7 @@ Whoever changes a file's content changes its ctime, which no program can set bac
 
 import hashlib
 import json
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from seal.engine.frames.folder import LOG, StageFolder
 from seal.engine.frames.manifest import MANIFEST
 
 _GRAIN_NS = 2_000_000_000
-_BOOKKEEPING = (MANIFEST, LOG)  # they hold times; what they say of the content is in the parts
+_RESULT = re.compile(r"results\.json|(as_published/)?\w+\.csv|figures/figure\d\w*\.(png|svg)")
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,8 @@ class HashBook:
     def hashes(self, path: Path, *, just_written: bool = False) -> dict[str, str]:
         """Name -> hash of a file, or of every file of a folder that says what it holds.
 
-        Left out are hidden files, training checkpoints, and the times of a stage's folder.
+        Left out are hidden files, training checkpoints, the times of a stage's folder, and what somebody put
+        beside the files that a stage or an analysis wrote.
 
         Args:
             path: the file or folder.
@@ -99,14 +101,14 @@ class HashBook:
         if not path.is_dir():
             raise InputError(f"{path} is not there")
         is_stage = (path / LOG).is_file() and (path / MANIFEST).is_file()
-        stage = StageFolder.open(path) if is_stage and just_written else None
-        logged = stage.hashes if stage else {}
+        stage = StageFolder.open(path) if is_stage else None
+        known = stage.hashes if stage and just_written else {}
         found = {str(p.relative_to(path)): p for p in _files(path)}
-        return {
-            name: self.file_hash(p, logged.get(name))
-            for name, p in sorted(found.items())
-            if not (is_stage and name in _BOOKKEEPING)
-        }
+        if stage is not None:
+            found = {name: p for name, p in found.items() if name in stage.hashes}
+        elif "results.json" in found:
+            found = {name: p for name, p in found.items() if _RESULT.fullmatch(name)}
+        return {name: self.file_hash(p, known.get(name)) for name, p in sorted(found.items())}
 
     def identity(self, path: Path, *, just_written: bool = False) -> str | None:
         """One hash for the content of a file or folder; None where nothing is there."""

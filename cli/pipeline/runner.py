@@ -1,6 +1,6 @@
 """The stages of a run, one after the other: what is done is left, what is not is started."""
 
-import fcntl
+import itertools
 import shutil
 import signal
 import time
@@ -20,9 +20,10 @@ from seal.cli.pipeline.planning import Decision, decide, waits
 from seal.cli.pipeline.record import Entry, load_record, save_record
 from seal.cli.pipeline.settings import RunSettings
 from seal.engine.errors import InputError, ResumeError, SealError
+from seal.engine.files import take_lock
 from seal.engine.frames.folder import LOG, StageFolder
 
-_LOCK, _HASHES, _LOGS, _REPLACED = ".lock", ".hashes.json", "logs", ".replaced"
+_LOCK, _HASHES, _LOGS, _ASIDE = ".lock", ".hashes.json", "logs", "set-aside"
 _LOCK_PATIENCE_S = 10.0
 
 
@@ -127,7 +128,7 @@ class _Run:
     out: Path
     record: dict[str, Entry]
     book: HashBook
-    lock: IO[str]
+    lock: IO[bytes]
     board: Board
     overwrite: bool
 
@@ -135,11 +136,12 @@ class _Run:
         """Start a stage, resume it or do it again, and write down what came of it."""
         name, made = call.stage.name, make_of(call, self.book)
         entry = self.record.get(name)
-        if decision.state == "replace" or (entry and not call.stage.knows_itself):
-            _discard(call.out, self.out)
+        aside = _set_aside(call.out, self.out) if decision.state == "replace" else None
         if not call.out.exists():
             self._write(name, Entry("started", made))
         listen = self.board.begin(name, decision)
+        if aside is not None:
+            self.board.note(name, f"what stood there was changed since: moved to {aside}")
         outcome = self._start(call, interpreter, listen)
         may_replace = decision.may_replace or self.overwrite or (entry is not None and entry.replaces)
         if outcome.kind == ResumeError.__name__ and may_replace and call.stage.knows_itself:
@@ -231,53 +233,42 @@ def _last_line(log: Path) -> str:
     return next((line.strip()[:300] for line in reversed(lines) if line.strip()), "nothing")
 
 
-def _discard(path: Path, out: Path) -> None:
-    """Remove an output that this run made, so that it is either whole or gone.
+def _set_aside(path: Path, out: Path) -> Path | None:
+    """Move an output out of the way, so that it is either whole or gone; nothing of it is deleted.
+
+    Returns:
+        Where it lies now; None where there was none.
 
     Raises:
         ResumeError: another process writes it.
     """
     if not path.exists():
-        return
-    with _lock_of(path):
-        aside = out / _REPLACED
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir()
-        path.rename(aside / path.name)
-    shutil.rmtree(aside)
+        return None
+    lock = take_lock(path / _LOCK) if (path / _LOCK).is_file() else None
+    if lock is None and (path / _LOCK).is_file():
+        raise ResumeError(f"{path} is being written by another process; wait for it to end")
+    (out / _ASIDE).mkdir(exist_ok=True)
+    numbers = (n for n in itertools.count(1) if not (out / _ASIDE / f"{path.name}-{n}").exists())
+    aside = path.rename(out / _ASIDE / f"{path.name}-{next(numbers)}")
+    if lock is not None:
+        lock.close()
+    return aside
 
 
 @contextmanager
-def _lock_of(path: Path) -> Iterator[None]:
-    if not (path / _LOCK).is_file():
-        yield
-        return
-    with (path / _LOCK).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ResumeError(f"{path} is being written by another process; wait for it to end") from None
-        yield
-
-
-@contextmanager
-def _locked(out: Path) -> Iterator[IO[str]]:
+def _locked(out: Path) -> Iterator[IO[bytes]]:
     """Hold a run's folder; what a run that was killed left half-made is cleared away.
 
     Raises:
         ResumeError: another run, or a stage of one that was killed, holds it.
     """
     out.mkdir(parents=True, exist_ok=True)
-    with (out / _LOCK).open("w") as lock:
-        until_s = time.monotonic() + _LOCK_PATIENCE_S  # the stage of a killed run ends in a moment
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > until_s:
-                    raise ResumeError(f"another seal run works in {out}; wait for it to end") from None
-                time.sleep(0.05)
-        for left in [out / _REPLACED, *out.glob("models/.export-*")]:
+    until_s = time.monotonic() + _LOCK_PATIENCE_S  # the stage of a killed run ends in a moment
+    while (lock := take_lock(out / _LOCK)) is None:
+        if time.monotonic() > until_s:
+            raise ResumeError(f"another seal run works in {out}; wait for it to end")
+        time.sleep(0.05)
+    with lock:
+        for left in out.glob("models/.export-*"):  # folders that an export that was killed was writing
             shutil.rmtree(left, ignore_errors=True)
         yield lock

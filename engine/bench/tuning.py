@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from seal.engine.bench.options import ScoreBenchOptions
 from seal.engine.bench.scoring import Say, run_engine, sample_pairs, take_turns
+from seal.engine.checkpoints.exported import TUNING as TUNING
 from seal.engine.errors import InputError, UsageError
 from seal.engine.files import write_atomic
 from seal.engine.frames.manifest import machine, read_manifest, versions
@@ -32,7 +33,6 @@ from seal.engine.pooling.onnx import choose_device
 from seal.engine.pooling.options import MAX_BATCH_TOKENS, PART_PAIRS
 from seal.engine.scoring.options import ScoreOptions
 
-TUNING = "tuning.json"
 BUDGETS = {"cpu": (128, 256, 512, 1024, 2048), "cuda": (8_192, 16_384, 32_768, 65_536, 131_072)}
 WINDOWS = (PART_PAIRS, 4_096, 8_192, 16_384)
 _LENGTHS = 32_768  # pairs whose lengths tell the padding

@@ -12,6 +12,8 @@ from seal.engine.files import file_sha256, write_atomic
 SPEC = "seal.json"
 MODEL = "model.onnx"
 TOKENIZER = "tokenizer.json"
+TUNING, ENGINES = "tuning.json", "tensorrt"
+"""What stands beside a model and is no part of it: how to run it fastest, and engines built for a GPU."""
 UNBOUNDED_DEFAULT = 4096
 
 Graph = Literal["fast", "reference"]

@@ -20,7 +20,17 @@ from tokenizers import Tokenizer, normalizers
 
 from seal.engine.checkpoints import exported
 from seal.engine.checkpoints.checkpoint import Checkpoint, read_config
-from seal.engine.checkpoints.exported import MODEL, SPEC, TOKENIZER, Graph, ModelSpec, Precision
+from seal.engine.checkpoints.exported import (
+    ENGINES,
+    MODEL,
+    SPEC,
+    TOKENIZER,
+    TUNING,
+    Graph,
+    ModelSpec,
+    Precision,
+    load_spec,
+)
 from seal.engine.errors import InputError, ResumeError
 from seal.engine.export import onnx_graph
 from seal.engine.export.graphs import choose_graph, write_graph
@@ -77,10 +87,23 @@ def export(
                 f"largest difference {parity.max_abs_diff:.3g} ({parity.worst}), allowed {parity.tolerance:g}"
                 "; nothing was written"
             )
-        if out.exists():
-            shutil.rmtree(out)
+        _clear(out)
         folder.rename(out)
     return ExportReport(out, spec, parity, notes)
+
+
+def _clear(out: Path) -> None:
+    """Remove an earlier export: the files that its own record names, and what was measured and built for it.
+
+    Raises:
+        ResumeError: the folder holds something else too, which stays.
+    """
+    if not out.exists():
+        return
+    ours = {*load_spec(out).files, SPEC, TUNING, ENGINES} if (out / SPEC).is_file() else set()
+    if strange := sorted(path.name for path in out.iterdir() if path.name not in ours):
+        raise ResumeError(f"{out} holds {', '.join(strange[:3])}, which no export wrote: move it elsewhere")
+    shutil.rmtree(out)
 
 
 def _write(

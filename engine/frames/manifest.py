@@ -113,6 +113,14 @@ def versions() -> dict[str, str]:
     return found
 
 
+def usable_cores() -> int:
+    """Cores that this process may run on; where the system does not say (macOS), those of the machine."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
+
+
 def machine() -> dict[str, Any]:
     """The processor, its usable cores and the system."""
     cpu = platform.processor() or platform.machine()
@@ -121,7 +129,7 @@ def machine() -> dict[str, Any]:
         cpu = next((x.split(":", 1)[1].strip() for x in lines if x.startswith("model name")), cpu)
     except OSError:
         pass
-    return {"cpu": cpu, "cores": len(os.sched_getaffinity(0)), "system": platform.platform()}
+    return {"cpu": cpu, "cores": usable_cores(), "system": platform.platform()}
 
 
 class ForeignManifestError(InputError):

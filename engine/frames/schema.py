@@ -6,6 +6,7 @@ choice, `variant` whether the text is the dataset's own or a rewriting of it.
 """
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ VARIANT = pl.Enum([ORIGINAL, REWRITTEN])
 PAIR_KEY = ("row_id",)
 TEXT_KEY = ("row_id", "preference", "variant")
 
+_PART = re.compile(r"part-\d{5,}\.parquet")
 _KEY_TYPES: dict[str, pl.DataType] = {"row_id": pl.Int64(), "preference": PREFERENCE, "variant": VARIANT}
 
 
@@ -116,7 +118,9 @@ def parquet_files(path: Path) -> list[Path]:
         raise InputError(
             f"{path} is not finished: run the command that writes it again, it goes on from there"
         )
-    files = sorted(path.glob("part-*.parquet")) or sorted(
+    parts = sorted(path.glob("part-*.parquet"))
+    ours = [part for part in parts if _PART.fullmatch(part.name)]  # not part-00000-edited.parquet beside it
+    files = (ours if (path / "log.jsonl").is_file() else parts) or sorted(
         p for p in path.glob("*.parquet") if not p.name.startswith("failures")
     )
     if not files:

@@ -10,10 +10,10 @@ happen, and is removed when the folder is opened again. Part boundaries depend o
 that was killed anywhere and started again ends in the same bytes.
 """
 
-import fcntl
 import io
 import json
 import os
+import re
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -26,13 +26,14 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from seal.engine.errors import InputError, ResumeError, SealError
-from seal.engine.files import file_sha256, write_atomic, written_aside
+from seal.engine.files import file_sha256, take_lock, write_atomic, written_aside
 from seal.engine.frames.folder import FAILED, LOG, Commit, Log
 from seal.engine.frames.manifest import MANIFEST, Manifest, differences, read_manifest
 from seal.engine.frames.schema import FAILURES
 
 _LOCK = ".lock"
-_OURS = ("part-*.parquet", "failures*.parquet", LOG, MANIFEST, ".*.tmp")
+_OURS = re.compile(r"part-\d{5,}\.parquet|failures(-\d{5,})?\.parquet|log\.jsonl|manifest\.json")
+_ASIDE = re.compile(rf"\.({_OURS.pattern}|sorted(-\d+)?|originals|rewritten)\.tmp")
 
 
 class Sink:
@@ -56,8 +57,9 @@ class Sink:
         self.manifest = manifest
         self.log = Log()
         self._overwrite = overwrite
-        self._ours = (*_OURS, *beside)
-        self._lock: IO[str] | None = None
+        self._beside = beside
+        self._afresh = False  # whether what stood here was this program's, and is gone
+        self._lock: IO[bytes] | None = None
 
     def __enter__(self) -> Self:
         try:
@@ -159,8 +161,8 @@ class Sink:
                 self._append({"finished": True, "files": files})
                 self.log = Log(self.commits, files)
             self._write_manifest(complete=True, totals=totals)
-            for piece in self.folder.glob("failures-*.parquet"):
-                piece.unlink()
+            for name in self._gathered():
+                (self.folder / name).unlink(missing_ok=True)
         except OSError as error:
             raise self._unwritable(error) from None
 
@@ -171,19 +173,14 @@ class Sink:
         )
 
     def _take_lock(self) -> None:
-        self._lock = (self.folder / _LOCK).open("w")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ResumeError(
-                f"{self.folder} is being written by another process; wait for it to end"
-            ) from None
+        self._lock = take_lock(self.folder / _LOCK)
+        if self._lock is None:
+            raise ResumeError(f"{self.folder} is being written by another process; wait for it to end")
 
     def _open(self) -> None:
         document = read_manifest(self.folder)
         if document is None:
             self._refuse_foreign()
-            self._remove_ours()
             self._write_manifest(complete=False)
             return
         if found := differences(document["identity"], self.manifest.identity):
@@ -196,13 +193,14 @@ class Sink:
         self._remove_unlogged()
 
     def _refuse_foreign(self) -> None:
-        ours = {path for pattern in (*self._ours, _LOCK) for path in self.folder.glob(pattern)}
-        foreign = sorted(path.name for path in set(self.folder.iterdir()) - ours)
-        stray = [p.name for p in ours if p.name == LOG or p.suffix == ".parquet"]
-        if foreign or stray:
+        """What somebody else put here is never taken for a part, and never joined without a word."""
+        names = sorted(path.name for path in self.folder.iterdir())
+        leftovers = {_LOCK, f".{MANIFEST}.tmp"}
+        strange = [n for n in names if n not in leftovers and (_OURS.fullmatch(n) or not self._afresh)]
+        if strange:
             raise ResumeError(
-                f"{self.folder} is not empty ({', '.join((foreign + stray)[:3])}) and holds no {MANIFEST} of "
-                "this program; choose another folder"
+                f"{self.folder} is not empty ({', '.join(strange[:3])}) and holds no {MANIFEST} of this "
+                "program; choose another folder"
             )
 
     def _read_log(self) -> None:
@@ -223,25 +221,31 @@ class Sink:
                 )
 
     def _remove_unlogged(self) -> None:
-        keep = self.log.files.keys() | {LOG, MANIFEST}
-        for pattern in _OURS:
-            for path in self.folder.glob(pattern):
-                if path.name not in keep:
-                    path.unlink()
+        """Remove what was being written when this program was killed: files of the next part, by name."""
+        number = f"{len(self.commits):05}"
+        coming = {f"part-{number}.parquet", f"failures-{number}.parquet", FAILED}
+        for path in self.folder.iterdir():
+            name = path.name
+            left = name in (self._gathered() if self.finished else coming) or _ASIDE.fullmatch(name)
+            if left and name not in self.log.files:
+                path.unlink()
+
+    def _gathered(self) -> list[str]:
+        """The files of failures that the log names part by part, and that become one at the end."""
+        return [name for commit in self.commits for name in commit.files if name.startswith("failures-")]
 
     def _start_afresh(self) -> None:
         # Cut short, this must leave a folder of the old identity that nobody takes for finished: with the
         # new identity the old log would be believed, with `complete` the parts left be taken for all.
         document = read_manifest(self.folder) or {}
         write_atomic(self.folder / MANIFEST, json.dumps(document | {"complete": False}, indent=2).encode())
-        self._remove_ours()
-
-    def _remove_ours(self) -> None:
         # The log goes first, so that it never names what is gone; the manifest last: cut short, the folder
-        # must look unfinished, not foreign.
-        for pattern in sorted(self._ours, key=lambda p: (p == MANIFEST) - (p == LOG)):
-            for path in self.folder.glob(pattern):
-                path.unlink()
+        # must look unfinished, not foreign. What bears no name of this program's stays.
+        names = [path.name for path in self.folder.iterdir()]
+        ours = [n for n in names if _OURS.fullmatch(n) or _ASIDE.fullmatch(n) or n in self._beside]
+        for name in sorted(ours, key=lambda n: (n == MANIFEST) - (n == LOG)):
+            (self.folder / name).unlink()
+        self._afresh = True
 
     def _gather_failures(self) -> dict[str, Any]:
         target = self.folder / FAILED
@@ -250,8 +254,8 @@ class Sink:
             written_aside(target) as aside,
             pq.ParquetWriter(aside, schema, compression="zstd") as writer,
         ):
-            for piece in sorted(self.folder.glob("failures-*.parquet")):
-                writer.write_table(pl.read_parquet(piece).to_arrow().cast(schema))
+            for name in self._gathered():
+                writer.write_table(pl.read_parquet(self.folder / name).to_arrow().cast(schema))
         return {"sha256": file_sha256(target), "bytes": target.stat().st_size}
 
     def _append(self, entry: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from seal.engine.checkpoints.exported import MODEL
 from seal.engine.errors import InputError, MissingExtraError, UsageError
+from seal.engine.frames.manifest import usable_cores
 from seal.engine.pooling.contract import Batch, OutOfMemoryError
 from seal.engine.pooling.options import Device
 
@@ -23,6 +24,7 @@ def require(purpose: str) -> Any:
         MissingExtraError: it is not installed.
     """
     try:
+        os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read at import; the call that switches it off is too late
         import onnxruntime
     except ImportError:
         raise MissingExtraError("onnxruntime", "cpu", purpose) from None
@@ -68,7 +70,7 @@ class OnnxBackend:
     def __init__(self, folder: Path, device: Literal["cpu", "cuda"], threads: int | None = None) -> None:
         ort = require("scoring an exported model")
         self._device, self._path = device, folder / MODEL
-        self.concurrency = 1 if device == "cuda" else threads or len(os.sched_getaffinity(0))
+        self.concurrency = 1 if device == "cuda" else threads or usable_cores()
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1

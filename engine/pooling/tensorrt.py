@@ -14,14 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seal.engine.checkpoints.exported import MODEL
+from seal.engine.checkpoints.exported import ENGINES, MODEL
 from seal.engine.errors import UsageError
 from seal.engine.pooling.batching import bucket_of
 from seal.engine.pooling.contract import Batch
 from seal.engine.pooling.onnx import require, run_bound, running
 
 PROVIDER = "TensorrtExecutionProvider"
-CACHE = "tensorrt"
 Providers = list[str | tuple[str, dict[str, str]]]
 
 
@@ -120,7 +119,7 @@ class TensorRTBackend:
 
     def _start(self, width: int) -> Any:
         ort = require("scoring an exported model")
-        cache = self._path.parent / CACHE
+        cache = self._path.parent / ENGINES
         (cache / f"width-{width}").mkdir(parents=True, exist_ok=True)
         options = provider_options(self._inputs, width, self._budget, cache, fp16=self._fp16)
         session = ort.InferenceSession(self._path, ort.SessionOptions(), providers=self._providers(options))

@@ -13,7 +13,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from seal.engine.errors import InputError, SealError
+from seal.engine.errors import InputError, ResumeError, SealError
 from seal.engine.files import write_atomic
 from seal.stats.options import LEVEL, ReportOptions
 from seal.stats.report import provenance as provenance
@@ -26,6 +26,7 @@ from seal.stats.report.tables import TableView, imprint_overview, lowest_alphas,
 from seal.stats.report.text import count, cut, fixed, percent, pieces, visible
 from seal.stats.results import JSON, Results, read
 
+_MADE_BY = b"Made by <code>seal report</code>"  # in the footer of every report, of every version
 CHARACTERS = 20_000  # of one text; a dialogue may be a book
 
 
@@ -91,11 +92,22 @@ def report(
         return page
     path = Path(out)
     try:
+        _refuse_foreign(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, _encoded(page.html))
     except OSError as error:
         raise SealError(f"cannot write {path}: {error.strerror or error}") from None
     return replace(page, path=path)
+
+
+def _refuse_foreign(path: Path) -> None:
+    """A file that is no report is not replaced by one.
+
+    Raises:
+        ResumeError: it is none.
+    """
+    if path.exists() and not (_MADE_BY in path.read_bytes() if path.is_file() else False):
+        raise ResumeError(f"{path} is there and no report of this program; choose another name")
 
 
 def _encoded(page: str) -> bytes:
