@@ -64,8 +64,8 @@ def edit(file, before, after):
 
 
 def parts(out):
-    """Every part and every failure that a run wrote, by hash."""
-    files = sorted(out.rglob("*.parquet"))
+    """Every part and every failure that a run wrote, by hash; what it moved aside is not its own."""
+    files = [p for p in sorted(out.rglob("*.parquet")) if "set-aside" not in p.parts]
     return {str(p.relative_to(out)): sha256(p.read_bytes()).hexdigest() for p in files}
 
 
