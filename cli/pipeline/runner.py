@@ -137,7 +137,7 @@ class _Run:
         name, made = call.stage.name, make_of(call, self.book)
         entry = self.record.get(name)
         aside = _set_aside(call.out, self.out) if decision.state == "replace" else None
-        if not call.out.exists():
+        if not (call.out.exists() and call.stage.knows_itself):
             self._write(name, Entry("started", made))
         listen = self.board.begin(name, decision)
         if aside is not None:

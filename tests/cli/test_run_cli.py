@@ -419,7 +419,7 @@ def test_the_line_and_the_exit_code_of_a_stage_that_fails(mine, seal):
     last = err.splitlines()[-1]
     assert last.startswith("seal: results: ")
     assert "truth.parquet" in last
-    assert plan(seal, mine)["results"][0] == "run"
+    assert plan(seal, mine)["results"][0] == "resume"
 
 
 def test_a_stage_that_breaks_is_quoted(mine, seal, tmp_path):

@@ -486,7 +486,8 @@ def test_the_file_is_whole_or_not_there(
     results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "r.html"
-    out.write_text("before", encoding="utf-8")
+    before = "a report. Made by <code>seal report</code>"
+    out.write_text(before, encoding="utf-8")
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -494,7 +495,7 @@ def test_the_file_is_whole_or_not_there(
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(SealError, match="No space left"):
         make_report(results, out)
-    assert out.read_text(encoding="utf-8") == "before"
+    assert out.read_text(encoding="utf-8") == before
     assert list(tmp_path.iterdir()) == [out]
 
 
