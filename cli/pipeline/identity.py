@@ -102,10 +102,11 @@ class HashBook:
             raise InputError(f"{path} is not there")
         is_stage = (path / LOG).is_file() and (path / MANIFEST).is_file()
         stage = StageFolder.open(path) if is_stage else None
-        known = stage.hashes if stage and just_written else {}
+        logged = stage.hashes if stage else {}
+        known = logged if just_written else {}
         found = {str(p.relative_to(path)): p for p in _files(path)}
         if stage is not None:
-            found = {name: p for name, p in found.items() if name in stage.hashes}
+            found = {name: p for name, p in found.items() if name in logged}
         elif "results.json" in found:
             found = {name: p for name, p in found.items() if _RESULT.fullmatch(name)}
         return {name: self.file_hash(p, known.get(name)) for name, p in sorted(found.items())}

@@ -75,6 +75,7 @@ def export(
     graph, notes = _choose_graph(Checkpoint.open(model, weights=False), options)
     if out.exists() and any(out.iterdir()) and not (overwrite and (out / SPEC).is_file()):
         return _standing(model, out, options, graph)
+    _refuse_strangers(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".export-", dir=out.parent) as aside:
         checkpoint = _open(model, Path(aside), convert=options.convert)
@@ -87,23 +88,24 @@ def export(
                 f"largest difference {parity.max_abs_diff:.3g} ({parity.worst}), allowed {parity.tolerance:g}"
                 "; nothing was written"
             )
-        _clear(out)
+        if out.exists():
+            _refuse_strangers(out)  # exporting takes minutes: something may have come meanwhile
+            shutil.rmtree(out)
         folder.rename(out)
     return ExportReport(out, spec, parity, notes)
 
 
-def _clear(out: Path) -> None:
-    """Remove an earlier export: the files that its own record names, and what was measured and built for it.
+def _refuse_strangers(out: Path) -> None:
+    """Of a folder to be replaced only what its own record names goes, and what was measured and built for it.
 
     Raises:
-        ResumeError: the folder holds something else too, which stays.
+        ResumeError: it holds something else too.
     """
     if not out.exists():
         return
     ours = {*load_spec(out).files, SPEC, TUNING, ENGINES} if (out / SPEC).is_file() else set()
     if strange := sorted(path.name for path in out.iterdir() if path.name not in ours):
         raise ResumeError(f"{out} holds {', '.join(strange[:3])}, which no export wrote: move it elsewhere")
-    shutil.rmtree(out)
 
 
 def _write(

@@ -222,12 +222,11 @@ class Sink:
 
     def _remove_unlogged(self) -> None:
         """Remove what was being written when this program was killed: files of the next part, by name."""
-        number = f"{len(self.commits):05}"
+        number, logged = f"{len(self.commits):05}", self.log.files.keys()
         coming = {f"part-{number}.parquet", f"failures-{number}.parquet", FAILED}
+        left = (set(self._gathered()) if self.finished else coming) - logged
         for path in self.folder.iterdir():
-            name = path.name
-            left = name in (self._gathered() if self.finished else coming) or _ASIDE.fullmatch(name)
-            if left and name not in self.log.files:
+            if path.name in left or _ASIDE.fullmatch(path.name):
                 path.unlink()
 
     def _gathered(self) -> list[str]:

@@ -1,5 +1,6 @@
 """What every local decoder does alike: refusing what does not fit, turning logits into shares."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,7 +22,7 @@ class Prompt:
     ids: list[int]
 
 
-class LocalGenerator:
+class LocalGenerator(ABC):
     """Most of `contract.TextGenerator`: a backend adds how it runs what fits, in `_run`.
 
     Args:
@@ -58,9 +59,9 @@ class LocalGenerator:
             answers |= self._run(fitting)
         return [answers[index] for index in range(len(requests))]
 
+    @abstractmethod
     def _run(self, prompts: Sequence[Prompt]) -> dict[int, Answer]:
         """Answers by their places."""
-        raise NotImplementedError
 
     @lru_cache(maxsize=256)  # noqa: B019  # a generator lives as long as its run
     def _choice_ids(self, choices: tuple[str, ...]) -> list[int]:

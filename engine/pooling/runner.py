@@ -13,11 +13,27 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from seal.engine.frames.stage import StageReport
 from seal.engine.pooling.batching import Plan, plan_batches, plan_buckets
 from seal.engine.pooling.contract import Compute, OutOfMemoryError
 from seal.engine.pooling.loading import Loaded
 from seal.engine.pooling.tokenizing import Deduplicated, EncodedTexts
 from seal.engine.progress import Meter
+
+
+@dataclass(frozen=True)
+class ComputeReport(StageReport):
+    """What a stage that runs models over texts did, earlier starts of it included.
+
+    Attributes:
+        n_tokens: real tokens computed (an identical text in a part counts once).
+        n_slots: tokens computed with padding.
+        n_halved: batches that had to be halved for want of memory.
+    """
+
+    n_tokens: int = 0
+    n_slots: int = 0
+    n_halved: int = 0
 
 
 @dataclass(frozen=True)

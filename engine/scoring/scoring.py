@@ -14,11 +14,11 @@ from seal.engine.frames.folder import content_hash
 from seal.engine.frames.manifest import Manifest
 from seal.engine.frames.reader import count_texts, keep_apart
 from seal.engine.frames.schema import SCORES, TEXT_KEY, TEXTS, scan
-from seal.engine.frames.stage import Part, Remaining, Stage, StageReport, failures, run_stage
+from seal.engine.frames.stage import Part, Remaining, Stage, failures, run_stage
 from seal.engine.pooling.contract import Compute
 from seal.engine.pooling.loading import LoadedModel, load_models
 from seal.engine.pooling.options import MAX_BATCH_TOKENS, PART_PAIRS
-from seal.engine.pooling.runner import ModelOutput, Runner, Window, prepare
+from seal.engine.pooling.runner import ComputeReport, ModelOutput, Runner, Window, prepare
 from seal.engine.progress import Listener, Meter, listener
 from seal.engine.scoring.options import ScoreOptions
 
@@ -26,18 +26,8 @@ STAGE = "score"
 
 
 @dataclass(frozen=True)
-class ScoreReport(StageReport):
-    """What a run did, earlier starts of it included: rows are texts x models.
-
-    Attributes:
-        n_tokens: real tokens computed (an identical text in a part counts once).
-        n_slots: tokens computed with padding.
-        n_halved: batches that had to be halved for want of memory.
-    """
-
-    n_tokens: int = 0
-    n_slots: int = 0
-    n_halved: int = 0
+class ScoreReport(ComputeReport):
+    """What a run did, earlier starts of it included: rows are texts x models."""
 
 
 def score(

@@ -23,10 +23,10 @@ from seal.engine.frames.folder import content_hash
 from seal.engine.frames.manifest import Manifest
 from seal.engine.frames.reader import beside, count_texts, keep_apart
 from seal.engine.frames.schema import ORIGINAL, REWRITTEN, SIMILARITIES, TEXT_KEY, TEXTS, VARIANT, scan
-from seal.engine.frames.stage import Part, Remaining, Stage, StageReport, failures, run_stage
+from seal.engine.frames.stage import Part, Remaining, Stage, failures, run_stage
 from seal.engine.pooling.loading import LoadedEmbedder, load_embedders
 from seal.engine.pooling.options import MAX_BATCH_TOKENS
-from seal.engine.pooling.runner import ModelOutput, Runner, Window, prepare
+from seal.engine.pooling.runner import ComputeReport, ModelOutput, Runner, Window, prepare
 from seal.engine.progress import Listener, Meter, listener
 from seal.engine.scoring.options import SimilarityOptions
 
@@ -35,22 +35,16 @@ _KEY = ["row_id", "preference"]
 
 
 @dataclass(frozen=True)
-class SimilarityReport(StageReport):
+class SimilarityReport(ComputeReport):
     """What a run did, earlier starts of it included: rows are rewritten texts x embedders.
 
     Attributes:
         n_low: failures whose cosine is below `min_cosine`.
         n_truncated: texts x embedders, originals and rewritten, that were cut at the longest input.
-        n_tokens: real tokens computed (an identical text in a part counts once).
-        n_slots: tokens computed with padding.
-        n_halved: batches that had to be halved for want of memory.
     """
 
     n_low: int = 0
     n_truncated: int = 0
-    n_tokens: int = 0
-    n_slots: int = 0
-    n_halved: int = 0
 
 
 def similarity(

@@ -10,7 +10,6 @@ import pytest
 
 import seal
 from seal.engine.errors import InputError, ResumeError
-from seal.engine.export.exporting import _clear
 from seal.engine.files import take_lock
 from tests.support.kills import parquet_hashes
 from tests.support.kills import seal as run_seal
@@ -159,16 +158,20 @@ def test_a_report_replaces_reports_alone(work: Path) -> None:
     assert seal.report(work / "results", work / "report.html").html == first
 
 
-def test_an_export_removes_an_export_alone(exported: dict[str, Path], tmp_path: Path) -> None:
+def test_an_export_removes_an_export_alone(
+    exported: dict[str, Path], checkpoints: dict[str, Path], tmp_path: Path
+) -> None:
     folder = shutil.copytree(exported["pre"], tmp_path / "onnx")
     put(folder, "notes.txt")
     with pytest.raises(ResumeError, match=r"holds notes\.txt, which no export wrote"):
-        _clear(folder)
-    assert (folder / "model.onnx").is_file()
+        seal.export(checkpoints["short"], folder, overwrite=True)
+    assert left(folder, "notes.txt")
+    assert seal.verify(folder).changed == []
     (folder / "notes.txt").unlink()
     (folder / "tuning.json").write_text("{}")
-    _clear(folder)
-    assert not folder.exists()
+    seal.export(checkpoints["short"], folder, overwrite=True)
+    assert not (folder / "tuning.json").exists()
+    assert seal.verify(folder).changed == []
 
 
 SETTINGS = """\

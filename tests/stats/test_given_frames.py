@@ -23,7 +23,6 @@ Tables = dict[str, pl.DataFrame]
 
 
 def _pandas(frame: pl.DataFrame) -> Any:
-    pytest.importorskip("pandas")
     return frame.to_pandas()
 
 
