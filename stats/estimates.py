@@ -21,6 +21,7 @@ from seal.stats.labelers.measures import Labeler, find_labelers, text_labelers
 from seal.stats.options import AnalyzeOptions
 from seal.stats.pairs.features import Features, Regressor
 from seal.stats.pairs.joins import Inputs, Joined, Pairs, collect_all
+from seal.stats.pairs.spool import Spool
 from seal.stats.pairs.two_sided import Column, Patterns
 from seal.stats.regression.cells import Cells
 from seal.stats.regression.collinearity import Verdict
@@ -47,8 +48,9 @@ def estimate(frames: Frames, options: AnalyzeOptions, *, as_published: bool = Fa
     labelers = find_labelers(frames.labels)
     inputs = make_inputs(frames, options, labelers)
     pairs, gathered = Pairs(inputs), _Gathered(inputs, options, as_published)
-    for block in pairs:
-        gathered.add(block)
+    with Spool(pairs) as rows:
+        for block in rows:
+            gathered.add(block)
     _refuse_nothing(pairs.joined, frames, options)
     notes = [*_join_notes(pairs.joined, inputs), *gathered.notes()]
     tables = _reward_tables(frames, gathered, options)
