@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CONSTRAINTS := constraints/seal.txt
+WORKERS ?= 2
 
 VLLM_VENV := .venv-vllm
 VLLM_BIN := $(VLLM_VENV)/bin
@@ -16,11 +17,11 @@ VLLM_PIP := $(VLLM_BIN)/python -m pip install --quiet --disable-pip-version-chec
 demo: $(STAMP)  ## the whole pipeline on the embedded toy world, into demo/
 	$(BIN)/python -m examples.toyworld.demo
 
-test: $(STAMP)  ## the tests, minutes
-	$(BIN)/python -m pytest -m "not slow" -q
+test: $(STAMP)  ## the tests, minutes; WORKERS=n runs n files at a time
+	$(BIN)/python -m pytest -m "not slow" -q -n $(WORKERS) --dist loadfile
 
 coverage: $(STAMP)  ## the tests with the lines they reach; half as slow again
-	COVERAGE_CORE=ctrace $(BIN)/python -m pytest -m "not slow" -q --cov=seal --cov-report=term:skip-covered
+	COVERAGE_CORE=ctrace $(BIN)/python -m pytest -m "not slow" -q -n $(WORKERS) --dist loadfile --cov=seal --cov-report=term:skip-covered
 
 test-slow: $(STAMP)  ## what takes longer: many kills, every real pair
 	$(BIN)/python -m pytest -m slow -q
