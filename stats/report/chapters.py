@@ -1,6 +1,6 @@
 """The chapters of a report: which figures and tables stand in which, and what is said before them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -65,7 +65,8 @@ def sections(results: Results, options: ReportOptions) -> list[Section]:
     }
     found, told = [], False
     for key, title, drawn, tables in _CHAPTERS:
-        here = [*_overviews(key, results, level), *(views.pop(t) for t in tables if t in views)]
+        leads = _overviews(key, results, level)
+        here = [*leads, *(_behind(views.pop(t), leads) for t in tables if t in views)]
         shown, last = tuple(figures[f] for f in drawn if f in figures), key in _FIGURES_LAST
         head = notice(tables, results, first=not told)
         told = told or head is not None
@@ -89,6 +90,11 @@ def sections(results: Results, options: ReportOptions) -> list[Section]:
     if published:
         found.append(Section("published", "As published", tables=tuple(published)))
     return found
+
+
+def _behind(view: TableView, leads: Sequence[TableView]) -> TableView:
+    """A result table as it stands behind an overview of it: folded."""
+    return replace(view, folded=bool(view.rows)) if leads else view
 
 
 def _overviews(key: str, results: Results, level: float) -> list[TableView]:

@@ -12,7 +12,7 @@ from seal.stats.figures import BLUE, GREY, ORANGE, STYLE
 from seal.stats.report.paid import Paid, Row
 from seal.stats.report.text import words
 
-INK = "#000000"
+INK = "#262626"  # matplotlib leaves out a fill that is black, and the page could not turn it
 _STEP = 0.24  # between people and models on one line, of the distance between two lines
 _FAINT = 0.55
 _ROOM = 4.0  # intervals are cut so many median half-widths beyond the outermost estimate
@@ -59,7 +59,7 @@ def prices(found: Sequence[Paid], models: Sequence[str], *, narrow: bool = False
         ax.tick_params(axis="y", length=0)
         for y, term in enumerate(terms if narrow else ()):
             ax.annotate(
-                words(term), (0, y + 0.29), xycoords=("axes fraction", "data"), fontsize=8, va="center"
+                words(term), (0.008, y + 0.29), xycoords=("axes fraction", "data"), fontsize=8, va="center"
             )
         for y in range(len(terms) - 1):
             ax.axhline(y + 0.5, color=GREY, linewidth=0.4, alpha=0.35)

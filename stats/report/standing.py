@@ -80,28 +80,29 @@ def figure_said(key: str, results: Results) -> str:
 
 
 def notice(tables: Sequence[str], results: Results, *, first: bool) -> Notice | None:
-    """The heading over coefficients whose labels are taken as true; None where none are or all are corrected.
+    """The heading over a chapter whose first coefficients take labels as true; None where they do not.
 
     Args:
-        tables: of the chapter.
+        tables: of the chapter; what stands behind the first says in its caption what its labels are.
         results: what the analysis found.
-        first: whether this chapter tells what to do; later ones lead back to it.
+        first: whether this chapter tells what to do; later ones do not repeat it.
     """
-    shown = [t for t in tables if t in COEFFICIENTS and has_rows(results.tables, t)]
-    naive = [t for t in shown if best(results.tables, t) == t]
-    if not naive or _own_gold(results):
+    leading = next((t for t in tables if t in COEFFICIENTS and has_rows(results.tables, t)), None)
+    if leading is None or best(results.tables, leading) != leading or _own_gold(results):
         return None
-    title = "Not corrected for label errors"
+    if any(has_rows(results.tables, name) for name in _CORRECTED):
+        return Notice(_HEADING, "Labels are taken as true here: other equations are corrected, not this one.")
     if not first:
-        return Notice(title, "Labels are taken as true: coefficients are attenuated or worse.")
-    return Notice(
-        title,
-        "Labels are taken as true. A labeler that errs makes coefficients too small, and where its errors go "
-        "with the rewards or hang together, wrong in any direction. A few hundred pairs labeled by people "
-        "correct them: draw them with the command below, label them on the page of seal gold sheet, and "
-        "analyze again with --gold.",
-        SAMPLE,
-    )
+        return Notice(_HEADING, "Labels are taken as true: coefficients are attenuated or worse.")
+    return Notice(_HEADING, _MEND, SAMPLE)
+
+
+_HEADING = "Not corrected for label errors"
+_MEND = (
+    "Labels are taken as true. A labeler that errs makes coefficients too small, and where its errors go with "
+    "the rewards or hang together, wrong in any direction. A few hundred pairs labeled by people correct them: "
+    "draw them with the command below, label them on the page of seal gold sheet, and analyze again with --gold."
+)
 
 
 def _own_gold(results: Results) -> bool:

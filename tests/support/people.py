@@ -4,12 +4,12 @@ The numbers are made by rule: what the tests quote can be worked out by hand. Th
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 
-from seal.stats.results import read
-from tests.support.reports import rewritten
+from seal.stats.results import read, write
 
 HALF = 0.2  # half width of every interval in log odds
 ATTENUATED = 0.6  # labels taken as true give so much of what is corrected
@@ -130,7 +130,9 @@ def with_people(
         }
     rows = tests_of(models, proportional=proportional, corrected=gold)
     tests = pl.DataFrame(rows, schema=found.tables["tests"].schema)
-    rewritten(results, **tables, tests=pl.concat([found.tables["tests"], tests]))
+    tables |= {"tests": pl.concat([found.tables["tests"], tests])}
+    options = found.settings | {"gold": "people" if gold else None, "theta_origin": "centred"}
+    write(replace(found, tables={**found.tables, **tables}, options=options), results)
 
 
 def _gold(table: pl.DataFrame, method: str) -> pl.DataFrame:
