@@ -206,7 +206,7 @@ def _robustness(frames: Frames, options: AnalyzeOptions, labelers: Sequence[Labe
         return None
     plain = replace(options, covariates=())
     original = make_inputs(frames, plain, labelers)
-    main = choose_labeler(labelers, options.labeler)
+    main = choose_labeler(labelers, options.labeler, options.gold)
     again = choose_labeler(find_labelers(frames.rewritten_labels), main.name)
     rewritten = replace(
         original, scores=frames.rewritten_scores, labels=again.frame, texts=None, carried=(),

@@ -7,7 +7,7 @@ import polars as pl
 
 from seal.engine.errors import InputError, UsageError
 from seal.engine.frames.given import Given, as_frame
-from seal.engine.frames.schema import LABELS, SCORES, SIMILARITIES, TEXTS
+from seal.engine.frames.schema import INCLUSION, LABELS, SCORES, SIMILARITIES, TEXTS
 from seal.stats.equations.imprint_fixed_effects import Design
 from seal.stats.labelers.measures import Labeler, text_labelers
 from seal.stats.options import AnalyzeOptions
@@ -64,8 +64,8 @@ class Frames:
         )  # fmt: skip
 
 
-def choose_labeler(labelers: Sequence[Labeler], name: str | None) -> Labeler:
-    """The named labeler, or the only one that is not all numbers.
+def choose_labeler(labelers: Sequence[Labeler], name: str | None, gold: str | None = None) -> Labeler:
+    """The named labeler, or the only one that is neither all numbers nor the one taken as right.
 
     Raises:
         UsageError: there is no such labeler, or a choice must be made.
@@ -77,6 +77,7 @@ def choose_labeler(labelers: Sequence[Labeler], name: str | None) -> Labeler:
             raise UsageError(f"no labeler {name!r}; there are: {names}")
         return chosen[0]
     candidates = text_labelers(labelers) or list(labelers)
+    candidates = [x for x in candidates if x.name != gold] or candidates
     if len(candidates) > 1:
         raise UsageError(f"several labelers ({names}); choose one with labeler")
     return candidates[0]
@@ -97,7 +98,7 @@ def make_inputs(frames: Frames, options: AnalyzeOptions, labelers: Sequence[Labe
     Raises:
         InputError: a covariate or target is nowhere, or covariates stand with several labelers.
     """
-    main = choose_labeler(labelers, options.labeler)
+    main = choose_labeler(labelers, options.labeler, options.gold)
     numbers = tuple(dict.fromkeys(options.covariates))
     holders = [x for x in labelers if all(_is_number(x.frame, n) for n in numbers)] if numbers else []
     if numbers and not holders:
@@ -129,4 +130,4 @@ def make_inputs(frames: Frames, options: AnalyzeOptions, labelers: Sequence[Labe
 
 def _is_number(frame: pl.LazyFrame, name: str) -> bool:
     schema = frame.collect_schema()
-    return name in schema and schema[name].is_numeric()
+    return name in schema and name != INCLUSION and schema[name].is_numeric()

@@ -13,6 +13,8 @@ Sentiment = Literal["linear", "categories"]
 Profile = Literal["lexicographic", "pareto"]
 Adjust = Literal["holm", "bonferroni", "bh"]
 Method = Literal["majority", "dawid-skene"]
+Correct = Literal["rectified", "calibrated", "latent", "none"]
+Proxy = Literal["label", "probability"]
 
 TARGETS = ("last_response_is_harmless", "last_response_is_helpful")
 TIES: Ties = "misaligned"
@@ -21,6 +23,7 @@ SENTIMENT: Sentiment = "linear"
 PROFILE: Profile = "lexicographic"
 ADJUST: Adjust = "holm"
 LEVEL = 0.95
+PROXY: Proxy = "label"
 MAX_VIF = 5.0
 MIN_ALPHA = 0.667  # Krippendorff's lowest for tentative conclusions
 RESAMPLES = 1000
@@ -85,7 +88,13 @@ class AnalyzeOptions(Options):
         (), "FEATURE:COLUMN,...: in Eq. 1 a slope of the feature for each value of a column of TEXTS."
     )
     gold: str | None = option(None,
-        "A labeler taken as right: precision, recall and F1 of the others against it.")  # fmt: skip
+        "A labeler taken as right: precision, recall and F1 of the others against it, and what coefficients "
+        "are corrected by.")  # fmt: skip
+    correct: Correct | None = option(None,
+        "Correct coefficients for label errors: by gold labels (rectified, calibrated) or by several "
+        "labelers (latent); rectified by default where there is gold enough.")  # fmt: skip
+    proxy: Proxy = option(PROXY,
+        "What is corrected by gold: the labels, or the probabilities beside them (`p_<feature>`).")  # fmt: skip
     min_alpha: float = option(MIN_ALPHA,
         "Flag coefficients of features on which labelers agree less (Krippendorff's alpha).")  # fmt: skip
 
