@@ -134,9 +134,7 @@ def variance_ratio(of: Influence, to: Influence) -> Floats:
         return np.asarray(of.std_error**2 / to.std_error**2, dtype=np.float64)
 
 
-def correction_tests(
-    equation: str, model: str, names: Sequence[str], found: Corrected, n_gold: int
-) -> Rows:
+def correction_tests(equation: str, model: str, names: Sequence[str], found: Corrected, n_gold: int) -> Rows:
     """How much the correction did: the naive estimates' slope on the corrected ones, and what proxies gain."""
     across = slope(found.naive, found.estimate.estimate)
     rows: Rows = [_known(f"naive_slope_{equation}", model, across, n_gold)]

@@ -1,0 +1,86 @@
+"""Eq. 1 corrected for label errors by gold pairs: the imprint as if people had labeled every text.
+
+Only gold pairs are held; all others are walked through. The methods are `seal.stats.labelers.rectified` and
+`seal.stats.labelers.calibrated`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import polars as pl
+
+from seal.stats.equations.corrected_table import Layout, imprint_table, in_sds
+from seal.stats.equations.equation import Equation
+from seal.stats.equations.gold_sample import Corrected, Gold, correction_tests, said_of
+from seal.stats.equations.imprint import outcomes
+from seal.stats.equations.imprint_influence import MODELS, imprint_influence
+from seal.stats.labelers.rectified import least_squares_influence
+from seal.stats.options import Inference
+from seal.stats.pairs.features import Features, Regressor
+from seal.stats.pairs.joins import Inputs
+from seal.stats.regression.collinearity import Verdict
+from seal.stats.regression.inference import Rows
+from seal.stats.regression.influence import Influence
+
+
+def design_columns(features: Features) -> tuple[Regressor, ...]:
+    """The columns of the differences: packed codes, then covariates."""
+    return (*features.packed, *features.numeric)
+
+
+def corrected_imprint(
+    rows: Iterable[pl.DataFrame],
+    inputs: Inputs,
+    naive: pl.DataFrame,
+    gold: Gold,
+    how: Inference,
+    units: Mapping[str, float],
+) -> Equation:
+    """Correct Eq. 1 of the pre model, the post model and their difference by `rectified`.
+
+    Args:
+        rows: blocks of pairs, walked through twice.
+        inputs: the frames.
+        naive: `imprint.csv`; its terms are those that are corrected, where gold allows it.
+        gold: the gold pairs.
+        how: multiplicity over the features of one model, intervals.
+        units: term of a covariate -> what it is standardised by, its SD.
+
+    Returns:
+        The columns of `imprint.csv` and what the correction was made of. `naive_estimate` is of the same
+        regression: that of `imprint.csv` unless a feature is left out.
+
+    Raises:
+        NoGold: there are too few gold pairs.
+        NoFit: the gold pairs do not identify the regression.
+    """
+    columns = design_columns(inputs.regressed)
+    informative = dict(naive.select("term", "n_informative").iter_rows())
+    usable = gold.usable([j for j, r in enumerate(columns) if r.term in informative])
+    gold.require(len(usable.columns), "imprint")
+    found = imprint_influence(rows, inputs, usable.columns, gold.places)
+    fits = {m: rectified_imprint(found.by_model[m], gold, usable.columns, m) for m in MODELS}
+    layout = Layout(
+        inputs, found.terms, "rectified", gold.places.factor, gold.dof, found.n,
+        [informative[t] for t in found.terms], len(gold.pairs),
+        gold.pairs.informative(usable.columns).tolist(),
+    )  # fmt: skip
+    naives = {m: f.naive for m, f in fits.items()}
+    naives["change"] = naives["post"] - naives["pre"]
+    unit = np.array([units.get(t, 1.0) for t in found.terms])
+    table = imprint_table(
+        in_sds({m: f.estimate for m, f in fits.items()}, found.sd, unit), naives, layout, how
+    )
+    tests: Rows = []
+    for model, fit in fits.items():
+        tests += correction_tests("imprint", outcomes(inputs)[model], found.terms, fit, len(gold.pairs))
+    verdicts = tuple((columns[j], Verdict(None, False, why)) for j, why in sorted(usable.left_out.items()))
+    return Equation(table, verdicts, tuple(tests), tuple(said_of(usable, columns, "imprint_corrected")))
+
+
+def rectified_imprint(everyone: Influence, gold: Gold, columns: Sequence[int], model: str) -> Corrected:
+    """One model's imprint, from that of all pairs by the labeler's labels."""
+    d, v = gold.pairs.differences(columns)
+    y, weight = gold.pairs.margins(model), gold.sample.weight
+    truth, proxy = (least_squares_influence(x, y, weight) for x in (d, v))
+    return Corrected.by(truth, proxy, everyone, gold.sample, len(columns))
