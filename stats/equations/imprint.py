@@ -13,6 +13,12 @@ import numpy as np
 import polars as pl
 
 from seal.stats.equations.equation import Equation
+from seal.stats.equations.imprint_influence import (
+    CHOSEN_TERM,
+    ImprintInfluence,
+    differences,
+    imprint_influence,
+)
 from seal.stats.options import LEVEL, USUAL, Inference
 from seal.stats.pairs.features import Regressor
 from seal.stats.pairs.joins import Inputs, Joined, Pairs
@@ -22,7 +28,10 @@ from seal.stats.regression import collinearity, linear
 from seal.stats.regression.cells import FIELDS, Cells, Tally, collapse, packed_difference, unpack
 from seal.stats.regression.inference import INFERENCE, Rows, coefficient, coefficient_table, tested
 
-CHOSEN_TERM = "chosen"
+__all__ = (
+    "CHOSEN_TERM", "NO_FEATURE", "NO_PAIR", "SCHEMA", "Differences", "ImprintInfluence", "Spread",
+    "differences", "estimate_imprint", "feature_imprint", "imprint_influence", "outcomes", "standardise",
+)  # fmt: skip
 _TEXT, _FLOAT, _COUNT = pl.String(), pl.Float64(), pl.Int64()
 
 SCHEMA: dict[str, pl.DataType] = (
