@@ -13,6 +13,7 @@ Sentiment = Literal["linear", "categories"]
 Profile = Literal["lexicographic", "pareto"]
 Adjust = Literal["holm", "bonferroni", "bh"]
 Method = Literal["majority", "dawid-skene"]
+RmScale = Literal["calibrated", "own", "choice"]
 
 TARGETS = ("last_response_is_harmless", "last_response_is_helpful")
 TIES: Ties = "misaligned"
@@ -20,6 +21,7 @@ THETA: Theta = "signed"
 SENTIMENT: Sentiment = "linear"
 PROFILE: Profile = "lexicographic"
 ADJUST: Adjust = "holm"
+RM_SCALE: RmScale = "calibrated"
 LEVEL = 0.95
 MAX_VIF = 5.0
 MIN_ALPHA = 0.667  # Krippendorff's lowest for tentative conclusions
@@ -73,6 +75,8 @@ class AnalyzeOptions(Options):
         TIES, "What equal rewards count as; `half` and `drop` leave tied pairs out of regimes and logits."
     )
     theta: Theta = option(THETA, "The reward shift's angle: counter-clockwise positive, or its size.")
+    rm_scale: RmScale = option(RM_SCALE,
+        "Margins beside people's choices: calibrated to these, as they are, or signs alone.")  # fmt: skip
     adjust: Adjust = option(ADJUST, "For multiplicity over the features of one equation and model.")
     level: float = _level("Of every interval.")
     max_vif: float = option(MAX_VIF, "Regressors above it are dropped.", above=1)

@@ -1,9 +1,9 @@
 """A logit without intercept on differences (Bradley and Terry 1952), fractional outcomes allowed, in walks.
 
-P(the first of two texts is preferred) = expit(x'b), x the difference of their features; the outcome may be a
-share (Papke and Wooldridge 1996). Several such fits climb side by side, each step one walk through the blocks,
-so that memory is a block's. Turning a pair round (x -> -x, share -> 1 - share) changes nothing, and a pair with
-x = 0 adds nothing. Where the estimate is infinite, Firth's penalty (half the log determinant of the
+P(the first of two texts is preferred) = expit(x'b), x the difference of their features; the outcome may be
+a share (Papke and Wooldridge 1996). Several such fits climb side by side, each step one walk through the
+blocks, so that memory is a block's. Turning a pair round (x -> -x, share -> 1 - share) changes nothing, and a
+pair with x = 0 adds nothing. Where the estimate is infinite, Firth's penalty (half the log determinant of the
 information) keeps it finite.
 """
 
@@ -105,7 +105,7 @@ class _Climb:
     """Newton's method with halving, fed block by block; under the penalty a point takes two walks.
 
     The penalised score is sum x [w (q - p) + h (1/2 - p)], h the leverage: every observation counts w + h
-    times, h of it as half a success. Its curvature is taken at those counts, which makes the steps converge fast.
+    times, h of it as half a success. Its curvature is taken at those counts, so that few steps are needed.
     """
 
     def __init__(self, size: int, penalised: bool) -> None:
@@ -174,20 +174,21 @@ def find_infinite(walk: Callable[[], Iterable[Observations]], size: int) -> list
     """Positions of the coefficients whose maximum likelihood estimate is infinite.
 
     The data are separated when some direction b has x'b >= 0 wherever the share is 1, <= 0 wherever it is 0
-    and = 0 wherever it lies between, not all zero (Albert and Anderson 1984, without their intercept). A linear
-    programme on a sample of rows looks for one (Konis 2007); a walk through all rows adds those that it
-    violates, until there is none. An empty list means that there is no such direction.
+    and = 0 wherever it lies between, not all zero (Albert and Anderson 1984, without their intercept). A
+    linear programme on a sample of rows looks for one (Konis 2007); a walk through all rows adds those that
+    it violates, until there is none. An empty list means that there is no such direction.
     """
-    squares, mixed = np.zeros(size), np.zeros((size, size))
+    n, squares, mixed = 0, np.zeros(size), np.zeros((size, size))
     sample: list[Floats] = []
     for i, part in enumerate(walk()):
         between = (part.share > _PURE) & (part.share < 1 - _PURE)
+        n += len(part.x)
         squares += (part.x**2).sum(axis=0)
         mixed += part.x[between].T @ part.x[between]
         sample.append(_signed(part)[:: max(1, len(part.x) // (50 if i else _BATCH))])
-    scale = np.where(squares > 0, np.sqrt(squares), 1.0)
-    values, vectors = np.linalg.eigh(mixed / np.outer(scale, scale))
-    basis = vectors[:, values <= 1e-9] / scale[:, None] * np.sqrt(max(sum(map(len, sample)), 1))
+    scale = np.where(squares > 0, np.sqrt(squares / max(n, 1)), 1.0)
+    values, vectors = np.linalg.eigh(mixed / np.outer(scale, scale) / max(n, 1))
+    basis = vectors[:, values <= 1e-9] / scale[:, None]
     if not basis.shape[1]:
         return []
     working = np.concatenate(sample) @ basis
