@@ -15,6 +15,7 @@ Adjust = Literal["holm", "bonferroni", "bh"]
 Method = Literal["majority", "dawid-skene"]
 Correct = Literal["rectified", "calibrated", "latent", "none"]
 Proxy = Literal["label", "probability"]
+RmScale = Literal["calibrated", "own", "choice"]
 
 TARGETS = ("last_response_is_harmless", "last_response_is_helpful")
 TIES: Ties = "misaligned"
@@ -22,6 +23,7 @@ THETA: Theta = "signed"
 SENTIMENT: Sentiment = "linear"
 PROFILE: Profile = "lexicographic"
 ADJUST: Adjust = "holm"
+RM_SCALE: RmScale = "calibrated"
 LEVEL = 0.95
 PROXY: Proxy = "label"
 MAX_VIF = 5.0
@@ -76,6 +78,8 @@ class AnalyzeOptions(Options):
         TIES, "What equal rewards count as; `half` and `drop` leave tied pairs out of regimes and logits."
     )
     theta: Theta = option(THETA, "The reward shift's angle: counter-clockwise positive, or its size.")
+    rm_scale: RmScale = option(RM_SCALE,
+        "Margins beside people's choices: calibrated to these, as they are, or signs alone.")  # fmt: skip
     adjust: Adjust = option(ADJUST, "For multiplicity over the features of one equation and model.")
     level: float = _level("Of every interval.")
     max_vif: float = option(MAX_VIF, "Regressors above it are dropped.", above=1)
