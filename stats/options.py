@@ -98,7 +98,7 @@ class AnalyzeOptions(Options):
         "Correct coefficients for label errors: by gold labels (rectified, calibrated) or by several "
         "labelers (latent); rectified by default where there is gold enough.")  # fmt: skip
     proxy: Proxy = option(PROXY,
-        "What is corrected by gold: the labels, or the probabilities beside them (`p_<feature>`).")  # fmt: skip
+        "What gold corrects: the labels, or the probabilities beside them (`p_<feature>`).")  # fmt: skip
     min_alpha: float = option(MIN_ALPHA,
         "Flag coefficients of features on which labelers agree less (Krippendorff's alpha).")  # fmt: skip
 

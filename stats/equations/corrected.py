@@ -11,7 +11,7 @@ import polars as pl
 
 from seal.stats.equations.corrected_table import Layout, imprint_table, in_sds
 from seal.stats.equations.equation import Equation
-from seal.stats.equations.gold_sample import Corrected, Gold, correction_tests, said_of
+from seal.stats.equations.gold_sample import Corrected, Gold, Usable, correction_tests, said_of, usable
 from seal.stats.equations.imprint import outcomes
 from seal.stats.equations.imprint_influence import MODELS, imprint_influence
 from seal.stats.labelers.rectified import least_squares_influence
@@ -56,14 +56,16 @@ def corrected_imprint(
     """
     columns = design_columns(inputs.regressed)
     informative = dict(naive.select("term", "n_informative").iter_rows())
-    usable = gold.usable([j for j, r in enumerate(columns) if r.term in informative])
-    gold.require(len(usable.columns), "imprint")
-    found = imprint_influence(rows, inputs, usable.columns, gold.places)
-    fits = {m: rectified_imprint(found.by_model[m], gold, usable.columns, m) for m in MODELS}
+    asked = [j for j, r in enumerate(columns) if r.term in informative]
+    judged = usable_differences(gold, asked)
+    entering = [asked[i] for i in judged.columns]
+    gold.require(len(entering), "imprint_corrected")
+    found = imprint_influence(rows, inputs, entering, gold.places)
+    fits = {m: rectified_imprint(found.by_model[m], gold, entering, m) for m in MODELS}
     layout = Layout(
         inputs, found.terms, "rectified", gold.places.factor, gold.dof, found.n,
         [informative[t] for t in found.terms], len(gold.pairs),
-        gold.pairs.informative(usable.columns).tolist(),
+        gold.pairs.informative(entering).tolist(),
     )  # fmt: skip
     naives = {m: f.naive for m, f in fits.items()}
     naives["change"] = naives["post"] - naives["pre"]
@@ -74,8 +76,16 @@ def corrected_imprint(
     tests: Rows = []
     for model, fit in fits.items():
         tests += correction_tests("imprint", outcomes(inputs)[model], found.terms, fit, len(gold.pairs))
-    verdicts = tuple((columns[j], Verdict(None, False, why)) for j, why in sorted(usable.left_out.items()))
-    return Equation(table, verdicts, tuple(tests), tuple(said_of(usable, columns, "imprint_corrected")))
+    verdicts = tuple((columns[asked[i]], Verdict(None, False, why)) for i, why in judged.left_out.items())
+    notes = said_of(judged, [columns[j].term for j in asked], "imprint_corrected")
+    return Equation(table, verdicts, tuple(tests), tuple(notes))
+
+
+def usable_differences(gold: Gold, columns: Sequence[int]) -> Usable:
+    """Which columns of the differences can be corrected."""
+    pairs = gold.pairs
+    labeled, informative = pairs.labeled[list(columns)].tolist(), pairs.informative(columns).tolist()
+    return usable(*pairs.differences(columns), labeled, informative, intercept=False)
 
 
 def rectified_imprint(everyone: Influence, gold: Gold, columns: Sequence[int], model: str) -> Corrected:

@@ -84,26 +84,19 @@ def imprint_table(
 ) -> pl.DataFrame:
     """A line for every model and term; Holm (or another rule) over the terms of each model."""
     rows: Rows = []
+    gold = layout.n_gold_informative or [None] * len(layout.terms)
     for outcome, model in outcomes(layout.inputs).items():
-        adjusted = adjust(
-            [_line(found[outcome].std, j, layout, how)["p_value"] for j in _each(layout)], how.adjust
-        )
+        raw = [_line(found[outcome].raw, j, layout, how) for j in range(len(layout.terms))]
+        std = [_line(found[outcome].std, j, layout, how) for j in range(len(layout.terms))]
+        adjusted = adjust([line["p_value"] for line in std], how.adjust)
         for j, term in enumerate(layout.terms):
-            std = _line(found[outcome].std, j, layout, how)
-            gold = layout.n_gold_informative
-            rows.append(
-                {"model": model, "term": term, **_line(found[outcome].raw, j, layout, how)}
-                | {"n_pairs": layout.n_pairs, "n_informative": layout.n_informative[j]}
-                | {"estimate_std": std.pop("estimate"), "p_adjusted_std": adjusted[j]}
-                | {f"{name}_std": std[name] for name in ("std_error", "p_value", "conf_low", "conf_high")}
-                | {"method": layout.method, "naive_estimate": float(naive[outcome][j])}
-                | {"n_gold": layout.n_gold, "n_gold_informative": None if gold is None else gold[j]}
-            )
+            row: dict[str, object] = {"model": model, "term": term, **raw[j]}
+            row |= {"n_pairs": layout.n_pairs, "n_informative": layout.n_informative[j]}
+            row |= {"estimate_std": std[j]["estimate"], "p_adjusted_std": adjusted[j]}
+            row |= {f"{name}_std": std[j][name] for name in ("std_error", "p_value", "conf_low", "conf_high")}
+            row |= {"method": layout.method, "naive_estimate": float(naive[outcome][j])}
+            rows.append(row | {"n_gold": layout.n_gold, "n_gold_informative": gold[j]})
     return coefficient_table(rows, SCHEMA, "model", how.adjust, outside="")
-
-
-def _each(layout: Layout) -> range:
-    return range(len(layout.terms))
 
 
 def _line(of: Influence, j: int, layout: Layout, how: Inference) -> dict[str, float | None]:

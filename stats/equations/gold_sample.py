@@ -8,7 +8,6 @@ import numpy as np
 import polars as pl
 
 from seal.stats.labelers.rectified import GoldSample, gold_only, rectified, slope
-from seal.stats.pairs.features import Regressor
 from seal.stats.pairs.gold import GoldPairs, NoGold
 from seal.stats.pairs.places import Places
 from seal.stats.regression.inference import Floats, Rows, coefficient, pivot_rank, tested
@@ -29,8 +28,8 @@ class Usable:
     """The regressors that can be corrected.
 
     Attributes:
-        columns: their positions among the columns of the differences, ascending.
-        left_out: position -> why it is left out, of the others that were asked for.
+        columns: positions of those that enter, ascending.
+        left_out: position -> why it is left out.
         few: positions of those that few gold pairs tell of.
     """
 
@@ -61,26 +60,6 @@ class Gold:
         """Of the t distribution: clusters that hold gold pairs, less one."""
         return float(self.places.gold.height - 1)
 
-    def usable(self, kept: Sequence[int]) -> Usable:
-        """Which of some columns can be corrected: labeled by gold, and not alike in nearly all gold pairs."""
-        informative = self.pairs.informative(range(len(self.pairs.labeled)))
-        left_out = {}
-        for j in kept:
-            if not self.pairs.labeled[j]:
-                left_out[j] = "not labeled by gold"
-            elif informative[j] < FEWEST_INFORMATIVE:
-                left_out[j] = (
-                    f"differs in {informative[j]} gold pairs only; {FEWEST_INFORMATIVE} are needed at least"
-                )
-        left = [j for j in kept if j not in left_out]
-        for x in self.pairs.differences(left):
-            gram = x.T @ x
-            good = {left[i] for i in pivot_rank(gram)}
-            left_out |= dict.fromkeys((j for j in left if j not in good), "repeats others on the gold pairs")
-        columns = tuple(j for j in left if j not in left_out)
-        few = frozenset(j for j in columns if informative[j] < FEW_INFORMATIVE)
-        return Usable(columns, left_out, few)
-
     def require(self, n_coefficients: int, of: str) -> None:
         """Refuse what so few gold pairs cannot tell.
 
@@ -95,10 +74,34 @@ class Gold:
                 f"{n_coefficients} coefficients; label {PAIRS_A_COEFFICIENT * n_coefficients} at least"
             )
 
-    def row(self, estimate: Influence, j: int, level: float) -> dict[str, float | None]:
+    def line(self, of: Influence, j: int, level: float) -> dict[str, float | None]:
         """Coefficient j as a line of a table."""
-        std_error = float(estimate.std_error[j]) * float(np.sqrt(self.places.factor))
-        return coefficient(float(estimate.estimate[j]), std_error, self.dof, level)
+        std_error = float(of.std_error[j]) * float(np.sqrt(self.places.factor))
+        return coefficient(float(of.estimate[j]), std_error, self.dof, level)
+
+
+def usable(
+    truth: Floats, proxy: Floats, labeled: Sequence[bool], informative: Sequence[int], *, intercept: bool
+) -> Usable:
+    """Which columns of a design can be corrected: labeled by gold, by enough pairs, and no repetition.
+
+    Args:
+        truth, proxy: (m, p), the design on the gold pairs, without its constant.
+        labeled: (p,) whether the truth is known.
+        informative: (p,) gold pairs that identify the column.
+        intercept: whether a constant enters beside them.
+    """
+    left_out = {j: "not labeled by gold" for j, known in enumerate(labeled) if not known}
+    for j, n in enumerate(informative):
+        if j not in left_out and n < FEWEST_INFORMATIVE:
+            left_out[j] = f"differs in {n} gold pairs only, {FEWEST_INFORMATIVE} are needed"
+    for x in (truth, proxy):
+        left = [j for j in range(len(labeled)) if j not in left_out]
+        part = x[:, left] - x[:, left].mean(axis=0) * intercept
+        good = {left[i] for i in pivot_rank(part.T @ part)}
+        left_out |= {j: "repeats others, or never varies, on the gold pairs" for j in left if j not in good}
+    columns = tuple(j for j in range(len(labeled)) if j not in left_out)
+    return Usable(columns, left_out, frozenset(j for j in columns if informative[j] < FEW_INFORMATIVE))
 
 
 _Fit = tuple[Floats, Floats]
@@ -122,7 +125,7 @@ class Corrected:
     def by(
         cls, truth: _Fit, proxy: _Fit, everyone: Influence, sample: GoldSample, n_regressors: int
     ) -> "Corrected":
-        """`rectified`, from (estimate, influence) of the fits on gold with true and with the labeler's labels."""
+        """`rectified`, from the fits on gold by true and by the labeler's labels, each with its influence."""
         found = rectified(*truth, *proxy, everyone, sample, n_regressors)
         alone = gold_only(*truth, everyone, sample, n_regressors)
         return cls(found, everyone.estimate, variance_ratio(alone, found))
@@ -135,7 +138,7 @@ def variance_ratio(of: Influence, to: Influence) -> Floats:
 
 
 def correction_tests(equation: str, model: str, names: Sequence[str], found: Corrected, n_gold: int) -> Rows:
-    """How much the correction did: the naive estimates' slope on the corrected ones, and what proxies gain."""
+    """The naive estimates' slope on the corrected ones, and what the labels gain beside gold alone."""
     across = slope(found.naive, found.estimate.estimate)
     rows: Rows = [_known(f"naive_slope_{equation}", model, across, n_gold)]
     return rows + [
@@ -148,15 +151,13 @@ def _known(test: str, group: str, value: float, n: int) -> dict[str, object]:
     return tested(test, group, float(value) if np.isfinite(value) else None, None, n)
 
 
-def said_of(usable: Usable, columns: Sequence[Regressor], equation: str) -> list[str]:
-    """Notes on what was left out and what few gold pairs tell of."""
+def said_of(usable: Usable, names: Sequence[str], equation: str) -> list[str]:
+    """Notes on what was left out, and on what few gold pairs tell of."""
     notes = []
     if usable.left_out:
-        names = "; ".join(f"{columns[j].term}: {reason}" for j, reason in sorted(usable.left_out.items()))
-        notes.append(
-            f"{equation}: left out ({names}); the corrected coefficients are those of the regression without"
-        )
+        said = "; ".join(f"{names[j]}: {reason}" for j, reason in sorted(usable.left_out.items()))
+        notes.append(f"{equation}: left out ({said}); corrected coefficients are of the regression without")
     if usable.few:
-        names = ", ".join(columns[j].term for j in sorted(usable.few))
-        notes.append(f"{equation}: fewer than {FEW_INFORMATIVE} gold pairs differ in {names}: take care")
+        said = ", ".join(names[j] for j in sorted(usable.few))
+        notes.append(f"{equation}: fewer than {FEW_INFORMATIVE} gold pairs differ in {said}: take care")
     return notes

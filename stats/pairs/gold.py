@@ -171,7 +171,7 @@ def _with_probability(frame: pl.DataFrame, given: bool) -> pl.DataFrame:
         if wrong.height:
             first = int(wrong.select(pl.col("row_id").min()).item())
             raise InputError(
-                f"gold labels: {INCLUSION} of {wrong.height} pairs is not above 0 and at most 1, and the same "
+                f"gold labels: {INCLUSION} of {wrong.height} pairs is not above 0 and at most 1, the same "
                 f"for both texts; the first row_id is {first}"
             )
     return frame.with_columns(probability=one).drop([f"chance_{s}" for s in SIDES])
