@@ -1,6 +1,6 @@
 """From frames to every result table, in one walk through the pairs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 
 import polars as pl
@@ -9,7 +9,7 @@ from seal.engine.errors import InputError, UsageError
 from seal.engine.frames.schema import ORIGINAL, REWRITTEN
 from seal.stats.alignment import regimes
 from seal.stats.alignment.alignment import Rulers, alignment, ruler_notes
-from seal.stats.equations import resistance, shift
+from seal.stats.equations import amplification, resistance, shift
 from seal.stats.equations.equation import Equation
 from seal.stats.equations.imprint import Differences, estimate_imprint
 from seal.stats.equations.imprint_fixed_effects import imprint_by_pyfixest
@@ -21,6 +21,7 @@ from seal.stats.labelers.measures import Labeler, find_labelers, text_labelers
 from seal.stats.options import AnalyzeOptions
 from seal.stats.pairs.features import Features, Regressor
 from seal.stats.pairs.joins import Inputs, Joined, Pairs, collect_all
+from seal.stats.pairs.places import Places
 from seal.stats.pairs.spool import Spool
 from seal.stats.pairs.two_sided import Column, Patterns
 from seal.stats.regression.cells import Cells
@@ -51,13 +52,15 @@ def estimate(frames: Frames, options: AnalyzeOptions, *, as_published: bool = Fa
     with Spool(pairs) as rows:
         for block in rows:
             gathered.add(block)
-    _refuse_nothing(pairs.joined, frames, options)
+        _refuse_nothing(pairs.joined, frames, options)
+        cells = gathered.patterns.cells()
+        equations = _equations(gathered, cells, options, labelers)
+        human = _human(rows, inputs, equations["imprint"], options)
     notes = [*_join_notes(pairs.joined, inputs), *gathered.notes()]
     tables = _reward_tables(frames, gathered, options)
     notes += ruler_notes(tables["alignment"])
-    cells = gathered.patterns.cells()
-    equations = _equations(gathered, cells, options, labelers)
     tables |= {name: found.table for name, found in equations.items()}
+    tables["human"] = human.table
     verdicts: dict[str, _Verdicts] = {name: found.verdicts for name, found in equations.items()}
     robustness = _robustness(frames, options, labelers)
     if robustness is not None:
@@ -68,10 +71,10 @@ def estimate(frames: Frames, options: AnalyzeOptions, *, as_published: bool = Fa
     )
     tables = _flagged(tables, measures.doubtful_features(tables["labelers"], options.min_alpha))
     tables["vif"] = _vif_table(inputs, verdicts)
-    tests = [t for found in equations.values() for t in found.tests]
+    tests = [t for found in (*equations.values(), human) for t in found.tests]
     tests += [*(robustness.tests if robustness else ()), *gathered.tests()]
     tables["tests"] = pl.DataFrame(tests, schema=TESTS)
-    notes += [n for found in equations.values() for n in found.notes]
+    notes += [n for found in (*equations.values(), human) for n in found.notes]
     joins = {"original": asdict(pairs.joined)}
     if robustness is not None:
         notes += [*_join_notes(robustness.joined[1], inputs, "rewritten: "), *robustness.notes]
@@ -201,6 +204,21 @@ def _equations(
     return found
 
 
+def _human(
+    rows: Iterable[pl.DataFrame], inputs: Inputs, imprint: Equation, options: AnalyzeOptions
+) -> Equation:
+    """What people pay beside what each model pays, on the regressors that Eq. 1 kept."""
+    features = inputs.regressed
+    where = {r: j for j, r in enumerate(features.packed)}
+    where |= {r: j for j, r in enumerate(features.numeric, len(features.packed))}
+    kept = sorted(where[c] for c, v in imprint.verdicts if v.kept and isinstance(c, Regressor) and c in where)
+    if not kept:
+        return Equation(pl.DataFrame(schema=amplification.SCHEMA))
+    places = Places.find(rows, options.cluster)
+    how = options.inference
+    return amplification.estimate_human(rows, inputs, kept, places, how, options.rm_scale)
+
+
 def _robustness(frames: Frames, options: AnalyzeOptions, labelers: Sequence[Labeler]) -> Robustness | None:
     if frames.rewritten_scores is None:
         return None
@@ -236,7 +254,7 @@ def _flagged(tables: dict[str, pl.DataFrame], doubtful: dict[str, float]) -> dic
     """Mark the coefficients of features on which labelers agree too little."""
     out = dict(tables)
     for name, table in tables.items():
-        if "term" in table.columns and "estimate" in table.columns:
+        if "term" in table.columns and ("estimate" in table.columns or name == "human"):
             alphas = [measures.alpha_of(term, doubtful) for term in table["term"]]
             flags = [None if a is None else f"labelers agree little: alpha {a:.2f}" for a in alphas]
             out[name] = table.with_columns(pl.Series("flag", flags, dtype=pl.String))

@@ -16,7 +16,7 @@ from seal.stats.csv_files import write_csv
 from seal.stats.options import AnalyzeOptions
 
 FILES = (
-    "alignment", "regimes", "profile", "imprint", "imprint_chosen", "shift", "resistance", "robustness",
+    "alignment", "regimes", "profile", "human", "imprint", "imprint_chosen", "shift", "resistance", "robustness",
     "robustness_given_aligned", "robustness_became_aligned", "rewriting", "rewriting_targets", "flips",
     "vif", "labelers", "tests", "theta_histogram", "reward_sample",
 )  # fmt: skip
@@ -180,7 +180,7 @@ def read(folder: Path) -> Results:
 
 
 _TEXT = frozenset(
-    ("model", "regime", "gamma", "term", "outcome", "preference", "flip", "flag", "equation", "reason",
+    ("model", "regime", "gamma", "term", "outcome", "preference", "flip", "flag", "equation", "reason", "scale",
      "labeler_a", "labeler_b", "feature", "test", "group")
 )  # fmt: skip
 

@@ -10,6 +10,9 @@ from seal.cli.tables import console, print_table
 from seal.stats.options import AnalyzeOptions
 
 if TYPE_CHECKING:
+    import polars as pl
+    from rich.console import Console
+
     from seal.stats.results import Results
 
 
@@ -39,7 +42,7 @@ def command(
 ) -> None:  # fmt: skip
     """Estimate what the reward models learned, from their scores and a labeler's features.
 
-    Writes alignment, regimes, profile, imprint, shift, resistance, vif, labelers and tests as CSV, with the
+    Writes alignment, regimes, profile, human, imprint, shift, resistance, vif, labelers and tests as CSV, with the
     rewritten texts robustness, rewriting and flips also, and all of them in results.json. Frames are Parquet
     files or folders.
     """
@@ -74,6 +77,7 @@ def _show(results: "Results") -> None:
         "agreement_conf_high",
     ]
     print_table(out, "Regimes", tables["regimes"], regimes)
+    _show_human(out, tables["human"])
     coefficients = ["term", "estimate", *_ENDS, "p_adjusted"]
     for name, title in _EQUATIONS.items():
         if name in tables and tables[name].height:
@@ -87,6 +91,14 @@ def _show(results: "Results") -> None:
     dropped = tables["vif"].filter(~tables["vif"]["kept"])
     if dropped.height:
         print_table(out, "Left out", dropped, ["equation", "term", "preference", "flip", "vif", "reason"])
+
+
+def _show_human(out: "Console", human: "pl.DataFrame") -> None:
+    """What people pay, what each model pays, and the difference, in log odds."""
+    if human.height:
+        columns = ["model", "term", "human", "rm", "difference", *_ENDS, "p_adjusted", "n_informative"]
+        rows = human.filter(human["scale"] == "log_odds")
+        print_table(out, "What people pay and what the model pays, log odds", rows, columns)
 
 
 _ENDS = ("conf_low", "conf_high")

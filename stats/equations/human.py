@@ -39,7 +39,7 @@ class HumanFit:
 
     Attributes:
         estimate: (2K,), h then r, log odds.
-        influence: (n, 2K): estimate - truth = sum of w_i influence_i, w_i the weights as given (1 without).
+        influence: (n, 2K), in sum form: estimate - truth = sum of the rows; a row's weight is in it.
         points: (2K,), probability points of people, then of the model (see `human_points`).
         points_influence: (n, 2K), of them, the sampling of the pairs counted.
         t: what margins were multiplied by; None on the scale `choice`.
@@ -66,6 +66,9 @@ class HumanInfluence:
             separated pairs say too little. Zero elsewhere.
         points_surplus: (2K, 2K), the same of `points`.
         t, infinite: as in `HumanFit`.
+        calibrated: whether t was estimated.
+        n: pairs.
+        informative: (K,), pairs in which the feature differs.
     """
 
     log_odds: Influence
@@ -73,7 +76,10 @@ class HumanInfluence:
     surplus: Floats
     points_surplus: Floats
     t: float | None
-    infinite: tuple[int, ...] = ()
+    infinite: tuple[int, ...]
+    calibrated: bool
+    n: int
+    informative: tuple[int, ...]
 
 
 def human_fit(
@@ -86,20 +92,21 @@ def human_fit(
     Args:
         d: (n, K), chosen less rejected.
         margins: (n,), r(chosen) - r(rejected).
-        weight: (n,), e.g. inverse inclusion probabilities over their sum; None for one each.
+        weight: (n,) of any scale, e.g. one over the inclusion probability; None for equal ones.
         scale: what the model's side is, see the module.
 
     Raises:
         NoFit: people's or the model's side has no estimate; the text says why.
     """
-    total = float(len(d)) if weight is None else float(weight.sum())
-    part = Part(d, margins[:, None], None if weight is None else weight * (len(d) / total))
+    part = Part(d, margins[:, None], None if weight is None else weight * (len(d) / weight.sum()))
     sides = fit_sides(lambda: iter([part]), d.shape[1], scale, 1)
     (model,) = sides.models
     if isinstance(model, NoFit):
         raise model
     layout = _Layout(sides)
-    scores = layout.scores(part, hc2=True) * (len(d) / total)
+    scores = layout.scores(part, hc2=True)
+    if part.weight is not None:
+        scores *= part.weight[:, None]
     return HumanFit(
         _both(sides.people.fit.estimate, model.fit.estimate), scores @ layout.log_odds(model).T,
         _both(sides.people.points.mean, model.points.mean), scores @ layout.points(model).T,
@@ -174,7 +181,15 @@ def human_influences(
         surplus = _surplus(log_odds.covariance * places.factor, people, side)
         turned = _slopes(people, side)
         out[name] = HumanInfluence(
-            log_odds, points, surplus, turned @ surplus @ turned.T, side.t, _infinite(people, side)
+            log_odds,
+            points,
+            surplus,
+            turned @ surplus @ turned.T,
+            side.t,
+            _infinite(people, side),
+            side.drift is not None,
+            sides.n,
+            sides.informative,
         )
     return out
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import expit
 
 from seal.stats.equations.human_points import Points, PointSums
@@ -58,11 +59,21 @@ class Side:
 
 @dataclass(frozen=True)
 class Sides:
-    """People, and of each model its side or why there is none; `total` is the sum of the weights."""
+    """People and the models.
+
+    Attributes:
+        people: their side.
+        models: of each its side, or why there is none.
+        total: sum of the weights.
+        n: pairs.
+        informative: (K,), pairs in which the feature differs.
+    """
 
     people: Side
     models: tuple[Side | NoFit, ...]
     total: float
+    n: int
+    informative: tuple[int, ...]
 
 
 def shares(margins: Floats, t: float | None) -> Floats:
@@ -84,7 +95,7 @@ def fit_sides(walk: Walk, k: int, scale: RmScale, n_models: int) -> Sides:
     Raises:
         NoFit: people's side has no estimate.
     """
-    survey = _survey(walk, n_models)
+    survey = _survey(walk, k, n_models)
     if survey.n <= k:
         raise NoFit(f"{survey.n} pairs do not identify {k} coefficients")
     reasons = [_refusal(survey, i, scale) for i in range(n_models)]
@@ -109,7 +120,13 @@ def fit_sides(walk: Walk, k: int, scale: RmScale, n_models: int) -> Sides:
     sides += [Side(fit, gone, none, i, *known[i]) for i, (fit, gone) in fitted.items()]
     first, *others = _with_sums(walk, sides)
     found = {side.column: side for side in others}
-    return Sides(first, tuple(found.get(i, r or _NONE) for i, r in enumerate(reasons)), survey.weight)
+    return Sides(
+        first,
+        tuple(found.get(i, r or _NONE) for i, r in enumerate(reasons)),
+        survey.weight,
+        survey.n,
+        tuple(survey.informative.tolist()),
+    )
 
 
 _NONE = NoFit("not asked for")
@@ -124,15 +141,17 @@ _BACKWARDS = (
 class _Survey:
     n: int
     weight: float
+    informative: NDArray[np.int64]
     lowest: Floats
     highest: Floats
 
 
-def _survey(walk: Walk, n_models: int) -> _Survey:
-    found = _Survey(0, 0.0, np.full(n_models, np.inf), np.full(n_models, -np.inf))
+def _survey(walk: Walk, k: int, n_models: int) -> _Survey:
+    found = _Survey(0, 0.0, np.zeros(k, np.int64), np.full(n_models, np.inf), np.full(n_models, -np.inf))
     for part in walk():
         if len(part.d):
             found.n += len(part.d)
+            found.informative += (part.d != 0).sum(axis=0)
             found.weight += len(part.d) if part.weight is None else float(part.weight.sum())
             found.lowest = np.minimum(found.lowest, part.margins.min(axis=0))
             found.highest = np.maximum(found.highest, part.margins.max(axis=0))
