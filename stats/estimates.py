@@ -9,6 +9,7 @@ from seal.engine.errors import InputError, UsageError
 from seal.engine.frames.schema import ORIGINAL, REWRITTEN
 from seal.stats.alignment import regimes
 from seal.stats.alignment.alignment import Rulers, alignment, ruler_notes
+from seal.stats.corrections import Corrections, Naive, correct
 from seal.stats.equations import amplification, resistance, shift
 from seal.stats.equations.equation import Equation
 from seal.stats.equations.imprint import Differences, estimate_imprint
@@ -26,7 +27,7 @@ from seal.stats.pairs.spool import Spool
 from seal.stats.pairs.two_sided import Column, Patterns
 from seal.stats.regression.cells import Cells
 from seal.stats.regression.collinearity import Verdict
-from seal.stats.regression.inference import Rows
+from seal.stats.regression.inference import FEW_INFORMATIVE, Rows, n_families
 from seal.stats.results import Results
 
 SAMPLE = 1_000  # pairs whose reward vectors are drawn
@@ -56,12 +57,15 @@ def estimate(frames: Frames, options: AnalyzeOptions, *, as_published: bool = Fa
         cells = gathered.patterns.cells()
         equations = _equations(gathered, cells, options, labelers)
         human = _human(rows, inputs, equations["imprint"], options)
+        corrected = _corrections(rows, gathered, equations, human, labelers, options)
     notes = [*_join_notes(pairs.joined, inputs), *gathered.notes()]
     tables = _reward_tables(frames, gathered, options)
     notes += ruler_notes(tables["alignment"])
     tables |= {name: found.table for name, found in equations.items()}
     tables["human"] = human.table
+    tables |= corrected.tables
     verdicts: dict[str, _Verdicts] = {name: found.verdicts for name, found in equations.items()}
+    verdicts |= {name: found.verdicts for name, found in corrected.equations.items()}
     robustness = _robustness(frames, options, labelers)
     if robustness is not None:
         tables |= _robustness_tables(robustness)
@@ -72,9 +76,12 @@ def estimate(frames: Frames, options: AnalyzeOptions, *, as_published: bool = Fa
     tables = _flagged(tables, measures.doubtful_features(tables["labelers"], options.min_alpha))
     tables["vif"] = _vif_table(inputs, verdicts)
     tests = [t for found in (*equations.values(), human) for t in found.tests]
+    tests += [*corrected.tests, *(t for found in corrected.equations.values() for t in found.tests)]
     tests += [*(robustness.tests if robustness else ()), *gathered.tests()]
     tables["tests"] = pl.DataFrame(tests, schema=TESTS)
     notes += [n for found in (*equations.values(), human) for n in found.notes]
+    notes += [*corrected.notes, *(n for found in corrected.equations.values() for n in found.notes)]
+    notes += _family_note(tables)
     joins = {"original": asdict(pairs.joined)}
     if robustness is not None:
         notes += [*_join_notes(robustness.joined[1], inputs, "rewritten: "), *robustness.notes]
@@ -219,6 +226,34 @@ def _human(
     return amplification.estimate_human(rows, inputs, kept, places, how, options.rm_scale)
 
 
+def _corrections(
+    rows: Iterable[pl.DataFrame],
+    gathered: _Gathered,
+    equations: Mapping[str, Equation],
+    human: Equation,
+    labelers: Sequence[Labeler],
+    options: AnalyzeOptions,
+) -> Corrections:
+    """Imprint, resistance and human imprint corrected for label errors, as far as the labels allow it."""
+    inputs, units = gathered.inputs, {}
+    if gathered.differences is not None:
+        sd = gathered.differences.spread.sd
+        numeric = zip(inputs.regressed.numeric, inputs.covariates, strict=True)
+        units = {r.term: sd(x) for r, x in numeric}
+    naive = Naive(equations["imprint"].table, equations["resistance"].table, human.table, units)
+    return correct(rows, inputs, labelers, options, naive)
+
+
+def _family_note(tables: Mapping[str, pl.DataFrame]) -> list[str]:
+    n = n_families(tables)
+    if n < 2:
+        return []
+    return [
+        f"p-values are adjusted within each of {n} families (the features of one equation and model, or "
+        "outcome), not over them: who scans every table scans all of these"
+    ]
+
+
 def _robustness(frames: Frames, options: AnalyzeOptions, labelers: Sequence[Labeler]) -> Robustness | None:
     if frames.rewritten_scores is None:
         return None
@@ -251,14 +286,22 @@ def _robustness_tables(found: Robustness) -> dict[str, pl.DataFrame]:
 
 
 def _flagged(tables: dict[str, pl.DataFrame], doubtful: dict[str, float]) -> dict[str, pl.DataFrame]:
-    """Mark the coefficients of features on which labelers agree too little."""
+    """Mark the coefficients of features on which labelers agree too little, or that little gold tells of."""
     out = dict(tables)
     for name, table in tables.items():
-        if "term" in table.columns and ("estimate" in table.columns or name == "human"):
+        if "term" in table.columns and ("estimate" in table.columns or name.startswith("human")):
             alphas = [measures.alpha_of(term, doubtful) for term in table["term"]]
             flags = [None if a is None else f"labelers agree little: alpha {a:.2f}" for a in alphas]
+            if "n_gold_informative" in table.columns:
+                flags = [_few_gold(f, n) for f, n in zip(flags, table["n_gold_informative"], strict=True)]
             out[name] = table.with_columns(pl.Series("flag", flags, dtype=pl.String))
     return out
+
+
+def _few_gold(flag: str | None, n: int | None) -> str | None:
+    if n is None or n >= FEW_INFORMATIVE:
+        return flag
+    return "; ".join(filter(None, (flag, f"differs in {n} gold pairs only")))
 
 
 VIF: dict[str, pl.DataType] = {

@@ -18,6 +18,7 @@ from seal.stats.options import AnalyzeOptions
 FILES = (
     "alignment", "regimes", "profile", "human", "imprint", "imprint_chosen", "shift", "resistance", "robustness",
     "robustness_given_aligned", "robustness_became_aligned", "rewriting", "rewriting_targets", "flips",
+    "human_corrected", "imprint_corrected", "resistance_corrected", "label_errors",
     "vif", "labelers", "tests", "theta_histogram", "reward_sample",
 )  # fmt: skip
 FORMAT = 1
@@ -181,7 +182,7 @@ def read(folder: Path) -> Results:
 
 _TEXT = frozenset(
     ("model", "regime", "gamma", "term", "outcome", "preference", "flip", "flag", "equation", "reason", "scale",
-     "labeler_a", "labeler_b", "feature", "test", "group")
+     "labeler_a", "labeler_b", "feature", "test", "group", "labeler", "side", "source", "method")
 )  # fmt: skip
 
 

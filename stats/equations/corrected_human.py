@@ -5,12 +5,11 @@ with its influences (see `seal.stats.equations.human`); h, r and their probabili
 one, and the error of r - h is that of psi_r - psi_h.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 
-import numpy as np
 import polars as pl
 
+from seal.stats.equations import amplification
 from seal.stats.equations.corrected import design_columns, usable_differences
 from seal.stats.equations.equation import Equation
 from seal.stats.equations.gold_sample import Corrected, Gold, correction_tests, said_of
@@ -19,23 +18,16 @@ from seal.stats.equations.imprint_influence import MODELS
 from seal.stats.options import Inference, RmScale
 from seal.stats.pairs.joins import Inputs
 from seal.stats.regression.collinearity import Verdict
-from seal.stats.regression.inference import Floats, Rows, adjust
+from seal.stats.regression.inference import Floats, Rows
 from seal.stats.regression.influence import Influence, beside
 from seal.stats.regression.separation import NoFit
 
-HUMAN: dict[str, pl.DataType] = (
-    dict.fromkeys(("model", "term", "scale"), pl.String())
-    | dict.fromkeys(("human", "human_low", "human_high", "rm", "rm_low", "rm_high"), pl.Float64())
-    | dict.fromkeys(
-        ("difference", "std_error", "p_value", "p_adjusted", "conf_low", "conf_high"), pl.Float64()
-    )
-    | {"n_informative": pl.Int64()}
+SCHEMA = (
+    amplification.SCHEMA
+    | {"method": pl.String(), "naive_difference": pl.Float64()}
+    | dict.fromkeys(("n_gold", "n_gold_informative"), pl.Int64())
 )
-SCHEMA = HUMAN | {"method": pl.String(), "naive_difference": pl.Float64()} | dict.fromkeys(
-    ("n_gold", "n_gold_informative"), pl.Int64()
-)  # fmt: skip
 NAME = "human_corrected"
-_SCALES = ("log_odds", "points")
 
 
 def corrected_human(
@@ -72,87 +64,73 @@ def corrected_human(
     terms = [columns[j].term for j in entering]
     notes = said_of(judged, [columns[j].term for j in asked], NAME)
     models = [m for m in MODELS if getattr(inputs, m) in set(naive["model"])]
-    found = human_influences(rows, inputs, entering, gold.places, scale, models=models)
     lines: Rows = []
     tests: Rows = []
-    for model, everyone in found.items():
+    for model, everyone in human_influences(
+        rows, inputs, entering, gold.places, scale, models=models
+    ).items():
         name = str(getattr(inputs, model))
+        if isinstance(everyone, NoFit):
+            notes.append(f"{NAME}: {name}: not corrected: {everyone}")
+            continue
         try:
             sides = _correct(everyone, gold, entering, model, scale)
         except NoFit as reason:
             notes.append(f"{NAME}: {name}: not corrected: {reason}")
             continue
-        beside_it = [
-            {"n_informative": informative[t], "n_gold": len(gold.pairs), "n_gold_informative": n}
-            for t, n in zip(terms, gold.pairs.informative(entering).tolist(), strict=True)
-        ]
-        for of in _SCALES:
-            lines += sides[of].lines({"model": name, "scale": of}, terms, beside_it, gold, how)
-        for who, fit in (("people", sides["log_odds"].human), ("model", sides["log_odds"].rm)):
+        measured = {of: _measured(*halves, gold) for of, halves in sides.items()}
+        mine = {
+            of: amplification.human_rows(name, terms, of, m, everyone.informative, how)
+            for of, m in measured.items()
+        }
+        for of, halves in sides.items():
+            lines += _with_gold(mine[of], halves, gold, gold.pairs.informative(entering).tolist())
+        compared = amplification.Comparison.of(measured["log_odds"])
+        tests += [t | {"test": f"{t['test']}_corrected"} for t in compared.tests(name, everyone.n)]
+        for who, fit in zip(("people", "model"), sides["log_odds"], strict=True):
             tests += correction_tests(f"human_{who}", name, terms, fit, len(gold.pairs))
+        notes.append(f"{NAME}: {name}: {amplification.taste(mine, compared, how.level)}")
     verdicts = tuple((columns[asked[i]], Verdict(None, False, why)) for i, why in judged.left_out.items())
     return Equation(pl.DataFrame(lines, schema=SCHEMA), verdicts, tuple(tests), tuple(notes))
 
 
-@dataclass(frozen=True)
-class _Sides:
-    """People's and the model's side, corrected."""
+_Halves = tuple[Corrected, Corrected]  # people's and the model's side
 
-    human: Corrected
-    rm: Corrected
 
-    def lines(
-        self,
-        key: Mapping[str, object],
-        terms: Sequence[str],
-        beside_it: Sequence[Mapping[str, object]],
-        gold: Gold,
-        how: Inference,
-    ) -> Rows:
-        h, r = self.human.estimate, self.rm.estimate
-        one = np.eye(len(terms))
-        z = beside([h, r]).mapped(r.estimate - h.estimate, np.concatenate([-one, one], axis=1))
-        naive = self.rm.naive - self.human.naive
-        lines: Rows = []
-        for j, term in enumerate(terms):
-            line: dict[str, object] = {**key, "term": term}
-            for who, side in (("human", h), ("rm", r)):
-                found = gold.line(side, j, how.level)
-                line |= {who: found["estimate"], f"{who}_low": found["conf_low"]}
-                line |= {f"{who}_high": found["conf_high"]}
-            found = gold.line(z, j, how.level)
-            line |= {n: found[n] for n in ("std_error", "p_value", "conf_low", "conf_high")}
-            line |= {"difference": found["estimate"], "naive_difference": float(naive[j])}
-            lines.append(line | {"method": "rectified"} | dict(beside_it[j]))
-        p_values = [gold.line(z, j, how.level)["p_value"] for j in range(len(terms))]
-        for line, p in zip(lines, adjust(p_values, how.adjust), strict=True):
-            line["p_adjusted"] = p
-        return lines
+def _measured(human: Corrected, rm: Corrected, gold: Gold) -> amplification.Measured:
+    both = beside([human.estimate, rm.estimate])
+    return amplification.Measured(both.estimate, gold.places.factor * both.covariance, gold.dof)
+
+
+def _with_gold(rows: Rows, halves: _Halves, gold: Gold, informative: Sequence[int]) -> Rows:
+    naive = halves[1].naive - halves[0].naive
+    return [
+        {**row, "method": "rectified", "naive_difference": float(difference)}
+        | {"n_gold": len(gold.pairs), "n_gold_informative": n}
+        for row, difference, n in zip(rows, naive, informative, strict=True)
+    ]
 
 
 def _correct(
-    everyone: HumanInfluence | NoFit, gold: Gold, columns: Sequence[int], model: str, scale: RmScale
-) -> dict[str, _Sides]:
-    """By scale of the table: both sides of one model.
+    everyone: HumanInfluence, gold: Gold, columns: Sequence[int], model: str, scale: RmScale
+) -> dict[str, _Halves]:
+    """Both sides of one model, by scale of the table.
 
     Raises:
-        NoFit: a side has no estimate, or an infinite one.
+        NoFit: a side has no estimate on the gold pairs, or an infinite one.
     """
-    if isinstance(everyone, NoFit):
-        raise everyone
     y, weight = gold.pairs.margins(model), gold.sample.weight
     truth, proxy = (human_fit(x, y, weight, scale) for x in gold.pairs.differences(columns))
     if everyone.infinite or truth.infinite or proxy.infinite:
         raise NoFit("a feature separates the choices, of all or of the gold pairs")
     k = len(columns)
-    halves = (slice(0, k), slice(k, 2 * k))
     found = {}
     for of, whole in (("log_odds", everyone.log_odds), ("points", everyone.points)):
-        human, rm = (
+        people, rm = (
             Corrected.by(_fit(truth, of, half), _fit(proxy, of, half), _part(whole, half), gold.sample, k)
-            for half in halves
+            for half in (slice(0, k), slice(k, 2 * k))
         )
-        found[of] = _Sides(human, rm)
+        found[of] = (people, rm)
     return found
 
 

@@ -101,11 +101,11 @@ def truths(features: Features, gold: pl.LazyFrame) -> tuple[Regressor | None, ..
     schema = gold.collect_schema()
 
     def told(r: Regressor) -> Regressor | None:
-        if r.kind == "numeric":
-            return Regressor(r.term, r.term, "boolean") if r.feature == f"p_{r.term}" else None
+        if measured(r):
+            return None
+        r = Regressor(r.term, r.term, "boolean") if r.kind == "numeric" else r
         kind = schema.get(r.feature)
-        fits = kind == pl.Boolean() if r.kind == "boolean" else is_text(kind)
-        return r if fits else None
+        return r if (kind == pl.Boolean() if r.kind == "boolean" else is_text(kind)) else None
 
     return tuple(told(r) for r in (*features.packed, *features.numeric))
 
