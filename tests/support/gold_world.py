@@ -15,6 +15,7 @@ FEATURES = (
 )  # fmt: skip
 PREVALENCE = np.array([0.6, 0.4, 0.7, 0.25, 0.5])
 BETA = {"pre": np.array([0.4, 0.8, -0.5, 0.9, 0.0]), "post": np.array([1.2, 0.6, -0.3, 1.0, 0.5])}
+TASTE = np.array([0.9, 0.5, 0.0, 0.7, -0.4])
 FALSE_NEGATIVE = np.array([0.12, 0.2, 0.08, 0.2, 0.15])
 
 
@@ -59,6 +60,10 @@ def gold_world(
         ]
     )
     rewards = rewards.astype(np.float32).astype(np.float64)
+    taste = truth @ TASTE + 0.5 * residual + rng.logistic(size=(n, 2))
+    turned = taste[:, 0] < taste[:, 1]  # people choose by what they like
+    for sides in (truth, residual, rewards[0], rewards[1]):
+        sides[turned] = sides[turned][:, ::-1]
     own = np.sqrt(1 - differential**2) * rng.normal(size=truth.shape) + differential * residual[..., None]
     false_positive = FALSE_NEGATIVE * np.minimum(1, PREVALENCE / (1 - PREVALENCE))
     u = norm.cdf(own)
