@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import polars as pl
-from seal.stats.labelers.gold import error_rows
 
 from seal.engine.errors import UsageError
 from seal.engine.frames.schema import INCLUSION, LABELS, TEXT_KEY, check
@@ -14,13 +13,17 @@ from seal.stats.equations.corrected_human import corrected_human
 from seal.stats.equations.corrected_logit import corrected_resistance
 from seal.stats.equations.equation import Equation
 from seal.stats.equations.gold_sample import Gold
+from seal.stats.equations.latent_imprint import latent_imprint
 from seal.stats.inputs import choose_labeler, design_of
+from seal.stats.labelers.error_rates import MAX_LABELERS
+from seal.stats.labelers.gold import error_rows
 from seal.stats.labelers.measures import Labeler, text_labelers
 from seal.stats.options import AnalyzeOptions
 from seal.stats.pairs.features import Regressor
 from seal.stats.pairs.gold import GoldPairs, NoGold, gather, read_gold, sources
 from seal.stats.pairs.joins import Inputs, Pairs
 from seal.stats.pairs.places import Places
+from seal.stats.pairs.several import SeveralLabelers
 from seal.stats.pairs.spool import Spool
 from seal.stats.regression.inference import Rows, tested
 from seal.stats.regression.separation import NoFit
@@ -100,7 +103,8 @@ def correct(
             raise NoGold("Eq. 1 with further effects or interactions is not corrected")
         if not naive.imprint.height:
             raise NoGold("there is no imprint to correct")
-        _by_gold(out, rows, inputs, labelers, options, naive)
+        by = _by_labelers if options.correct == "latent" else _by_gold
+        by(out, rows, inputs, labelers, options, naive)
     except (NoGold, NoFit, np.linalg.LinAlgError) as reason:
         if options.correct is not None:
             raise UsageError(f"correct {options.correct}: {reason}") from None
@@ -136,6 +140,31 @@ def _by_gold(
         f"corrected for label errors of {main.name} ({method}) by {n_gold} gold pairs of {right.name}: "
         f"{', '.join(out.equations)}"
     )
+
+
+def _by_labelers(
+    out: Corrections,
+    rows: Iterable[pl.DataFrame],
+    inputs: Inputs,
+    labelers: Sequence[Labeler],
+    options: AnalyzeOptions,
+    naive: Naive,
+) -> None:
+    if options.gold is not None:
+        raise NoGold("gold labels are there, and rectified by them assumes less; leave --gold out")
+    if options.proxy != "label":
+        raise NoGold("it takes labels, not probabilities (--proxy)")
+    main = choose_labeler(labelers, options.labeler)
+    every = [main, *(x for x in text_labelers(labelers) if x.name != main.name)]
+    if not 2 <= len(every) <= MAX_LABELERS:
+        raise NoGold(f"it takes 2 to {MAX_LABELERS} labelers, and here are {len(every)}")
+    names = [x.name for x in every]
+    said = SeveralLabelers(rows, inputs, [x.frame for x in every[1:]])
+    how = options.inference
+    found = latent_imprint(said, names, naive.imprint, cluster_of(inputs), how, naive.units)
+    out.equations["imprint_corrected"] = found.equation
+    out.errors += found.errors
+    out.notes.append("latent corrects Eq. 1 alone; resistance and human imprint take labels as true")
 
 
 def _gold_labeler(labelers: Sequence[Labeler], options: AnalyzeOptions, main: Labeler) -> Labeler:

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import polars as pl
-from seal.stats.labelers.calibrated import calibrated, hausman, refusal, smallest_singular_value
 
 from seal.stats.equations.corrected_table import Layout, imprint_table, in_sds
 from seal.stats.equations.equation import Equation
@@ -23,6 +22,7 @@ from seal.stats.equations.gold_sample import (
 )
 from seal.stats.equations.imprint import outcomes
 from seal.stats.equations.imprint_influence import MODELS, imprint_influence
+from seal.stats.labelers.calibrated import calibrated, hausman, refusal, smallest_singular_value
 from seal.stats.labelers.rectified import gold_only, least_squares_influence
 from seal.stats.options import Inference
 from seal.stats.pairs.features import Features, Regressor
@@ -83,7 +83,8 @@ def corrected_imprint(
         tests += said
         fits[model] = other if calibrate and other is not None else fit
     layout = Layout(
-        inputs, found.terms, "calibrated" if calibrate else "rectified", gold.places.factor, gold.dof, found.n,
+        inputs, found.terms, "calibrated" if calibrate else "rectified",
+        gold.places.factor, gold.dof, found.n,
         [informative[t] for t in found.terms], len(gold.pairs),
         gold.pairs.informative(entering).tolist(),
     )  # fmt: skip

@@ -7,15 +7,12 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
+from seal.stats.labelers.gold import MIN_INFORMATIVE, PER_REGRESSOR
 from seal.stats.labelers.rectified import GoldSample, gold_only, rectified, slope
 from seal.stats.pairs.gold import GoldPairs, NoGold
 from seal.stats.pairs.places import Places
-from seal.stats.regression.inference import Floats, Rows, coefficient, pivot_rank, tested
+from seal.stats.regression.inference import FEW_INFORMATIVE, Floats, Rows, coefficient, pivot_rank, tested
 from seal.stats.regression.influence import Influence
-
-FEWEST_INFORMATIVE = 10  # gold pairs in which the truth must differ: with fewer a feature is left out
-FEW_INFORMATIVE = 30  # with fewer it is flagged
-PAIRS_A_COEFFICIENT = 6  # gold pairs that every coefficient of a regression needs
 
 COLUMNS: dict[str, pl.DataType] = {
     "method": pl.String(), "naive_estimate": pl.Float64(), "n_gold": pl.Int64(),
@@ -67,11 +64,11 @@ class Gold:
             NoGold: there are fewer than six gold pairs a coefficient.
         """
         if not n_coefficients:
-            raise NoGold(f"{of}: no regressor differs in {FEWEST_INFORMATIVE} gold pairs")
-        if len(self.pairs) < PAIRS_A_COEFFICIENT * n_coefficients:
+            raise NoGold(f"{of}: no regressor differs in {MIN_INFORMATIVE} gold pairs")
+        if len(self.pairs) < PER_REGRESSOR * n_coefficients:
             raise NoGold(
-                f"{of}: {len(self.pairs)} gold pairs are fewer than {PAIRS_A_COEFFICIENT} for each of "
-                f"{n_coefficients} coefficients; label {PAIRS_A_COEFFICIENT * n_coefficients} at least"
+                f"{of}: {len(self.pairs)} gold pairs are fewer than {PER_REGRESSOR} for each of "
+                f"{n_coefficients} coefficients; label {PER_REGRESSOR * n_coefficients} at least"
             )
 
     def line(self, of: Influence, j: int, level: float) -> dict[str, float | None]:
@@ -93,8 +90,8 @@ def usable(
     """
     left_out = {j: "not labeled by gold" for j, known in enumerate(labeled) if not known}
     for j, n in enumerate(informative):
-        if j not in left_out and n < FEWEST_INFORMATIVE:
-            left_out[j] = f"differs in {n} gold pairs only, {FEWEST_INFORMATIVE} are needed"
+        if j not in left_out and n < MIN_INFORMATIVE:
+            left_out[j] = f"differs in {n} gold pairs only, {MIN_INFORMATIVE} are needed"
     for x in (truth, proxy):
         left = [j for j in range(len(labeled)) if j not in left_out]
         part = x[:, left] - x[:, left].mean(axis=0) * intercept

@@ -17,6 +17,7 @@ PREVALENCE = np.array([0.6, 0.4, 0.7, 0.25, 0.5])
 BETA = {"pre": np.array([0.4, 0.8, -0.5, 0.9, 0.0]), "post": np.array([1.2, 0.6, -0.3, 1.0, 0.5])}
 TASTE = np.array([0.9, 0.5, 0.0, 0.7, -0.4])
 FALSE_NEGATIVE = np.array([0.12, 0.2, 0.08, 0.2, 0.15])
+ODDS = np.minimum(1, PREVALENCE / (1 - PREVALENCE))  # false positives a false negative
 
 
 @dataclass(frozen=True)
@@ -65,9 +66,8 @@ def gold_world(
     for sides in (truth, residual, rewards[0], rewards[1]):
         sides[turned] = sides[turned][:, ::-1]
     own = np.sqrt(1 - differential**2) * rng.normal(size=truth.shape) + differential * residual[..., None]
-    false_positive = FALSE_NEGATIVE * np.minimum(1, PREVALENCE / (1 - PREVALENCE))
     u = norm.cdf(own)
-    said = np.where(truth == 1, u > FALSE_NEGATIVE, u > 1 - false_positive).astype(np.float64)
+    said = np.where(truth == 1, u > FALSE_NEGATIVE, u > 1 - FALSE_NEGATIVE * ODDS).astype(np.float64)
     probability = np.full(n, m / n)
     if stratified:
         differing = np.abs(said[:, 0] - said[:, 1]).sum(axis=1) + rng.random(n)
@@ -83,6 +83,14 @@ def gold_world(
     )
     labels = labels_of("model", said, everyone)
     return GoldWorld(scores_of(rewards), labels, gold, truth, said, rewards, picked, probability[picked])
+
+
+def labeled_again(w: GoldWorld, name: str, *, seed: int) -> pl.DataFrame:
+    """LABELS of another labeler, whose errors are its own."""
+    rng = np.random.default_rng(seed)
+    wrong = np.where(w.truth == 1, 0.8 * FALSE_NEGATIVE, 0.8 * FALSE_NEGATIVE * ODDS)
+    said = np.abs(w.truth - (rng.random(w.truth.shape) < wrong))
+    return labels_of(name, said, np.arange(len(said)))
 
 
 def key(row_id: NDArray[np.int64]) -> dict[str, pl.Series]:
