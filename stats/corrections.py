@@ -1,6 +1,6 @@
 """What an analysis corrects for label errors, by what, and what it says where it corrects nothing."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -13,14 +13,15 @@ from seal.stats.equations.corrected_human import corrected_human
 from seal.stats.equations.corrected_logit import corrected_resistance
 from seal.stats.equations.equation import Equation
 from seal.stats.equations.gold_sample import Gold
+from seal.stats.equations.imprint import Spread
 from seal.stats.equations.latent_imprint import latent_imprint
-from seal.stats.inputs import choose_labeler, design_of
+from seal.stats.inputs import choose_labeler
 from seal.stats.labelers.error_rates import MAX_LABELERS
 from seal.stats.labelers.gold import error_rows
 from seal.stats.labelers.measures import Labeler, text_labelers
 from seal.stats.options import AnalyzeOptions
 from seal.stats.pairs.features import Regressor
-from seal.stats.pairs.gold import GoldPairs, NoGold, gather, read_gold, sources
+from seal.stats.pairs.gold import GoldPairs, NoGold, gather, measured, read_gold, sources
 from seal.stats.pairs.joins import Inputs, Pairs
 from seal.stats.pairs.places import Places
 from seal.stats.pairs.several import SeveralLabelers
@@ -43,14 +44,12 @@ class Naive:
     """What was estimated with the labels taken as true.
 
     Attributes:
-        imprint, resistance, human: their tables.
-        units: term of a covariate -> its SD.
+        imprint, resistance, human: the tables.
     """
 
     imprint: pl.DataFrame
     resistance: pl.DataFrame
     human: pl.DataFrame
-    units: Mapping[str, float]
 
 
 @dataclass
@@ -99,7 +98,7 @@ def correct(
         out.notes.append(f"{NOT_CORRECTED}: --correct none")
         return out
     try:
-        if not design_of(options).plain:
+        if options.fixed_effects or options.interactions:
             raise NoGold("Eq. 1 with further effects or interactions is not corrected")
         if not naive.imprint.height:
             raise NoGold("there is no imprint to correct")
@@ -161,7 +160,7 @@ def _by_labelers(
     names = [x.name for x in every]
     said = SeveralLabelers(rows, inputs, [x.frame for x in every[1:]])
     how = options.inference
-    found = latent_imprint(said, names, naive.imprint, cluster_of(inputs), how, naive.units)
+    found = latent_imprint(said, names, naive.imprint, cluster_of(inputs), how, _units(rows, inputs))
     out.equations["imprint_corrected"] = found.equation
     out.errors += found.errors
     out.notes.append("latent corrects Eq. 1 alone; resistance and human imprint take labels as true")
@@ -211,7 +210,7 @@ def _equations(
     """Imprint, which must succeed; resistance and human imprint, which may say why not."""
     how = options.inference
     out.equations["imprint_corrected"] = corrected_imprint(
-        rows, inputs, naive.imprint, gold, how, naive.units, calibrate=method == "calibrated"
+        rows, inputs, naive.imprint, gold, how, _units(rows, inputs), calibrate=method == "calibrated"
     )
     if method == "calibrated":
         out.notes.append("calibrated corrects Eq. 1; resistance and human imprint are corrected by rectified")
@@ -237,6 +236,18 @@ def _equations(
             out.equations[name] = found
         else:
             out.notes += found.notes
+
+
+def _units(rows: Iterable[pl.DataFrame], inputs: Inputs) -> dict[str, float]:
+    """Term of a covariate -> its SD over the texts of the pairs that enter; one walk where there is any."""
+    found = {
+        r.term: x for r, x in zip(inputs.regressed.numeric, inputs.covariates, strict=True) if measured(r)
+    }
+    spread = Spread(tuple(found.values()))
+    if found:
+        for block in rows:
+            spread.add(block.filter("regressed"))
+    return {term: spread.sd(x) for term, x in found.items()}
 
 
 def _about(pairs: GoldPairs, right: Labeler) -> list[str]:

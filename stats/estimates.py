@@ -9,7 +9,7 @@ from seal.engine.errors import InputError, UsageError
 from seal.engine.frames.schema import ORIGINAL, REWRITTEN
 from seal.stats.alignment import regimes
 from seal.stats.alignment.alignment import Rulers, alignment, ruler_notes
-from seal.stats.corrections import Corrections, Naive, correct
+from seal.stats.corrections import Naive, correct
 from seal.stats.equations import amplification, resistance, shift
 from seal.stats.equations.equation import Equation
 from seal.stats.equations.imprint import Differences, estimate_imprint
@@ -57,7 +57,8 @@ def estimate(frames: Frames, options: AnalyzeOptions, *, as_published: bool = Fa
         cells = gathered.patterns.cells()
         equations = _equations(gathered, cells, options, labelers)
         human = _human(rows, inputs, equations["imprint"], options)
-        corrected = _corrections(rows, gathered, equations, human, labelers, options)
+        naive = Naive(equations["imprint"].table, equations["resistance"].table, human.table)
+        corrected = correct(rows, inputs, labelers, options, naive)
     notes = [*_join_notes(pairs.joined, inputs), *gathered.notes()]
     tables = _reward_tables(frames, gathered, options)
     notes += ruler_notes(tables["alignment"])
@@ -224,24 +225,6 @@ def _human(
     places = Places.find(rows, options.cluster)
     how = options.inference
     return amplification.estimate_human(rows, inputs, kept, places, how, options.rm_scale)
-
-
-def _corrections(
-    rows: Iterable[pl.DataFrame],
-    gathered: _Gathered,
-    equations: Mapping[str, Equation],
-    human: Equation,
-    labelers: Sequence[Labeler],
-    options: AnalyzeOptions,
-) -> Corrections:
-    """Imprint, resistance and human imprint corrected for label errors, as far as the labels allow it."""
-    inputs, units = gathered.inputs, {}
-    if gathered.differences is not None:
-        sd = gathered.differences.spread.sd
-        numeric = zip(inputs.regressed.numeric, inputs.covariates, strict=True)
-        units = {r.term: sd(x) for r, x in numeric}
-    naive = Naive(equations["imprint"].table, equations["resistance"].table, human.table, units)
-    return correct(rows, inputs, labelers, options, naive)
 
 
 def _family_note(tables: Mapping[str, pl.DataFrame]) -> list[str]:

@@ -71,9 +71,8 @@ def corrected_imprint(
     columns = design_columns(inputs.regressed)
     informative = dict(naive.select("term", "n_informative").iter_rows())
     asked = [j for j, r in enumerate(columns) if r.term in informative]
-    judged = usable_differences(gold, asked)
+    judged = usable_differences(gold, asked, "imprint_corrected")
     entering = [asked[i] for i in judged.columns]
-    gold.require(len(entering), "imprint_corrected")
     found = imprint_influence(rows, inputs, entering, gold.places)
     fits = {m: rectified_imprint(found.by_model[m], gold, entering, m) for m in MODELS}
     tests: Rows = []
@@ -101,11 +100,15 @@ def corrected_imprint(
     return Equation(table, verdicts, tuple(tests), tuple(notes))
 
 
-def usable_differences(gold: Gold, columns: Sequence[int]) -> Usable:
-    """Which columns of the differences can be corrected."""
+def usable_differences(gold: Gold, columns: Sequence[int], of: str) -> Usable:
+    """Which columns of the differences can be corrected; `of` names the table.
+
+    Raises:
+        NoGold: there are too few gold pairs.
+    """
     pairs = gold.pairs
     labeled, informative = pairs.labeled[list(columns)].tolist(), pairs.informative(columns).tolist()
-    return usable(*pairs.differences(columns), labeled, informative, intercept=False)
+    return usable(*pairs.differences(columns), labeled, informative, intercept=False, of=of)
 
 
 def rectified_imprint(everyone: Influence, gold: Gold, columns: Sequence[int], model: str) -> Corrected:

@@ -58,9 +58,8 @@ def corrected_human(
     columns = design_columns(inputs.regressed)
     informative = dict(naive.select("term", "n_informative").iter_rows())
     asked = [j for j, r in enumerate(columns) if r.term in informative]
-    judged = usable_differences(gold, asked)
+    judged = usable_differences(gold, asked, NAME)
     entering = [asked[i] for i in judged.columns]
-    gold.require(len(entering), NAME)
     terms = [columns[j].term for j in entering]
     notes = said_of(judged, [columns[j].term for j in asked], NAME)
     models = [m for m in MODELS if getattr(inputs, m) in set(naive["model"])]

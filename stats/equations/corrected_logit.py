@@ -63,7 +63,6 @@ def corrected_resistance(
     asked = _design(inputs, naive)
     judged = asked.usable(gold)
     design = asked.only(judged.columns)
-    gold.require(len(design.columns) + 1, NAME)
     lines: Rows = []
     tests: Rows = []
     notes = said_of(judged, [c.name for c in asked.columns], NAME)
@@ -129,7 +128,7 @@ class _Design:
     def usable(self, gold: Gold) -> Usable:
         truth, proxy = (self.at_gold(x)[:, 1:] for x in (gold.pairs.truth, gold.pairs.proxy))
         labeled = gold.pairs.labeled[list(self.at)].tolist()
-        return usable(truth, proxy, labeled, self.informative(gold), intercept=True)
+        return usable(truth, proxy, labeled, self.informative(gold), intercept=True, of=NAME)
 
 
 def _design(inputs: Inputs, naive: pl.DataFrame) -> _Design:

@@ -57,20 +57,6 @@ class Gold:
         """Of the t distribution: clusters that hold gold pairs, less one."""
         return float(self.places.gold.height - 1)
 
-    def require(self, n_coefficients: int, of: str) -> None:
-        """Refuse what so few gold pairs cannot tell.
-
-        Raises:
-            NoGold: there are fewer than six gold pairs a coefficient.
-        """
-        if not n_coefficients:
-            raise NoGold(f"{of}: no regressor differs in {MIN_INFORMATIVE} gold pairs")
-        if len(self.pairs) < PER_REGRESSOR * n_coefficients:
-            raise NoGold(
-                f"{of}: {len(self.pairs)} gold pairs are fewer than {PER_REGRESSOR} for each of "
-                f"{n_coefficients} coefficients; label {PER_REGRESSOR * n_coefficients} at least"
-            )
-
     def line(self, of: Influence, j: int, level: float) -> dict[str, float | None]:
         """Coefficient j as a line of a table."""
         std_error = float(of.std_error[j]) * float(np.sqrt(self.places.factor))
@@ -78,8 +64,9 @@ class Gold:
 
 
 def usable(
-    truth: Floats, proxy: Floats, labeled: Sequence[bool], informative: Sequence[int], *, intercept: bool
-) -> Usable:
+    truth: Floats, proxy: Floats, labeled: Sequence[bool], informative: Sequence[int], *, intercept: bool,
+    of: str,
+) -> Usable:  # fmt: skip
     """Which columns of a design can be corrected: labeled by gold, by enough pairs, and no repetition.
 
     Args:
@@ -87,7 +74,17 @@ def usable(
         labeled: (p,) whether the truth is known.
         informative: (p,) gold pairs that identify the column.
         intercept: whether a constant enters beside them.
+        of: the table, for the reason.
+
+    Raises:
+        NoGold: there are fewer than six gold pairs a coefficient that gold labels, or no column is left.
     """
+    m, size = len(truth), sum(labeled) + intercept
+    if m < PER_REGRESSOR * size:
+        raise NoGold(
+            f"{of}: {m} gold pairs are fewer than {PER_REGRESSOR} for each of {size} coefficients; label "
+            f"{PER_REGRESSOR * size} pairs, or leave features out with --exclude"
+        )
     left_out = {j: "not labeled by gold" for j, known in enumerate(labeled) if not known}
     for j, n in enumerate(informative):
         if j not in left_out and n < MIN_INFORMATIVE:
@@ -98,6 +95,8 @@ def usable(
         good = {left[i] for i in pivot_rank(part.T @ part)}
         left_out |= {j: "repeats others, or never varies, on the gold pairs" for j in left if j not in good}
     columns = tuple(j for j in range(len(labeled)) if j not in left_out)
+    if not columns:
+        raise NoGold(f"{of}: no regressor is labeled by gold and differs in {MIN_INFORMATIVE} gold pairs")
     return Usable(columns, left_out, frozenset(j for j in columns if informative[j] < FEW_INFORMATIVE))
 
 
