@@ -1,8 +1,7 @@
 """Worlds in which people choose between two texts and a reward model scores them, for the human imprint.
 
-Two texts differ in K features (-1, 0, 1). People choose with odds e^(x'h + q), the model's margin is x'r + q +
-e. The quality q, which nobody labeled, is what the two share; without it people and model have the features alone
-in common.
+Two texts differ in K features (-1, 0, 1). People choose the first with odds e^(x'h + q); the model's margin is
+x'r + q + e. The quality q, which nobody labeled, is what the two share beside the features.
 """
 
 from dataclasses import dataclass
@@ -34,6 +33,7 @@ def choices(
     model: Floats = MODEL,
     quality: float = 0.0,
     noise: float = 1.4,
+    logistic: bool = False,
 ) -> Choices:
     """Draw n pairs.
 
@@ -43,12 +43,13 @@ def choices(
         human, model: (K,), what people and the model pay.
         quality: SD of q.
         noise: SD of the margins' own e.
+        logistic: whether e is logistic (of scale `noise`) and not normal.
     """
     drawn = rng.random((2, n, len(human))) < PREVALENCE[: len(human)]
     x = drawn[0].astype(np.float64) - drawn[1]
     q = quality * rng.normal(size=n)
     first = rng.random(n) < expit(x @ human + q)
-    margin = x @ model + q + noise * rng.normal(size=n)
+    margin = x @ model + q + noise * (rng.logistic(size=n) if logistic else rng.normal(size=n))
     return chosen_first(x, margin, first)
 
 
