@@ -67,7 +67,8 @@ def label(
     own = np.sqrt(1 - halo**2 - differential**2 - difficulty**2) * rng.normal(size=x.shape)
     tied = halo * rng.normal(size=(*x.shape[:2], 1)) + differential * residual[..., None]
     u = norm.cdf(own + tied + (0.0 if hard is None else difficulty * hard))
-    return np.where(x == 1, u > false_negative, u > 1 - false_positive).astype(float)
+    said: Floats = np.where(x == 1, u > false_negative, u > 1 - false_positive).astype(float)
+    return said
 
 
 def ambiguous_world(n: int, rng: np.random.Generator, *, tau: float = 0.35) -> tuple[Floats, Floats, Floats]:

@@ -83,17 +83,21 @@ class HumanInfluence:
 
 
 def human_fit(
-    d: Floats, margins: Floats, weight: Floats | None = None, scale: RmScale = RM_SCALE
+    d: Floats,
+    margins: Floats,
+    weight: Floats | None = None,
+    scale: RmScale = RM_SCALE,
+    *,
+    hc2: bool = True,
 ) -> HumanFit:
     """Estimate what people and a model pay on pairs held as arrays, e.g. gold ones.
-
-    Influences are divided by sqrt(1 - leverage), as HC2's residuals are: the pairs may be few.
 
     Args:
         d: (n, K), chosen less rejected.
         margins: (n,), r(chosen) - r(rejected).
         weight: (n,) of any scale, e.g. one over the inclusion probability; None for equal ones.
         scale: what the model's side is, see the module.
+        hc2: divide the scores of h and r by sqrt(1 - leverage), as HC2's residuals are: the pairs may be few.
 
     Raises:
         NoFit: people's or the model's side has no estimate; the text says why.
@@ -104,7 +108,7 @@ def human_fit(
     if isinstance(model, NoFit):
         raise model
     layout = _Layout(sides)
-    scores = layout.scores(part, hc2=True)
+    scores = layout.scores(part, hc2=hc2)
     if part.weight is not None:
         scores *= part.weight[:, None]
     return HumanFit(

@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
 from scipy.stats import chi2
 
-from seal.stats.regression.inference import Floats, wald
+from seal.stats.regression.inference import Floats
 
-_ANGLES = 181
+_ANGLES = 91
 
 
 @dataclass(frozen=True)
@@ -47,36 +48,39 @@ def proportion(h: Floats, r: Floats, covariance: Floats) -> Proportion | None:
         covariance: (2K, 2K) of h, then r.
 
     Returns:
-        None where r - k h has no error for some k (h and r rest on the same numbers), so that nothing can be
-        said.
+        None where h and r rest on the same numbers, so that their covariance is singular.
     """
     n = len(h)
     hh, hr, rr = covariance[:n, :n], covariance[:n, n:], covariance[n:, n:]
+    scale = np.sqrt(np.clip(np.diag(covariance), 0.0, None))
+    if not np.all(scale > 0) or np.linalg.eigvalsh(covariance / np.outer(scale, scale))[0] < 1e-9:
+        return None
 
-    def gap(angle: float) -> tuple[Floats, Floats]:
-        c, s = float(np.cos(angle)), float(np.sin(angle))
-        return c * r - s * h, c * c * rr - c * s * (hr + hr.T) + s * s * hh
-
-    def distance(angle: float) -> float:
-        statistic, _, rank = wald(*gap(angle))
-        return statistic if rank == n else float("inf")
+    def distance(angle: ArrayLike) -> Floats:
+        c, s = (np.asarray(f(angle))[..., None] for f in (np.cos, np.sin))
+        gap, c, s = c * r - s * h, c[..., None], s[..., None]
+        spread = c * c * rr - c * s * (hr + hr.T) + s * s * hh
+        turned = np.linalg.solve(spread, gap[..., None])[..., 0]
+        return np.asarray((gap * turned).sum(axis=-1), dtype=np.float64)
 
     angles = np.linspace(-np.pi / 2, np.pi / 2, _ANGLES)
-    found = np.array([distance(a) for a in angles])
-    if not np.all(np.isfinite(found)):
-        return None
+    found = distance(angles)
     near, width = angles[int(found.argmin())], angles[1] - angles[0]
-    best = minimize_scalar(distance, bounds=(near - width, near + width), method="bounded",
-                           options={"xatol": 1e-10})  # fmt: skip
+    best = minimize_scalar(
+        lambda a: float(distance(a)),
+        bounds=(near - width, near + width),
+        method="bounded",
+        options={"xatol": 1e-10},
+    )
     k = float(np.tan(best.x))
-    base = _nearest(h, r, k, hh, hr, rr)
-    spread = rr - k * (hr + hr.T) + k * k * hh
+    base, spread = _nearest(h, r, k, hh, hr, rr)
     std_error = float(1 / np.sqrt(base @ np.linalg.solve(spread, base)))
     p_value = float(chi2.sf(best.fun, n - 1)) if n > 1 else float("nan")
     return Proportion(k, std_error, float(best.fun), p_value, n - 1)
 
 
-def _nearest(h: Floats, r: Floats, k: float, hh: Floats, hr: Floats, rr: Floats) -> Floats:
-    """g of the (g, k g) nearest to (h, r): h less what its error shares with that of r - k h."""
+def _nearest(h: Floats, r: Floats, k: float, hh: Floats, hr: Floats, rr: Floats) -> tuple[Floats, Floats]:
+    """g of the (g, k g) nearest to (h, r), h less what its error shares with r - k h; the latter's spread."""
     spread = rr - k * (hr + hr.T) + k * k * hh
-    return np.asarray(h - (hr - k * hh) @ np.linalg.solve(spread, r - k * h), dtype=np.float64)
+    base = h - (hr - k * hh) @ np.linalg.solve(spread, r - k * h)
+    return np.asarray(base, dtype=np.float64), np.asarray(spread, dtype=np.float64)
