@@ -11,9 +11,9 @@ from seal.engine.frames.schema import INCLUSION, LABELS, TEXT_KEY, check
 from seal.stats.equations.corrected import corrected_imprint, design_columns
 from seal.stats.equations.corrected_human import corrected_human
 from seal.stats.equations.corrected_logit import corrected_resistance
+from seal.stats.equations.differences import Spread
 from seal.stats.equations.equation import Equation
 from seal.stats.equations.gold_sample import Gold
-from seal.stats.equations.imprint import Spread
 from seal.stats.equations.latent_imprint import latent_imprint
 from seal.stats.inputs import choose_labeler
 from seal.stats.labelers.error_rates import MAX_LABELERS
@@ -160,7 +160,7 @@ def _by_labelers(
     names = [x.name for x in every]
     said = SeveralLabelers(rows, inputs, [x.frame for x in every[1:]])
     how = options.inference
-    found = latent_imprint(said, names, naive.imprint, cluster_of(inputs), how, _units(rows, inputs))
+    found = latent_imprint(said, names, naive.imprint, inputs.cluster, how, _units(rows, inputs))
     out.equations["imprint_corrected"] = found.equation
     out.errors += found.errors
     out.notes.append("latent corrects Eq. 1 alone; resistance and human imprint take labels as true")
@@ -190,12 +190,7 @@ def _place(
     needed = [r.term in entered for r in design_columns(inputs.regressed)]
     labels = read_gold(right.frame, inputs.regressed, needed, inputs.variant)
     pairs = gather(rows, inputs, labels)
-    return Gold(pairs, Places.find(rows, cluster_of(inputs), pairs.row_ids))
-
-
-def cluster_of(inputs: Inputs) -> str | None:
-    """The carried column that errors are clustered by; None for the pair."""
-    return inputs.carried[0] if inputs.carried else None
+    return Gold(pairs, Places.find(rows, inputs.cluster, pairs.row_ids))
 
 
 def _equations(

@@ -11,9 +11,10 @@ from seal.stats.alignment import regimes
 from seal.stats.alignment.alignment import Rulers, alignment, ruler_notes
 from seal.stats.corrections import Naive, correct
 from seal.stats.equations import amplification, resistance, shift
+from seal.stats.equations.differences import Differences
 from seal.stats.equations.equation import Equation
-from seal.stats.equations.imprint import Differences, estimate_imprint
-from seal.stats.equations.imprint_fixed_effects import imprint_by_pyfixest
+from seal.stats.equations.imprint import estimate_imprint
+from seal.stats.equations.imprint_fixed_effects import imprint_by_cells, imprint_by_pyfixest, stack
 from seal.stats.equations.published import PublishedTally, published_robustness
 from seal.stats.equations.robustness import DIRECTIONS, Robustness, alignment_robustness
 from seal.stats.inputs import Frames, choose_labeler, design_of, make_inputs
@@ -109,9 +110,11 @@ class _Gathered:
     def __init__(self, inputs: Inputs, options: AnalyzeOptions, as_published: bool) -> None:
         bases = {r.term: x for r, x in zip(inputs.regressed.numeric, inputs.covariates, strict=True)}
         self.inputs = inputs
-        self.differences = Differences(inputs) if design_of(options).plain else None
+        self.design = replace(design_of(options), cluster=inputs.cluster)
+        stacked = self.design.stacked  # then every labeler is walked through, once the rest is known
+        self.differences = None if stacked else Differences(inputs, self.design.interactions)
         outcomes = {**shift.outcomes(options.theta), **resistance.outcomes(options.ties)}
-        self.patterns = Patterns(inputs, outcomes, options.cluster)
+        self.patterns = Patterns(inputs, outcomes)
         self.regimes = regimes.RegimeTally(
             regimes.gamma(len(inputs.targets), options.profile), options.ties, options.theta
         )
@@ -161,6 +164,7 @@ def _refuse_nothing(joined: Joined, frames: Frames, options: AnalyzeOptions) -> 
 def _join_notes(joined: Joined, inputs: Inputs, of: str = "") -> list[str]:
     said = {
         "n_unscored": "pairs stand in some frame but lack a finite reward of one text or model: left out",
+        "n_not_finite": f"rewards are null, NaN or infinite: {', '.join(joined.not_finite)}",
         "n_unlabelled": "scored pairs have no labels on one side or both: left out of the regressions",
         "n_null_labels": "scored pairs have a null label, covariate or cluster: left out of the regressions",
         "n_without_text": "scored pairs are not among the texts",
@@ -195,14 +199,19 @@ def _equations(
     """Eq. 1 as written and with an intercept of the chosen side, Eq. 2 and Eq. 3."""
     inputs, columns, how = gathered.inputs, gathered.patterns.columns, options.inference
     found: dict[str, Equation] = {}
+    stacked = [(x.name, x.frame) for x in text_labelers(labelers)]
+    design, differences = gathered.design, gathered.differences or stack(inputs, gathered.design, stacked)
     for name, chosen_side in (("imprint", False), ("imprint_chosen", True)):
-        if gathered.differences is not None:
-            found[name] = estimate_imprint(gathered.differences, how, chosen_side=chosen_side)
-        else:
-            stacked = [(x.name, x.frame) for x in text_labelers(labelers)]
+        if design.varying(differences.split):
             found[name], _ = imprint_by_pyfixest(
-                inputs, design_of(options), how, labelers=stacked, chosen_side=chosen_side
+                inputs, design, how, labelers=stacked, chosen_side=chosen_side
             )
+        elif design.plain:
+            found[name] = estimate_imprint(differences, how, chosen_side=chosen_side)
+        else:
+            found[name] = imprint_by_cells(differences, how, chosen_side=chosen_side)
+    said = (*design.notes(differences), *found["imprint"].notes)
+    found["imprint"] = replace(found["imprint"], notes=said)
     if cells is None:
         empty = {"shift": shift.SCHEMA, "resistance": resistance.SCHEMA}
         return found | {name: Equation(pl.DataFrame(schema=schema)) for name, schema in empty.items()}
@@ -222,7 +231,7 @@ def _human(
     kept = sorted(where[c] for c, v in imprint.verdicts if v.kept and isinstance(c, Regressor) and c in where)
     if not kept:
         return Equation(pl.DataFrame(schema=amplification.SCHEMA))
-    places = Places.find(rows, options.cluster)
+    places = Places.find(rows, inputs.cluster)
     how = options.inference
     return amplification.estimate_human(rows, inputs, kept, places, how, options.rm_scale)
 
@@ -240,7 +249,7 @@ def _family_note(tables: Mapping[str, pl.DataFrame]) -> list[str]:
 def _robustness(frames: Frames, options: AnalyzeOptions, labelers: Sequence[Labeler]) -> Robustness | None:
     if frames.rewritten_scores is None:
         return None
-    plain = replace(options, covariates=())
+    plain = replace(options, covariates=(), fixed_effects=(), interactions=())
     original = make_inputs(frames, plain, labelers)
     main = choose_labeler(labelers, options.labeler, options.gold)
     again = choose_labeler(find_labelers(frames.rewritten_labels), main.name)
@@ -250,7 +259,7 @@ def _robustness(frames: Frames, options: AnalyzeOptions, labelers: Sequence[Labe
     )  # fmt: skip
     _refuse_other_features(original.features, again.frame)
     return alignment_robustness(
-        original, rewritten, options.inference, ties=options.ties, cluster=options.cluster,
+        original, rewritten, options.inference, ties=options.ties, cluster=original.cluster,
         similarities=frames.similarities,
     )  # fmt: skip
 

@@ -102,10 +102,10 @@ def least_squares(
 
 def _correction(cells: Cells, outcome: str, n: int, p: int, robust: Robust) -> tuple[float, float]:
     if cells.cluster is not None:
-        groups = len(np.unique(cells.cluster[cells.counts[outcome] > 0]))
+        groups = cells.n_clusters(outcome)
         if groups < 2 or n <= p:
             return float("nan"), float("nan")
-        return groups / (groups - 1) * (n - 1) / (n - p), float(groups - 1)
+        return cells.small_sample(n, p, groups), float(groups - 1)
     if robust == "HC0":
         return 1.0, float(n - 1)
     return (n / (n - p), float(n - p)) if n > p else (float("nan"), float("nan"))

@@ -222,10 +222,10 @@ def _sandwich(data: Data, b: Floats, bread: Floats, n: int) -> Floats:
             meat += (x * square[:, None]).T @ x
     if not scores.active:
         return np.asarray(bread @ meat @ bread, dtype=np.float64)
-    groups = len(np.unique(cells.cluster[counts > 0])) if cells.cluster is not None else 0
+    groups = cells.n_clusters(data.outcome)
     if groups < 2:
         raise NoFit("one cluster alone gives no clustered variance")
-    return groups / (groups - 1) * (n - 1) / (n - p) * bread @ scores.meat() @ bread
+    return cells.small_sample(n, p, groups) * bread @ scores.meat() @ bread
 
 
 def _marginal_effects(data: Data, b: Floats, covariance: Floats, n: int) -> tuple[Floats, Floats]:
