@@ -82,7 +82,7 @@ def _show(results: "Results") -> None:
     for name, title in _EQUATIONS.items():
         if name in tables and tables[name].height:
             lead = [c for c in ("model", "preference") if c in tables[name].columns]
-            extra = [c for c in ("n_informative", "flip", "odds_ratio", "ame") if c in tables[name].columns]
+            extra = [c for c in _BESIDE if c in tables[name].columns]
             frame = tables[name].filter(tables[name]["term"] != "intercept")
             frame = frame.filter(frame["outcome"] == "theta") if "outcome" in frame.columns else frame
             print_table(out, title, frame, [*lead, *coefficients, *extra])
@@ -102,8 +102,10 @@ def _show_human(out: "Console", human: "pl.DataFrame") -> None:
 
 
 _ENDS = ("conf_low", "conf_high")
+_BESIDE = ("naive_estimate", "n_gold_informative", "n_informative", "flip", "odds_ratio", "ame")
 _EQUATIONS = {
     "imprint": "Feature imprint (Eq. 1), reward units",
+    "imprint_corrected": "Feature imprint corrected for label errors, reward units",
     "shift": "Reward shift theta (Eq. 2), degrees",
     "resistance": "Alignment resistance (Eq. 3), log odds of misalignment",
     "robustness": "Alignment robustness (Eq. 4), log odds of becoming misaligned",

@@ -88,6 +88,8 @@ def imprint_table(
     for outcome, model in outcomes(layout.inputs).items():
         raw = [_line(found[outcome].raw, j, layout, how) for j in range(len(layout.terms))]
         std = [_line(found[outcome].std, j, layout, how) for j in range(len(layout.terms))]
+        if outcome == "change":
+            std = [_unless_nothing(x, least) for x, least in zip(std, _rounding(found), strict=True)]
         adjusted = adjust([line["p_value"] for line in std], how.adjust)
         for j, term in enumerate(layout.terms):
             row: dict[str, object] = {"model": model, "term": term, **raw[j]}
@@ -97,6 +99,19 @@ def imprint_table(
             row |= {"method": layout.method, "naive_estimate": float(naive[outcome][j])}
             rows.append(row | {"n_gold": layout.n_gold, "n_gold_informative": gold[j]})
     return coefficient_table(rows, SCHEMA, "model", how.adjust, outside="")
+
+
+def _rounding(found: Mapping[str, Pair]) -> Floats:
+    """(K,), under which a contrast is what rounding leaves of two models that are alike but for a factor."""
+    return np.asarray(1e-6 * (found["pre"].std.std_error + found["post"].std.std_error), dtype=np.float64)
+
+
+def _unless_nothing(line: dict[str, float | None], least: float) -> dict[str, float | None]:
+    estimate, error = line["estimate"], line["std_error"]
+    if estimate is None or abs(estimate) >= least or (error is not None and error >= least):
+        return line
+    size = abs(estimate) + (error or 0.0)
+    return line | {"p_value": 1.0, "conf_low": estimate - size, "conf_high": estimate + size}
 
 
 def _line(of: Influence, j: int, layout: Layout, how: Inference) -> dict[str, float | None]:
