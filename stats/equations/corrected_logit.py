@@ -33,7 +33,7 @@ from seal.stats.pairs.two_sided import INTERCEPT, Column
 from seal.stats.regression.bradley_terry import Observations, maximise
 from seal.stats.regression.cells import BLOCK
 from seal.stats.regression.collinearity import Verdict
-from seal.stats.regression.inference import Floats, Rows, coefficient, coefficient_table
+from seal.stats.regression.inference import Floats, Rows, coefficient, coefficient_table, inverse
 from seal.stats.regression.influence import Influence, beside
 from seal.stats.regression.separation import NoFit
 
@@ -47,7 +47,7 @@ def corrected_resistance(
     """Correct Eq. 3 of both models by `rectified`.
 
     Args:
-        rows: blocks of pairs, walked through some ten times a model.
+        rows: blocks of pairs, walked through twice a model; some ten times where a column is left out.
         inputs: the frames.
         naive: `resistance.csv`; its coefficients are those that are corrected, where gold allows it.
         gold: the gold pairs.
@@ -70,7 +70,8 @@ def corrected_resistance(
         try:
             if _separated(naive, name):
                 raise NoFit("the logit by the labeler's labels is separated or has no estimate")
-            found = _correct(rows, design, gold, resistance.outcomes(ties)[f"misaligned_{model}"])
+            start = None if judged.left_out else asked.estimates(naive, name)
+            found = _correct(rows, design, gold, resistance.outcomes(ties)[f"misaligned_{model}"], start)
         except NoFit as reason:
             notes.append(f"{NAME}: {name}: not corrected: {reason}")
             continue
@@ -110,6 +111,13 @@ class _Design:
             else:
                 out[:, i] = part[f"{inputs.covariates[j - n_codes]}_{side}"].to_numpy()
         return out
+
+    def estimates(self, naive: pl.DataFrame, model: str) -> Floats:
+        """(1 + p,), the uncorrected ones of a model, the constant first."""
+        lines = naive.filter(pl.col("model") == model)
+        known = {(p, t): b for p, t, b in lines.select("preference", "term", "estimate").iter_rows()}
+        keys = [(None, INTERCEPT), *((c.preference, c.regressor.term) for c in self.columns)]
+        return np.array([known[key] for key in keys], dtype=np.float64)
 
     def at_gold(self, labels: Floats) -> Floats:
         """(m, 1 + p) from labels of the gold pairs (m, 2, C)."""
@@ -183,8 +191,11 @@ def _effects(coefficients: Influence, slope: Influence) -> Influence:
     return beside([coefficients, slope]).mapped(b * s, np.column_stack([s * np.eye(len(b)), b]))
 
 
-def _correct(rows: Iterable[pl.DataFrame], design: _Design, gold: Gold, outcome: pl.Expr) -> _Found:
-    coefficients, slope, n = _everyone(rows, design, gold, outcome)
+def _correct(
+    rows: Iterable[pl.DataFrame], design: _Design, gold: Gold, outcome: pl.Expr, start: Floats | None
+) -> _Found:
+    """One model; `start` (1 + p,) is the estimate of all pairs, where it is known."""
+    coefficients, slope, n = _everyone(rows, design, gold, outcome, start)
     y = _outcome(_rewards(gold), outcome)
     weight = gold.sample.weight * np.isfinite(y)
     fits = []
@@ -202,7 +213,7 @@ def _correct(rows: Iterable[pl.DataFrame], design: _Design, gold: Gold, outcome:
 
 
 def _everyone(
-    rows: Iterable[pl.DataFrame], design: _Design, gold: Gold, outcome: pl.Expr
+    rows: Iterable[pl.DataFrame], design: _Design, gold: Gold, outcome: pl.Expr, b: Floats | None
 ) -> tuple[Influence, Influence, int]:
     """Coefficients and mean slope of all pairs by the labeler's labels, and how many they are."""
 
@@ -216,27 +227,30 @@ def _everyone(
                 yield [observed(part)]
 
     k = len(design.columns) + 1
-    (fit,) = maximise(walk, [k])
-    n, total, bend = 0.0, 0.0, np.zeros(k)
+    if b is None:
+        (fit,) = maximise(walk, [k])
+        b = fit.estimate
+    n, total, bend, information = 0.0, 0.0, np.zeros(k), np.zeros((k, k))
     for (part,) in walk():
         assert part.weight is not None
-        p = expit(part.x @ fit.estimate)
+        p = expit(part.x @ b)
         w = part.weight * p * (1 - p)
         n, total, bend = n + part.weight.sum(), total + w.sum(), bend + part.x.T @ (w * (1 - 2 * p))
-    mean = total / n
+        information += (part.x * w[:, None]).T @ part.x
+    mean, bread = total / n, inverse(information)
 
     def zeta(block: pl.DataFrame) -> Floats:
         part = observed(block)
         assert part.weight is not None
-        p = expit(part.x @ fit.estimate)
+        p = expit(part.x @ b)
         residual = part.weight * (part.share - p)
         return np.column_stack([part.x * residual[:, None], part.weight * (p * (1 - p) - mean) / n])
 
     scores = gold.places.sums(rows, zeta)
-    loading = np.column_stack([fit.bread, np.zeros(k)])
-    own = np.concatenate([bend / n @ fit.bread, [1.0]])[None, :]
+    loading = np.column_stack([bread, np.zeros(k)])
+    own = np.concatenate([bend / n @ bread, [1.0]])[None, :]
     return (
-        Influence(fit.estimate, loading, scores), Influence(np.array([mean]), own, scores), int(n),
+        Influence(b, loading, scores), Influence(np.array([mean]), own, scores), int(n),
     )  # fmt: skip
 
 
