@@ -4,8 +4,8 @@
 `proportion`, `labels`) does one part and leaves what the file says of the others. Truth is what the same
 estimator finds in some millions of pairs with true labels.
 
-- coverage: 3,000 pairs, K = 8, every scale; noise alone, or unobserved quality (SD sqrt 2) that people and the
-  model both see. `too_large` is by how much the error of r - h would be too large with the two taken as
+- coverage: 3,000 pairs, K = 8, every scale; noise alone, or unobserved quality (SD sqrt 2) that people and
+  the model both see. `too_large` is by how much the error of r - h would be too large with both taken as
   independent.
 - proportion: how often r = k h is rejected at 5% where it holds exactly (a model that chooses as people do,
   1.5 times as decided), and how often k's interval holds 1.5.
