@@ -1,7 +1,7 @@
 """Worlds in which people choose between two texts and a reward model scores them, for the human imprint.
 
-Two texts differ in K features (-1, 0, 1). People choose the first with odds e^(x'h + q); the model's margin is
-x'r + q + e. The quality q, which nobody labeled, is what the two share beside the features.
+Two texts differ in K features (-1, 0, 1). People choose the first with odds e^(x'h + q); the model's margin
+is x'r + q + e. The quality q, which nobody labeled, is what the two share beside the features.
 """
 
 from dataclasses import dataclass

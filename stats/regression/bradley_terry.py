@@ -176,7 +176,8 @@ def find_infinite(walk: Callable[[], Iterable[Observations]], size: int) -> list
     The data are separated when some direction b has x'b >= 0 wherever the share is 1, <= 0 wherever it is 0
     and = 0 wherever it lies between, not all zero (Albert and Anderson 1984, without their intercept). A
     linear programme on a sample of rows looks for one (Konis 2007); a walk through all rows adds those that
-    it violates, until there is none. An empty list means that there is no such direction.
+    it violates, until there is none. The sample spans all columns, so that no rare feature stays unseen. An
+    empty list means that there is no such direction.
     """
     n, squares, mixed = 0, np.zeros(size), np.zeros((size, size))
     sample: list[Floats] = []
@@ -191,7 +192,7 @@ def find_infinite(walk: Callable[[], Iterable[Observations]], size: int) -> list
     basis = vectors[:, values <= 1e-9] / scale[:, None]
     if not basis.shape[1]:
         return []
-    working = np.concatenate(sample) @ basis
+    working = _spanning(walk, basis, np.concatenate(sample) @ basis)
     for _ in range(100):
         direction = _recession(working)
         if direction is None:
@@ -210,12 +211,27 @@ def _signed(part: Observations) -> Floats:
     return np.asarray(part.x[pure] * np.where(part.share[pure] > 0.5, 1.0, -1.0)[:, None], dtype=np.float64)
 
 
+def _spanning(walk: Callable[[], Iterable[Observations]], basis: Floats, working: Floats) -> Floats:
+    """The working rows with others added, until every direction has a row that is not zero in it."""
+    for _ in range(basis.shape[1]):
+        values, vectors = np.linalg.eigh(working.T @ working)
+        unseen = vectors[:, values <= 1e-9]
+        if not unseen.shape[1]:
+            break
+        found = np.zeros((0, basis.shape[1]))
+        for part in walk():
+            rows = _signed(part) @ basis
+            found = np.concatenate([found, rows[np.abs(rows @ unseen).max(axis=1) > 1e-9]])[:_BATCH]
+        if not len(found):
+            raise NoFit("regressors repeat one another")
+        working = np.concatenate([working, found])
+    return working
+
+
 def _recession(rows: Floats) -> Floats | None:
     """A direction z, |z| <= 1, with rows @ z >= 0, not all zero, or None."""
     rows = np.unique(np.round(rows, 12), axis=0)
     rows = rows[np.abs(rows).max(axis=1, initial=0.0) > 1e-9]
-    if not len(rows):
-        return np.ones(rows.shape[1])  # nothing speaks against any direction yet
     solved = linprog(-rows.sum(axis=0), A_ub=-rows, b_ub=np.zeros(len(rows)), bounds=(-1, 1), method="highs")
     if solved.status != 0:
         raise NoFit(f"the search for separation failed: {solved.message}")

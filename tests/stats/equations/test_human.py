@@ -11,10 +11,11 @@ from scipy.special import expit
 
 from benchmarks.human_worlds import HUMAN, MODEL, Choices, choices
 from seal.engine.frames.schema import PREFERENCE, VARIANT
+from seal.stats.analysis import analyze
 from seal.stats.equations import amplification
 from seal.stats.equations.human import HumanInfluence, human_fit, human_influence, human_influences
 from seal.stats.equations.human_points import points
-from seal.stats.options import Inference, RmScale
+from seal.stats.options import AnalyzeOptions, Inference, RmScale
 from seal.stats.pairs.features import find_features
 from seal.stats.pairs.joins import Inputs, Pairs
 from seal.stats.pairs.places import Places
@@ -149,6 +150,7 @@ class Frames:
     d: Floats
     margins: Floats
     place: NDArray[np.int64]
+    given: dict[str, pl.DataFrame]
 
 
 def framed(w: Choices, post: Floats, *, offset: float = 0.0, seed: int = 0) -> Frames:
@@ -181,9 +183,9 @@ def framed(w: Choices, post: Floats, *, offset: float = 0.0, seed: int = 0) -> F
     with Spool(Pairs(inputs)) as rows:
         block = pl.concat(list(rows)).sort("row_id")
     m = (block["pre_chosen"] - block["pre_rejected"]).to_numpy()
-    return Frames(
-        inputs, w.d, np.stack([m, (block["post_chosen"] - block["post_rejected"]).to_numpy()]), place
-    )
+    given_frames = {"scores": pl.concat(scores), "labels": labels, "texts": texts}
+    both = np.stack([m, (block["post_chosen"] - block["post_rejected"]).to_numpy()])
+    return Frames(inputs, w.d, both, place, given_frames)
 
 
 def influences(
@@ -329,3 +331,38 @@ def test_choices_that_are_the_models_own_leave_nothing_to_compare() -> None:
     assert table["p_value"].null_count() == table.height
     assert tests.height == 0
     assert any("nothing to compare" in n for n in notes)
+
+
+def analyzed(f: Frames, **options: object) -> dict[str, pl.DataFrame]:
+    given = AnalyzeOptions("pre", "post", targets=("f0",), **options)  # type: ignore[arg-type]
+    return dict(analyze(f.given["scores"], f.given["labels"], given, texts=f.given["texts"]).tables)
+
+
+def test_an_analysis_has_the_table_on_the_regressors_that_eq_1_kept() -> None:
+    w = drawn(400, 17)
+    f = framed(w, w.margins + np.random.default_rng(1).normal(size=400))
+    labels = f.given["labels"]
+    twin = labels.insert_column(4, labels["f1"].alias("a_twin"))  # left out: f1 after it is the same
+    tables = analyzed(replace(f, given={**f.given, "labels": twin}))
+    kept = set(tables["imprint"]["term"])
+    assert set(tables["human"]["term"]) == kept
+    assert len(kept) == 4
+    arrays = human_fit(f.d, f.margins[0], hc2=False)
+    mine = tables["human"].filter(model="pre", scale="log_odds")
+    np.testing.assert_allclose(mine["human"], arrays.estimate[:4], rtol=1e-7)
+    np.testing.assert_allclose(mine["rm"], arrays.estimate[4:], rtol=1e-7)
+    names = set(tables["tests"].filter(group="pre")["test"])
+    assert {"human_equals_rm", "human_proportional", "human_factor"} <= names
+
+
+def test_scale_and_cluster_of_the_options_are_those_of_the_table() -> None:
+    w = drawn(400, 18)
+    f = framed(w, w.margins + np.random.default_rng(1).normal(size=400))
+    tables = analyzed(f, rm_scale="own", cluster="meta_place")
+    side, places = influences(f, "own", "meta_place")
+    assert isinstance(side["pre"], HumanInfluence)
+    z = np.concatenate([-np.eye(4), np.eye(4)], axis=1)
+    errors = np.sqrt(np.diag(z @ side["pre"].log_odds.covariance @ z.T) * places.factor)
+    mine = tables["human"].filter(model="pre", scale="log_odds")
+    np.testing.assert_allclose(mine["std_error"], errors)
+    np.testing.assert_allclose(mine["rm"], human_fit(f.d, f.margins[0], None, "own").estimate[4:], rtol=1e-7)

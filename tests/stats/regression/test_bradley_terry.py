@@ -109,6 +109,17 @@ def test_separated_features_are_found_and_one_counterexample_far_down_is_seen() 
     assert find_infinite(walk, k) == []
 
 
+def test_a_rare_feature_that_no_sample_holds_is_seen() -> None:
+    n, k = 30_000, 3
+    x, _, _ = drawn(n, k, 10)
+    x[:, 2] = 0.0
+    x[[21_003, 24_509], 2] = 1.0
+    walk = blocks_of(x, np.ones(n), 5000)
+    assert find_infinite(walk, k) == [2]
+    x[24_509, 2] = -1.0
+    assert find_infinite(walk, k) == []
+
+
 def test_a_combination_of_features_can_separate() -> None:
     rng = np.random.default_rng(8)
     x = rng.integers(-1, 2, (500, 3)).astype(float)
