@@ -10,8 +10,8 @@ from seal.engine.frames.schema import ORIGINAL, REWRITTEN
 from seal.stats.alignment import regimes
 from seal.stats.alignment.alignment import Rulers, alignment, ruler_notes
 from seal.stats.equations import resistance, shift
-from seal.stats.equations.equation import Equation
 from seal.stats.equations.differences import Differences
+from seal.stats.equations.equation import Equation
 from seal.stats.equations.imprint import estimate_imprint
 from seal.stats.equations.imprint_fixed_effects import imprint_by_cells, imprint_by_pyfixest, stack
 from seal.stats.equations.published import PublishedTally, published_robustness

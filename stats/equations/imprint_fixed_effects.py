@@ -140,8 +140,8 @@ def _refuse_lacking(inputs: Inputs, name: str, labels: pl.LazyFrame) -> None:
 def imprint_by_cells(gathered: Differences, how: Inference = USUAL, *, chosen_side: bool = False) -> Equation:
     """Eq. 1 with slopes that differ by a column, or with labelers stacked.
 
-    Errors are by pair without small-sample factors, also where each pair stands there once for each labeler, or
-    by the inputs' cluster with pyfixest's default ones; t(clusters - 1).
+    Errors are by pair without small-sample factors, also where each pair stands there once for each labeler,
+    or by the inputs' cluster with pyfixest's default ones; t(clusters - 1).
 
     Args:
         gathered: the differences.
