@@ -114,6 +114,12 @@ class Differences:
                 found += self._crossed(Slope(regressor, i, curve=curve))
         return tuple(found)
 
+    def unit(self, slope: "Slope") -> float:
+        """What of a column standardised estimates are for: 1, of a covariate its SD over the texts."""
+        if slope.regressor.kind != "numeric":
+            return 1.0
+        return self.spread.sd(self.inputs.covariates[slope.at])
+
     def _crossed(self, slope: "Slope") -> list["Slope"]:
         """A slope for each value of each column that the feature is crossed with."""
         out = [slope]

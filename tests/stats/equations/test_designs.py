@@ -126,6 +126,11 @@ def test_slopes_by_a_column_are_pyfixests(w: World) -> None:
         for i, t in enumerate(terms[5:])
     )
     is_pyfixests(both.tables["imprint"], crossed, terms, cluster="prompt", small_sample=True)
+    margins = (w.rewards[:, :, 0] - w.rewards[:, :, 1]).std(axis=1)
+    own = slopes.tables["imprint"]["estimate"].to_numpy().reshape(3, -1)
+    std = slopes.tables["imprint"]["estimate_std"].to_numpy().reshape(3, -1)
+    assert std[:2] == pytest.approx(own[:2] / margins[:, None])
+    assert std[2] == pytest.approx(own[1] / margins[1] - own[0] / margins[0])
     d = w.values[:, 0, 1] - w.values[:, 1, 1]
     n = [int((d[np.arange(N) % 3 == i] != 0).sum()) for i in range(3)]
     assert slopes.tables["imprint"]["n_informative"].to_list()[1:4] == n
@@ -143,6 +148,9 @@ def test_slopes_of_covariates_by_a_column(w: World) -> None:
         ((pl.col("source") == f"source{i}") * pl.col("n_words")).alias(t) for i, t in enumerate(terms[6:])
     )
     is_pyfixests(found.tables["imprint"], crossed, terms)
+    part = found.tables["imprint"].filter(pl.col("model") == "post", pl.col("term") == terms[-1])
+    unit = labels["n_words"].std() / (w.rewards[1, :, 0] - w.rewards[1, :, 1]).std()  # type: ignore[operator]
+    assert part["estimate_std"][0] == pytest.approx(part["estimate"][0] * unit)
 
 
 def test_pairs_without_a_value_have_no_slope_and_are_told(w: World) -> None:

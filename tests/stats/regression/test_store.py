@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from seal.stats.regression import store
 from seal.stats.regression.cells import BLOCK, Cells, PairTally, pack, unpacked
-from seal.stats.regression.linear import few_informative, least_squares
+from seal.stats.regression.linear import coefficient_rows, least_squares
 from seal.stats.regression.logit import fit_logit
 from seal.stats.regression.separation import find_separation
 from seal.stats.regression.store import Part, Store, Stored
@@ -70,11 +70,15 @@ def test_on_disk_as_in_memory(dense: bool, clustered: bool) -> None:
     logits = [fit_logit(c, "yes", columns) for c in (memory, disk)]
     assert logits[1].estimate == pytest.approx(logits[0].estimate, abs=1e-10)
     assert logits[1].covariance == pytest.approx(logits[0].covariance, rel=1e-8)
-    few = [
-        few_informative(c, "y", columns, f, 1, intercept=True)
-        for c, f in zip((memory, disk), fits, strict=True)
+    few, names = [float("inf"), 5.0, *[99.0] * (len(columns) - 1)], [str(j) for j in range(len(columns) + 1)]
+    rows = [
+        coefficient_rows(
+            c, "y", columns, names, few, intercept=True, robust="HC1", level=0.95, scarce="pairs"
+        )[0]
+        for c in (memory, disk)
     ]
-    assert few[1] == pytest.approx(few[0], rel=1e-9)
+    for ours, theirs in zip(*rows, strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-8)
 
 
 def test_the_numbers_are_those_of_the_pairs() -> None:
@@ -120,8 +124,9 @@ def test_no_pass_holds_more_than_a_block(monkeypatch: pytest.MonkeyPatch) -> Non
         return whole(self, low, high, rest)
 
     monkeypatch.setattr(Stored, "_gathered", watched)
-    fit = least_squares(cells, "y", range(K + 2), intercept=True, robust="HC0")
-    few_informative(cells, "y", range(K + 2), fit, 2, intercept=True)
+    few = [5.0] * (K + 3)
+    coefficient_rows(cells, "y", range(K + 2), [""] * len(few), few, intercept=True, robust="HC0", level=0.95,
+                     scarce="pairs")  # fmt: skip
     assert find_separation(cells, "yes", range(K + 2)) == []
     fit_logit(cells, "yes", range(K + 2))
     assert max(read) == BLOCK
