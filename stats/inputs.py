@@ -104,7 +104,7 @@ def design_of(options: AnalyzeOptions) -> Design:
 
 
 def cluster_of(frames: Frames, options: AnalyzeOptions) -> str | None:
-    """The column of TEXTS that errors are clustered by: the one asked for, else their `group`; None: the pair.
+    """The column of TEXTS that errors are clustered by: what was asked for, or `group`; None: the pair.
 
     A `group` that slopes differ by has one cluster a slope; errors are then those by pair.
     """

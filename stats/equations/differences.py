@@ -58,9 +58,11 @@ class Differences:
         self._covariates = [f"d_{x}" for x in inputs.covariates]
         self._pair = [PAIR] if stacked else []
         self.cluster = inputs.cluster or (PAIR if stacked else None)
-        keys = (*inputs.words, *([_CLUSTER] if self.cluster else []), *self._pair)
         numbers = (_number(column) for column in self._levels)
-        self._tally = PairTally((*keys, *numbers), list(outcomes(inputs)), covariates=self._covariates)
+        self._tally = PairTally(
+            (*inputs.words, *numbers), list(outcomes(inputs)), covariates=self._covariates,
+            split_by=(*([_CLUSTER] if self.cluster else []), *self._pair),
+        )  # fmt: skip
 
     def add(self, block: pl.DataFrame) -> None:
         """Add a block of `Pairs`."""
@@ -112,6 +114,12 @@ class Differences:
                 found += self._crossed(Slope(regressor, i, curve=curve))
         return tuple(found)
 
+    def unit(self, slope: "Slope") -> float:
+        """What of a column standardised estimates are for: 1, of a covariate its SD over the texts."""
+        if slope.regressor.kind != "numeric":
+            return 1.0
+        return self.spread.sd(self.inputs.covariates[slope.at])
+
     def _crossed(self, slope: "Slope") -> list["Slope"]:
         """A slope for each value of each column that the feature is crossed with."""
         out = [slope]
@@ -135,8 +143,7 @@ class Differences:
     def cells(self) -> Cells | None:
         """The differences as arrays, or None where no pair could enter."""
         n_dense = sum(s.regressor.kind == "numeric" for s in self.slopes)
-        cluster = _CLUSTER if self.cluster else None
-        found = self._tally.cells(self._codes, self._dense, (len(self.slopes) - n_dense, n_dense), cluster)
+        found = self._tally.cells(self._codes, self._dense, (len(self.slopes) - n_dense, n_dense))
         if found is None:
             return None
         wider = self.inputs.cluster is not None  # by pair, also of several labelers, no factor is due
@@ -158,6 +165,7 @@ class Differences:
     def informative(self, cells: Cells, j: int) -> int:
         """Pairs in which a column differs between the two texts."""
         if not self._pair:
+            cells = cells.patterns
             parts = ((cells.counts["pre"][p], cells.column(p, j)) for p in cells.parts())
             return int(sum(n[x != 0].sum() for n, x in parts))
         pairs = self._tally.rows(PAIR)

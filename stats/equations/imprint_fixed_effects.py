@@ -22,6 +22,7 @@ from seal.stats.pairs.features import Features, Regressor
 from seal.stats.pairs.joins import Inputs, Joined, Pairs, collect_all, require_columns
 from seal.stats.pairs.sides import SIDES
 from seal.stats.regression import collinearity, fixest, linear
+from seal.stats.regression.cells import Cells
 from seal.stats.regression.collinearity import Verdict
 from seal.stats.regression.inference import FEW_INFORMATIVE, Floats, Rows, coefficient, coefficient_table
 
@@ -140,8 +141,8 @@ def _refuse_lacking(inputs: Inputs, name: str, labels: pl.LazyFrame) -> None:
 def imprint_by_cells(gathered: Differences, how: Inference = USUAL, *, chosen_side: bool = False) -> Equation:
     """Eq. 1 with slopes that differ by a column, or with labelers stacked.
 
-    Errors are by pair without small-sample factors, also where each pair stands there once for each labeler, or
-    by the inputs' cluster with pyfixest's default ones; t(clusters - 1).
+    Errors are by pair without small-sample factors, also where each pair stands there once for each labeler,
+    or by the inputs' cluster with pyfixest's default ones; t(clusters - 1).
 
     Args:
         gathered: the differences.
@@ -175,9 +176,29 @@ def imprint_by_cells(gathered: Differences, how: Inference = USUAL, *, chosen_si
         ]
         notes += [f"imprint of {model}: {text}" for text in said]
     notes += [] if by_pair else _few_informative(names, informative)
-    standardise(rows, gathered.spread.sd, inputs)
+    _in_margin_sds(rows, gathered, cells)
     table = coefficient_table(rows, SCHEMA, "model", how.adjust, outside=CHOSEN_TERM)
     return Equation(table, verdicts, notes=tuple(dict.fromkeys(notes)))
+
+
+def _in_margin_sds(rows: Rows, gathered: Differences, cells: Cells) -> None:
+    """Set `estimate_std`: in SDs of the model's own margins, for a SD of a covariate."""
+    inputs, sds = gathered.inputs, {}
+    for outcome, model in (("pre", gathered.inputs.pre), ("post", gathered.inputs.post)):
+        n, s, q = (float(of[outcome].sum()) for of in (cells.counts, cells.sums, cells.squares))
+        sds[model] = np.sqrt(max(q / n - (s / n) ** 2, 0.0))
+    units = {s.regressor.term: gathered.unit(s) for s in gathered.slopes}
+    found: dict[tuple[str, str], float] = {}
+    for row in rows:
+        model, term = str(row["model"]), str(row["term"])
+        if model in sds:
+            value = (
+                float(str(row["estimate"])) * units.get(term, 1.0) / sds[model] if sds[model] > 0 else np.nan
+            )
+            found[model, term] = value
+        else:
+            value = found[inputs.post, term] - found[inputs.pre, term]
+        row["estimate_std"] = value if np.isfinite(value) else None
 
 
 def _few_informative(terms: Sequence[str], informative: Sequence[int]) -> list[str]:

@@ -148,8 +148,8 @@ def refuse_reserved(names: Sequence[str]) -> None:
     """Refuse features that have the name of a term of the equations' own."""
     if found := [n for n in dict.fromkeys(names) if n in RESERVED]:
         raise InputError(
-            f"labels: a feature cannot be called {' or '.join(map(repr, found))}, the equations have terms of that "
-            "name; rename the column, or leave it out with --exclude"
+            f"labels: a feature cannot be called {' or '.join(map(repr, found))}, which are terms of the "
+            "equations; rename the column, or leave it out with --exclude"
         )
 
 

@@ -327,7 +327,7 @@ def _refuse_huge(block: pl.DataFrame, inputs: Inputs) -> None:
 
 
 def too_large(reward: pl.Expr) -> pl.Expr:
-    """Whether a finite reward is beyond what a float32 holds: no model gives it, and its square has no bound."""
+    """Whether a finite reward is beyond what a float32 holds, so that no model gave it."""
     return reward.is_finite() & (reward.abs() > LARGEST)
 
 

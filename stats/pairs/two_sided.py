@@ -49,8 +49,9 @@ class Patterns:
         self.inputs, self.outcomes = inputs, dict(outcomes)
         self._words = [f"{w}_{s}" for s in SIDES for w in inputs.words]
         self._dense = [f"{x}_{s}" for s in SIDES for x in inputs.covariates]
-        self._keys = [*self._words, *([inputs.cluster] if inputs.cluster else [])]
-        self._tally = PairTally(self._keys, list(self.outcomes), covariates=self._dense)
+        cluster = [inputs.cluster] if inputs.cluster else []
+        self._needs = [*self._words, *cluster, *self._dense]
+        self._tally = PairTally(self._words, list(self.outcomes), covariates=self._dense, split_by=cluster)
 
     @property
     def columns(self) -> list[Column]:
@@ -61,12 +62,12 @@ class Patterns:
     def add(self, block: pl.DataFrame) -> None:
         """Add a block of `Pairs`."""
         pairs = block.filter("regressed")
-        self._tally.add(pairs.select(*self._keys, *self._dense, **self.outcomes))
+        self._tally.add(pairs.select(*self._needs, **self.outcomes))
 
     def cells(self) -> Cells | None:
         """The patterns as arrays, or None where no pair could enter."""
         widths = (2 * len(self.inputs.regressed.coded), len(self._dense))
-        return self._tally.cells(self._codes, self._covariates, widths, self.inputs.cluster)
+        return self._tally.cells(self._codes, self._covariates, widths)
 
     def _codes(self, part: Part) -> Codes:
         n_coded, n_packed = len(self.inputs.regressed.coded), len(self.inputs.regressed.packed)
@@ -123,7 +124,7 @@ def differing(cells: Cells, outcome: str, j: int) -> int:
     """Pairs whose value of column j is not its commonest one (all pairs, for a covariate)."""
     if j >= cells.codes.shape[1]:
         return cells.total(outcome)
-    by_value = np.zeros(9)
+    cells, by_value = cells.patterns, np.zeros(9)
     for part in cells.parts():
         at = cells.column(part, j).astype(np.int64) + 4
         by_value += np.bincount(at, weights=cells.counts[outcome][part], minlength=9)

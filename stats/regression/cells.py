@@ -4,8 +4,8 @@ Least squares and logits need no more of such pairs than how many they are and t
 of each outcome, so a billion pairs come down to the patterns that occur. Labels are packed three bits each
 into integers, value + 1, so that grouping compares one or two numbers a pair, and the difference of two sides
 is one subtraction: (c + 1) - (r + 1) + 2 lies in 0..4, and no field borrows from the next. With continuous
-covariates, or many features that have nothing to do with each other, hardly two pairs are alike; every pair is
-then its own cell, kept on disk where there are many, and all else stays the same.
+covariates, or many features that have nothing to do with each other, hardly two pairs are alike; every pair
+is then its own cell, kept on disk where there are many, and all else stays the same.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -103,6 +103,7 @@ class Cells:
         cluster: (cells,) cluster numbers from 0, where inference is clustered wider than by pair.
         per_row: observations behind a row: 2 where it is a difference of two texts within its effect.
         corrected: whether clustered variances have small-sample factors.
+        coarser: the same pairs grouped by regressors alone, where clusters split them into many more cells.
 
     What does not fit into memory is read in parts when a slice of it is asked for (`Stored`).
     """
@@ -115,6 +116,12 @@ class Cells:
     cluster: NDArray[np.int64] | None = None
     per_row: int = 1
     corrected: bool = True
+    coarser: "Cells | None" = None
+
+    @property
+    def patterns(self) -> "Cells":
+        """The fewest cells there are: for all that does not depend on clusters."""
+        return self.coarser or self
 
     @property
     def n_columns(self) -> int:
@@ -224,9 +231,10 @@ class PairTally:
     """Pairs added up by pattern, block by block; where hardly two are alike, kept one by one.
 
     Args:
-        keys: Int64 columns that split cells: packed words, a cluster, numbers of what slopes differ by.
+        keys: Int64 columns that regressors are made of: packed words, numbers of what slopes differ by.
         outcomes: numeric columns; a null is no observation.
         covariates: continuous regressors; where there are any, pairs are not grouped.
+        split_by: further Int64 columns that split cells, first what errors are clustered by.
         in_memory: bytes of cells that stay in memory.
     """
 
@@ -236,17 +244,23 @@ class PairTally:
         outcomes: Sequence[str],
         *,
         covariates: Sequence[str] = (),
+        split_by: Sequence[str] = (),
         in_memory: int = IN_MEMORY,
     ) -> None:
-        self._keys, self._outcomes, self._covariates = tuple(keys), tuple(outcomes), tuple(covariates)
+        self._keys, self._outcomes, self._covariates = (*keys, *split_by), tuple(outcomes), tuple(covariates)
+        self._cluster, self._finer = split_by[0] if split_by else None, len(split_by) > 1
         self._grouping = not covariates
         self._waiting: list[pl.DataFrame] = []
         self._store = Store(in_memory=in_memory)
+        self._coarser = (
+            PairTally(keys, outcomes, in_memory=in_memory) if split_by and not covariates else None
+        )
         self.n_pairs = 0
 
     def add(self, pairs: pl.DataFrame) -> None:
-        """Add one block: `keys`, `covariates` and `outcomes`, a row a pair."""
+        """Add one block: the keys, covariates and outcomes, a row a pair."""
         self.n_pairs += pairs.height
+        self._add_coarser(pairs)
         if not self._grouping:
             single = pairs.select(
                 *(pl.col(k).cast(pl.Int64) for k in self._keys),
@@ -258,10 +272,16 @@ class PairTally:
         cells = collapse(pairs, self._keys, self._outcomes)
         self._grouping = pairs.height < _ENOUGH or cells.height <= _ALIKE * pairs.height
         self._waiting.append(cells)
-        if sum(c.height for c in self._waiting) > _MANY:
+        many = sum(c.height for c in self._waiting) > _MANY
+        if many:
             self._waiting = [merge(self._waiting, self._keys)]
-            if self._waiting[0].height > _MANY // 2:
-                self._put_away()
+        if not self._grouping or (many and self._waiting[0].height > _MANY // 2):
+            self._put_away()
+
+    def _add_coarser(self, pairs: pl.DataFrame) -> None:
+        if self._coarser is not None:
+            self._coarser.add(pairs)
+            self._coarser = self._coarser if self._coarser._grouping else None
 
     def _put_away(self) -> None:
         if self._waiting:
@@ -274,26 +294,25 @@ class PairTally:
         return np.asarray(Stored(self._store, lambda part: part[key], kind=np.int64))
 
     def cells(
-        self,
-        codes: Callable[[Part], Codes],
-        dense: Callable[[Part], Floats],
-        widths: tuple[int, int],
-        cluster: str | None = None,
+        self, codes: Callable[[Part], Codes], dense: Callable[[Part], Floats], widths: tuple[int, int]
     ) -> Cells | None:
         """The cells, or None where no pair came; arrays as long as all is in memory.
 
         Args:
             codes, dense: the design's columns of a part of the rows.
             widths: how many columns each gives.
-            cluster: the key to cluster by.
         """
         self._put_away()
         store = self._store
         if not store.height:
             return None
-        ids = None if cluster is None else number_clusters(self.rows(cluster), self.n_pairs)
+        coarser = None if self._coarser is None else self._coarser.cells(codes, dense, widths)
+        ids = None if self._cluster is None else number_clusters(self.rows(self._cluster), self.n_pairs)
+        if ids is None and coarser is not None and not self._finer:
+            return coarser
         n, s, q = ({y: Stored(store, made(y)) for y in self._outcomes} for made in (_count, _sum, _square))
-        found = Cells(Stored(store, codes, widths[0], np.int8), Stored(store, dense, widths[1]), n, s, q, ids)
+        design = Stored(store, codes, widths[0], np.int8), Stored(store, dense, widths[1])
+        found = Cells(*design, n, s, q, ids, coarser=coarser)
         return found if store.on_disk else found.loaded()
 
 

@@ -1,7 +1,7 @@
 """A logit on cells: Newton's method, robust variance, marginal effects, separation, Firth's fallback."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import polars as pl
@@ -80,11 +80,12 @@ def fit_logit(cells: Cells, outcome: str, columns: Sequence[int], *, level: floa
         raise NoFit(f"the outcome is {'always' if positive else 'never'} met in {n} pairs")
     if n <= p:
         raise NoFit(f"{n} pairs do not identify {p} coefficients")
-    data = Data(cells, outcome, columns)
-    separated = find_separation(cells, outcome, columns)
+    data = Data(cells.patterns, outcome, columns)
+    separated = find_separation(cells.patterns, outcome, columns)
     estimate, information = newton(data, firth=bool(separated))
     bread = inverse(information)
-    covariance = bread if separated else _sandwich(data, estimate, bread, n)
+    whole = replace(data, cells=cells)
+    covariance = bread if separated else _sandwich(whole, estimate, bread, n)
     ame, ame_std_error = _marginal_effects(data, estimate, covariance, n)
     profile = _profiles(data, estimate, bread, separated, level) if separated else {}
     return LogitFit(estimate, covariance, n, ame, ame_std_error, tuple(separated), profile)
