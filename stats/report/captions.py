@@ -76,9 +76,9 @@ ABOUT: dict[str, tuple[str, str]] = {
         "A VIF above the limit drops the regressor, the largest first.",
     ),
     "label_errors": (
-        "Error rates of the labelers on gold",
+        "Error rates of the labelers",
         "False positives among texts without the feature, false negatives among those with it, on both sides "
-        "and on each. kappa is Cohen's.",
+        "and on each, in all sources and in each. kappa is Cohen's.",
     ),
     "labelers": (
         "Agreement of the labelers",

@@ -11,6 +11,7 @@ from seal.stats.report.tables import lowest_alphas
 from seal.stats.report.text import brief, count, fixed, listed, significant, visible, words
 from seal.stats.results import Results
 
+_FAMILIES = "p-values are adjusted within each of"  # the summary says it in a line of its own
 FEW_PAIRS = 100  # fewer informative pairs than this: the estimate hangs on them
 
 Row = Mapping[str, Any]
@@ -27,7 +28,8 @@ class Caution:
 def cautions(results: Results) -> tuple[Caution, ...]:
     """All warnings by kind, in the order of `KINDS`; each sentence once."""
     tables = {name: frame.to_dicts() for name, frame in results.tables.items()}
-    said = (*results.notes, *_doubtful(results), *_few_pairs(tables), *_left_out(tables))
+    notes = (n for n in results.notes if not n.startswith(_FAMILIES))
+    said = (*notes, *_doubtful(results), *_few_pairs(tables), *_left_out(tables))
     return grouped(visible(sentence) for sentence in said)
 
 

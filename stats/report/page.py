@@ -147,14 +147,24 @@ def name_parts(name: str) -> list[str]:
 
 
 def _joins(results: Results) -> list[tuple[str, list[tuple[str, str]]]]:
-    """What the keyed joins counted, in words."""
+    """What the keyed joins counted, in words, and rows that they name as examples."""
     return [
         (
             visible(of),
-            [(visible(k.removeprefix("n_").replace("_", " ")), count(v)) for k, v in counts.items()],
+            [(_count_name(name), _counted(value)) for name, value in counts.items() if value or value == 0],
         )
         for of, counts in results.joins.items()
     ]
+
+
+def _count_name(name: str) -> str:
+    return visible(name.removeprefix("n_").replace("_", " "))
+
+
+def _counted(value: object) -> str:
+    if isinstance(value, int):
+        return count(value)
+    return visible(", ".join(map(str, value)) if isinstance(value, list | tuple) else value)
 
 
 def _missing(results: Results, folders: Sequence[Folder]) -> list[str]:

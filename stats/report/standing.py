@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 
+from seal.stats.regression.inference import n_families
 from seal.stats.report.text import count, listed, visible
 from seal.stats.results import Results
 
@@ -17,8 +18,9 @@ COEFFICIENTS: dict[str, str | None] = {
 }  # fmt: skip
 _CORRECTED = frozenset(c for c in COEFFICIENTS.values() if c)
 _DRAWN_FROM = {"figure-3": "shift", "figure-5": "robustness"}  # tables whose labels are those of the figure
-# What tells the families of one table apart: each holds the features of one equation for one model.
-_FAMILIES = ("model", "outcome", "scale", "method")
+_NOT_CORRECTED = (
+    "not corrected for label errors; attenuated or worse: "  # how the analysis says why, in a note
+)
 ASSOCIATION = "An association, not an experiment."
 SAMPLE = "seal gold sample TEXTS --pairs 500 --seed 1 --out gold/"
 
@@ -92,16 +94,26 @@ def notice(tables: Sequence[str], results: Results, *, first: bool) -> Notice | 
         return None
     if any(has_rows(results.tables, name) for name in _CORRECTED):
         return Notice(_HEADING, "Labels are taken as true here: other equations are corrected, not this one.")
+    reason = next((n for n in results.notes if n.startswith(_NOT_CORRECTED)), "").removeprefix(_NOT_CORRECTED)
+    if reason and results.settings.get("gold"):
+        return Notice(
+            _HEADING, f"Labels are taken as true: coefficients are attenuated or worse. {_cause(reason)}"
+        )
     if not first:
         return Notice(_HEADING, "Labels are taken as true: coefficients are attenuated or worse.")
     return Notice(_HEADING, _MEND, SAMPLE)
 
 
+def _cause(reason: str) -> str:
+    return f"Why: {visible(reason)}."
+
+
 _HEADING = "Not corrected for label errors"
 _MEND = (
-    "Labels are taken as true. A labeler that errs makes coefficients too small, and where its errors go with "
-    "the rewards or hang together, wrong in any direction. A few hundred pairs labeled by people correct them: "
-    "draw them with the command below, label them on the page of seal gold sheet, and analyze again with --gold."
+    "Labels are taken as true. A labeler that errs makes coefficients too small, and where its errors go "
+    "with the rewards or hang together, wrong in any direction. A few hundred pairs labeled by people "
+    "correct them: draw them with the command below, label them on the page of seal gold sheet, and analyze "
+    "again with --gold."
 )
 
 
@@ -109,21 +121,6 @@ def _own_gold(results: Results) -> bool:
     """Whether the labels regressed on are those that were named as right."""
     gold = results.settings.get("gold")
     return gold is not None and gold == results.settings.get("labeler")
-
-
-def n_families(tables: Mapping[str, pl.DataFrame]) -> int:
-    """How many families of tests stand in the tables: adjusted p-values hold within one, not over all."""
-    found = 0
-    for name in (*COEFFICIENTS, *sorted(_CORRECTED)):
-        if not has_rows(tables, name):
-            continue
-        frame = tables[name]
-        by = [c for c in _FAMILIES if c in frame.columns]
-        for column in ("p_adjusted", "p_adjusted_std"):
-            if column in frame.columns:
-                judged = frame.filter(pl.col(column).is_not_null())
-                found += judged.select(by).n_unique() if by and judged.height else 0
-    return found
 
 
 def families_said(results: Results) -> str:

@@ -180,6 +180,8 @@ def _ordered(columns: Sequence[str]) -> list[str]:
 def _heading(name: str, columns: Sequence[str] = ()) -> str:
     if name == "estimate_std" and "std_error_std" not in columns:
         return "estimate, SDs of reward"  # of an earlier version
+    if name == "n_gold" and "labeler" in columns:
+        return "gold texts"
     return HEADINGS.get(name) or visible(name.removeprefix("n_").replace("_", " "))
 
 

@@ -10,7 +10,10 @@ from seal.stats.results import Results
 
 _SLOPE, _HAUSMAN = "naive_slope_", "hausman"
 _KINDS = (("false_positive_rate", "invents", "without"), ("false_negative_rate", "misses", "with"))
-_EQUATIONS = {"imprint": "Eq. 1", "resistance": "Eq. 3", "human": "the prices"}
+_EQUATIONS = {
+    "imprint": "Eq. 1", "resistance": "Eq. 3", "human": "what people and models pay",
+    "human_people": "what people pay", "human_model": "what models pay",
+}  # fmt: skip
 
 
 def label_error_sentences(results: Results) -> tuple[str, ...]:
@@ -34,7 +37,8 @@ def _rates(results: Results) -> list[str]:
         found = [w for w in (_worst(mine, *kind) for kind in _KINDS) if w]
         n = max(int(r.get("n_gold") or 0) for r in mine)
         if found:
-            said.append(f"Against {count(n)} gold labels, {brief(labeler)} {' and '.join(found)}.")
+            judge = f"On {count(n)} gold texts" if n else "As the labelers' disagreement tells"
+            said.append(f"{judge}, {brief(labeler)} {' and '.join(found)}.")
     return said
 
 

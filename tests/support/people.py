@@ -79,7 +79,7 @@ def label_errors(features: Sequence[str], labeler: str = "truth") -> pl.DataFram
     return pl.DataFrame(rows)
 
 
-def tests_of(
+def rows_of_tests(
     models: Sequence[str], *, proportional: float = 0.001, corrected: bool = True
 ) -> list[dict[str, object]]:
     """Rows of `tests.csv` that belong to these tables."""
@@ -93,9 +93,7 @@ def tests_of(
             {"test": "naive_slope_imprint", "group": m, "statistic": ATTENUATED, "p_value": None, "n": N_GOLD}
             for m in models
         ]
-        rows.append(
-            {"test": "hausman", "group": models[0], "statistic": 7.0, "p_value": 0.42, "n": N_GOLD}
-        )
+        rows.append({"test": "hausman", "group": models[0], "statistic": 7.0, "p_value": 0.42, "n": N_GOLD})
     return rows
 
 
@@ -128,7 +126,7 @@ def with_people(
             "resistance_corrected": corrected(found.tables["resistance"]),
             "label_errors": label_errors(list(dict.fromkeys(t for _, t in paid))),
         }
-    rows = tests_of(models, proportional=proportional, corrected=gold)
+    rows = rows_of_tests(models, proportional=proportional, corrected=gold)
     tests = pl.DataFrame(rows, schema=found.tables["tests"].schema)
     tables |= {"tests": pl.concat([found.tables["tests"], tests])}
     options = found.settings | {"gold": "people" if gold else None, "theta_origin": "centred"}
@@ -136,6 +134,4 @@ def with_people(
 
 
 def _gold(table: pl.DataFrame, method: str) -> pl.DataFrame:
-    return table.with_columns(
-        method=pl.lit(method), n_gold=pl.lit(N_GOLD), n_gold_informative=pl.lit(77)
-    )
+    return table.with_columns(method=pl.lit(method), n_gold=pl.lit(N_GOLD), n_gold_informative=pl.lit(77))

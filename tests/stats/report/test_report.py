@@ -172,8 +172,8 @@ def test_summary_quotes_the_estimates(results: Path) -> None:
     for name in ("pre", "post"):
         assert f"{100 * rows[name]['alignment']:.1f}%" in text
         assert f"{100 * rows[name]['conf_low']:.1f}% to {100 * rows[name]['conf_high']:.1f}%" in text
-    changes = found.tables["imprint"].filter(model="post-pre").filter(pl.col("p_adjusted") <= 0.05)
-    most = changes.sort("estimate")["term"][-1]
+    changes = found.tables["imprint"].filter(model="post-pre").filter(pl.col("p_adjusted_std") <= 0.05)
+    most = changes.sort("estimate_std")["term"][-1]
     first = text.split("reward rose most for “")[1].split("”")[0]
     assert most.endswith(first.replace(" ", "_"))
     assert "McNemar" in text
@@ -181,7 +181,7 @@ def test_summary_quotes_the_estimates(results: Path) -> None:
 
 def test_warnings_name_rulers_and_few_pairs(results: Path, tmp_path: Path) -> None:
     small = make_results(tmp_path / "small", n=60, rewriting=False, two_labelers=False)
-    said = " ".join(summarise(read(small)).cautions)
+    said = " ".join(s for c in summarise(read(small)).cautions for s in c.sentences)
     assert "Fewer than 100 informative pairs" in said
     assert "One labeler only" in said
     assert "no more than 'ruler" in section(page_of(results), "summary").text
