@@ -105,7 +105,7 @@ def table_view(
         title = f"{title}, the published study's own arithmetic"
     shown = frame.head(limit)
     rows = shown.to_dicts()
-    blocks = _blocks(shown.drop("flag", strict=False), rows, level)
+    blocks = _blocks(shown.drop("flag", *_in_caption(shown, labels), strict=False), rows, level)
     if alphas and "estimate" in shown.columns and "term" in shown.columns:
         behind = [i + 1 for i, (c, _) in enumerate(blocks) if c.title.endswith("interval")]
         marks = [alpha_cell(str(r.get("term")), alphas, r.get("flag") is not None) for r in rows]
@@ -116,6 +116,12 @@ def table_view(
         f"table-{'published-' if folder else ''}{_key(name)}", visible(title), f"{note} {labels}".strip(),
         columns, cells, frame.height, f"{folder}{name}.csv", frame.height >= FOLDED_FROM,
     )  # fmt: skip
+
+
+def _in_caption(frame: pl.DataFrame, labels: str) -> list[str]:
+    """Columns that say the same in every row, and that the caption says of all: how labels were corrected."""
+    there = [c for c in ("method", "n_gold") if c in frame.columns]
+    return [c for c in there if labels and frame[c].n_unique() == 1]
 
 
 _Block = tuple[Column, list[Cell]]

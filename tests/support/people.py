@@ -9,8 +9,16 @@ from pathlib import Path
 
 import polars as pl
 
+from benchmarks.statistics_worlds import TERMS
 from seal.stats.results import read, write
 
+_POST = dict(
+    zip(TERMS, [(1.2, 1.9), (0.9, 0.5), (0.4, 0.45), (0.6, -0.5), (-0.5, -0.9), (0.3, 0.25)], strict=True)
+)
+_PRE = dict(
+    zip(TERMS, [(1.2, 0.6), (0.9, 0.8), (0.4, 0.3), (0.6, 0.9), (-0.5, -0.4), (0.3, 0.0)], strict=True)
+)
+PAID = {("pre", t): v for t, v in _PRE.items()} | {("post", t): v for t, v in _POST.items()}
 HALF = 0.2  # half width of every interval in log odds
 ATTENUATED = 0.6  # labels taken as true give so much of what is corrected
 N_GOLD = 300

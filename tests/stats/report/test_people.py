@@ -26,16 +26,9 @@ from seal.stats.results import Results, read, write
 from tests.support.gold_world import gold_world
 from tests.support.hostile import payloads
 from tests.support.pages import Element, dead, parse, section
-from tests.support.people import ATTENUATED, human, with_people
+from tests.support.people import ATTENUATED, PAID, human, with_people
 from tests.support.reports import make_results, rewritten
 
-POST = dict(
-    zip(TERMS, [(1.2, 1.9), (0.9, 0.5), (0.4, 0.45), (0.6, -0.5), (-0.5, -0.9), (0.3, 0.25)], strict=True)
-)
-PRE = dict(
-    zip(TERMS, [(1.2, 0.6), (0.9, 0.8), (0.4, 0.3), (0.6, 0.9), (-0.5, -0.4), (0.3, 0.0)], strict=True)
-)
-PAID = {("pre", t): v for t, v in PRE.items()} | {("post", t): v for t, v in POST.items()}
 DRAWN = ("theta_histogram", "reward_sample")  # what the slow figures draw
 HEADING = "Not corrected for label errors"
 
