@@ -282,18 +282,18 @@ def _flagged(tables: dict[str, pl.DataFrame], doubtful: dict[str, float]) -> dic
     out = dict(tables)
     for name, table in tables.items():
         if "term" in table.columns and ("estimate" in table.columns or name.startswith("human")):
-            alphas = [measures.alpha_of(term, doubtful) for term in table["term"]]
-            flags = [None if a is None else f"labelers agree little: alpha {a:.2f}" for a in alphas]
-            if "n_gold_informative" in table.columns:
-                flags = [_few_gold(f, n) for f, n in zip(flags, table["n_gold_informative"], strict=True)]
-            out[name] = table.with_columns(pl.Series("flag", flags, dtype=pl.String))
+            out[name] = table.with_columns(pl.Series("flag", _flags(table, doubtful), dtype=pl.String))
     return out
 
 
-def _few_gold(flag: str | None, n: int | None) -> str | None:
-    if n is None or n >= FEW_INFORMATIVE:
-        return flag
-    return "; ".join(filter(None, (flag, f"differs in {n} gold pairs only")))
+def _flags(table: pl.DataFrame, doubtful: Mapping[str, float]) -> list[str | None]:
+    """A remark on each coefficient, or None; corrected ones do not rest on how far labelers agree."""
+    if "n_gold_informative" in table.columns:
+        gold = table["n_gold_informative"]
+        few = [n is not None and n < FEW_INFORMATIVE for n in gold]
+        return [f"differs in {n} gold pairs only" if f else None for n, f in zip(gold, few, strict=True)]
+    alphas = [measures.alpha_of(term, doubtful) for term in table["term"]]
+    return [None if a is None else f"labelers agree little: alpha {a:.2f}" for a in alphas]
 
 
 VIF: dict[str, pl.DataType] = {

@@ -352,6 +352,12 @@ def test_latent_is_refused_with_gold_or_one_labeler(world: GoldWorld) -> None:
         run(world, correct="latent")
 
 
+def test_proxy_without_gold_is_refused(world: GoldWorld) -> None:
+    for options in ({"gold": None, "labeler": "model"}, {"correct": "none"}):
+        with pytest.raises(UsageError, match="proxy probability says what gold labels correct"):
+            run(world, proxy="probability", **options)
+
+
 def with_p(w: GoldWorld, *, seed: int = 0) -> pl.DataFrame:
     """The labeler's labels, with p_<feature> of the first four beside them."""
     rng = np.random.default_rng(seed)
@@ -476,6 +482,15 @@ def test_features_without_gold_or_with_too_little_are_left_out() -> None:
     beta, _ = by_hand(d, v, margins(w, "pre"), w.picked, w.probability)
     np.testing.assert_allclose(table.filter(model="pre")["estimate"], beta, rtol=0, atol=1e-10)
     assert any("of the regression without" in n for n in found.notes)
+
+
+def test_a_feature_that_few_gold_pairs_tell_of_is_flagged() -> None:
+    w = gold_world(3000, 300, seed=6)
+    few = w.picked[np.flatnonzero(sided(w.truth)[w.picked, 4])[20:]]
+    quiet = pl.when(pl.col("row_id").is_in(few.tolist())).then(False).otherwise(pl.col(FEATURES[4]))
+    table = run(edited(w, lambda g: g.with_columns(quiet.alias(FEATURES[4])))).tables["imprint_corrected"]
+    flags = dict(table.filter(model="pre").select("term", "flag").iter_rows())
+    assert flags == dict.fromkeys(FEATURES[:4]) | {FEATURES[4]: "differs in 20 gold pairs only"}
 
 
 def test_gold_pairs_with_nulls_are_left_out_and_counted(world: GoldWorld) -> None:
