@@ -105,8 +105,8 @@ def _summary(model: str, fit: Corrected, tests: Rows) -> str:
     """What the correction did to one model's imprint, in a sentence."""
     ratio, share = float(np.median(fit.gain)), slope(fit.naive, fit.estimate.estimate)
     said = (
-        f"imprint of {model}: uncorrected coefficients are {share:.2f} times the corrected ones; gold alone has "
-        f" {ratio:.2f} times their variance (median)"
+        f"imprint of {model}: uncorrected coefficients are {share:.2f} times the corrected ones; gold alone"
+        f" would have {ratio:.2f} times their variance (median)"
     )
     p_values = [t["p_value"] for t in tests if t["test"] == "hausman" and t["group"] == model]
     return f"{said}; Hausman p = {p_values[0]:.2g}" if p_values else said
