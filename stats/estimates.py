@@ -11,10 +11,11 @@ from seal.stats.alignment import regimes
 from seal.stats.alignment.alignment import Rulers, alignment, ruler_notes
 from seal.stats.corrections import Naive, correct
 from seal.stats.equations import amplification, resistance, shift
+from seal.stats.equations.designs import imprint_by_cells, stack
 from seal.stats.equations.differences import Differences
 from seal.stats.equations.equation import Equation
 from seal.stats.equations.imprint import estimate_imprint
-from seal.stats.equations.imprint_fixed_effects import imprint_by_cells, imprint_by_pyfixest, stack
+from seal.stats.equations.imprint_fixed_effects import imprint_by_pyfixest
 from seal.stats.equations.published import PublishedTally, published_robustness
 from seal.stats.equations.robustness import DIRECTIONS, Robustness, alignment_robustness
 from seal.stats.inputs import Frames, choose_labeler, design_of, make_inputs

@@ -19,9 +19,10 @@ from seal.stats.pairs.joins import Inputs
 from seal.stats.pairs.places import PAIR
 from seal.stats.pairs.rewards import margin
 from seal.stats.pairs.sides import SIDES
-from seal.stats.regression.cells import FIELDS, Cells, Codes, PairTally, packed_difference, unpacked
+from seal.stats.regression.cells import FIELDS, Cells, Codes, packed_difference, unpacked
 from seal.stats.regression.inference import Floats
 from seal.stats.regression.store import Part
+from seal.stats.regression.tally import PairTally
 
 MOST_SLOPES = 20
 _CLUSTER = "__cluster"
@@ -89,8 +90,7 @@ class Differences:
         known = self._levels[column]
         for value in pairs[column].unique(maintain_order=True):
             known.setdefault(value, len(known))
-        if len(known) > MOST_SLOPES:
-            raise UsageError(f"interactions: {column} has over {MOST_SLOPES} values, too many for slopes")
+        refuse_crowded(column, len(known))
         return pl.col(column).replace_strict(known, return_dtype=pl.Int64)
 
     @property
@@ -203,6 +203,12 @@ class Slope:
         for column, number in self.where:
             out &= part[_number(column)] == number
         return out
+
+
+def refuse_crowded(column: str, n_values: int) -> None:
+    """Refuse a slope for each of very many values."""
+    if n_values > MOST_SLOPES:
+        raise UsageError(f"interactions: {column} has over {MOST_SLOPES} values, too many for slopes")
 
 
 def refuse_unknown(features: Features, interactions: Sequence[tuple[str, str]]) -> None:

@@ -12,9 +12,10 @@ from seal.stats.pairs.features import Regressor
 from seal.stats.pairs.joins import Inputs
 from seal.stats.pairs.sides import SIDES
 from seal.stats.regression import collinearity, linear
-from seal.stats.regression.cells import Cells, Codes, PairTally, unpacked
+from seal.stats.regression.cells import Cells, Codes, unpacked
 from seal.stats.regression.inference import Floats
 from seal.stats.regression.store import Part
+from seal.stats.regression.tally import PairTally
 
 INTERCEPT = "intercept"
 

@@ -10,7 +10,7 @@ from polars.testing import assert_frame_equal
 
 from benchmarks.statistics_worlds import TERMS, World, world
 from seal.engine.errors import InputError, UsageError
-from seal.stats.equations import imprint_fixed_effects
+from seal.stats.equations.designs import Design
 from seal.stats.estimates import estimate
 from seal.stats.inputs import Frames
 from seal.stats.options import AnalyzeOptions
@@ -304,6 +304,6 @@ def test_columns_that_will_not_do_are_named(w: World) -> None:
 
 
 def test_the_design_says_which_columns_vary() -> None:
-    design = imprint_fixed_effects.Design(("labeler", "a", "b"), "g", (("f", "c"), ("f", "labeler")))
+    design = Design(("labeler", "a", "b"), "g", (("f", "c"), ("f", "labeler")))
     assert (design.effects, design.crossed, design.columns) == (("a", "b"), ("c",), ("a", "b", "g", "c"))
     assert design.varying({"b", "c", "g"}) == ("b", "c")
