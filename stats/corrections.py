@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import polars as pl
 
-from seal.engine.errors import UsageError
+from seal.engine.errors import InputError, UsageError
 from seal.engine.frames.schema import INCLUSION, LABELS, TEXT_KEY, check
 from seal.stats.equations.corrected import corrected_imprint, design_columns
 from seal.stats.equations.corrected_human import corrected_human
@@ -92,6 +92,7 @@ def correct(
 
     Raises:
         UsageError: a correction was asked for by name that cannot be made; the text says why.
+        InputError: the gold labeler is none of the labelers, or its labels are not what they must be.
     """
     out = Corrections()
     if options.proxy != PROXY and (options.gold is None or options.correct in ("none", "latent")):
@@ -177,7 +178,11 @@ def _gold_labeler(labelers: Sequence[Labeler], options: AnalyzeOptions, main: La
         )
     if options.gold == main.name:
         raise NoGold(f"the labels regressed on are those of {main.name}, which is taken as right")
-    return next(x for x in labelers if x.name == options.gold)
+    for x in labelers:
+        if x.name == options.gold:
+            return x
+    names = ", ".join(x.name for x in labelers)
+    raise InputError(f"no labeler {options.gold!r} to take as gold; have: {names}")
 
 
 def _place(

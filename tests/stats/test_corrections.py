@@ -448,6 +448,13 @@ def test_an_inclusion_probability_is_one(world: GoldWorld, wrong: float | None) 
         run(w)
 
 
+def test_gold_is_one_of_the_labelers(world: GoldWorld) -> None:
+    with pytest.raises(InputError, match="no labeler 'gpt' to take as gold; have: model, people"):
+        run(world, gold="gpt", labeler="model")
+    same = run(world, gold="people", labeler="people")
+    assert any("which is taken as right" in n for n in same.notes)
+
+
 def test_no_gold_is_said(world: GoldWorld) -> None:
     alone = run(without_gold(world))
     assert any(n.startswith("not corrected for label errors") and "gold sample" in n for n in alone.notes)
