@@ -416,6 +416,28 @@ def test_gold_of_every_pair_is_gold_alone(world: GoldWorld) -> None:
     assert any("as people sees them" in n for n in found.notes)
 
 
+def test_models_alike_but_for_a_factor_do_not_differ(world: GoldWorld) -> None:
+    twice = world.scores.filter(model="pre").with_columns(model=pl.lit("post"), reward=2 * pl.col("reward"))
+    scores = pl.concat([world.scores.filter(model="pre"), twice])
+    options = AnalyzeOptions(pre="pre", post="post", gold="people")
+    table = analyze(scores, [world.labels, world.gold], options).tables["imprint_corrected"]
+    change = table.filter(model="post-pre")
+    np.testing.assert_allclose(change["estimate"], table.filter(model="pre")["estimate"], rtol=1e-9)
+    assert change["estimate_std"].abs().max() < 1e-9
+    assert change["p_value_std"].to_list() == change["p_adjusted_std"].to_list() == [1.0] * 5
+    assert change["p_value"].min() < 1e-5
+
+
+def test_a_labeler_without_errors_is_left_as_it_is(world: GoldWorld) -> None:
+    labels = labels_of("model", world.truth, np.arange(len(world.truth)))
+    options = AnalyzeOptions(pre="pre", post="post", gold="people")
+    found = analyze(world.scores, [labels, world.gold], options).tables
+    table, naive = found["imprint_corrected"], found["imprint"]
+    np.testing.assert_allclose(table["estimate"], naive["estimate"], rtol=1e-8)
+    np.testing.assert_allclose(table["std_error"], naive["std_error"], rtol=1e-6)
+    assert set(found["label_errors"]["kappa"]) == {1.0}
+
+
 def edited(w: GoldWorld, how: Callable[[pl.DataFrame], pl.DataFrame]) -> GoldWorld:
     return GoldWorld(w.scores, w.labels, how(w.gold), w.truth, w.said, w.rewards, w.picked, w.probability)
 
