@@ -33,7 +33,7 @@ def without_gold(w: GoldWorld) -> GoldWorld:
 
 @pytest.fixture(scope="module")
 def world() -> GoldWorld:
-    return gold_world(seed=1)
+    return gold_world(2000, 300, seed=1)
 
 
 @pytest.fixture(scope="module")
