@@ -31,7 +31,7 @@ def test_the_corrected_imprint_is_printed_and_written(
     assert analyze(folder, "--out", str(tmp_path / "out")) == 0
     said = capsys.readouterr()
     assert "Feature imprint corrected for label errors" in said.out
-    assert "naive_estimate" in said.out
+    assert "naive estimate" in said.out
     assert "note: corrected for label errors of model (rectified) by 200 gold pairs of people" in said.err
     table = pl.read_csv(tmp_path / "out" / "imprint_corrected.csv")
     assert table["n_gold"].unique().to_list() == [200]
