@@ -114,6 +114,8 @@ def select_together(
             work.drop(design.owners[found[0]], design, found[1])
     while work.alive:
         inflated = {(d, c): v for d in range(len(designs)) for c, v in work.vifs(d).items()}
+        if not inflated:
+            break
         (d, c), largest = max(inflated.items(), key=lambda item: item[1])
         if largest <= threshold:
             break
