@@ -14,10 +14,7 @@ from seal.stats.pairs.joins import Inputs
 from seal.stats.regression.inference import Floats, Rows, adjust, coefficient, coefficient_table
 from seal.stats.regression.influence import Influence, beside
 
-STANDARDISED: dict[str, pl.DataType] = dict.fromkeys(
-    ("std_error_std", "p_value_std", "p_adjusted_std", "conf_low_std", "conf_high_std"), pl.Float64()
-)
-SCHEMA = IMPRINT | STANDARDISED | COLUMNS
+SCHEMA = IMPRINT | COLUMNS
 
 
 @dataclass(frozen=True)

@@ -157,12 +157,11 @@ def imprint_by_cells(gathered: Differences, how: Inference = USUAL, *, chosen_si
     names = [*[CHOSEN_TERM] * chosen_side, *(r.term for r, v in verdicts if v.kept)]
     n_pairs = gathered.n_pairs
     informative = [*[n_pairs] * chosen_side, *(gathered.informative(cells, j) for j in kept)]
-    by_pair = cells.cluster is None
     rows: Rows = []
     notes: list[str] = []
     for outcome, model in outcomes(inputs).items():
         found, said = linear.coefficient_rows(
-            cells, outcome, kept, names, informative if by_pair else [float("inf")] * len(names),
+            cells, outcome, kept, names, informative,
             intercept=chosen_side, robust="HC0", level=how.level, scarce="informative pairs for",
         )  # fmt: skip
         rows += [
@@ -170,7 +169,6 @@ def imprint_by_cells(gathered: Differences, how: Inference = USUAL, *, chosen_si
             for term, row, n in zip(names, found, informative, strict=True)
         ]
         notes += [f"imprint of {model}: {text}" for text in said]
-    notes += [] if by_pair else few_informative(names, informative)
     _in_margin_sds(rows, gathered, cells)
     table = coefficient_table(rows, SCHEMA, "model", how.adjust, outside=CHOSEN_TERM)
     return Equation(table, verdicts, notes=tuple(dict.fromkeys(notes)))

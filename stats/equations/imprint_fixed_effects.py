@@ -14,7 +14,14 @@ from seal.engine.frames.schema import TEXT_KEY
 from seal.stats.equations.designs import LABELER, Design, few_informative
 from seal.stats.equations.differences import outcomes, refuse_crowded, refuse_unknown
 from seal.stats.equations.equation import Equation
-from seal.stats.equations.imprint import CHOSEN_TERM, NO_FEATURE, NO_PAIR, SCHEMA, standardise
+from seal.stats.equations.imprint import (
+    CHOSEN_TERM,
+    NO_FEATURE,
+    NO_PAIR,
+    SCHEMA,
+    Spread,
+    standardise_rows,
+)
 from seal.stats.options import USUAL, Inference
 from seal.stats.pairs.checks import require_columns
 from seal.stats.pairs.features import Features, Regressor
@@ -68,7 +75,7 @@ def imprint_by_pyfixest(
     informative = {n: frame.filter(within[n].abs() > 1e-12)[fixest.PAIR].n_unique() for n in names}
     rows, absorbed = _estimate(frame, [*sides, *kept] if kept else [], informative, inputs, design, how.level)
     notes += few_informative(kept, [informative[t] for t in kept])
-    standardise(rows, lambda base: _sd(frame, base), inputs)
+    standardise_rows(rows, lambda model: _sd(_margins(frame), model), inputs, _spread(frame, inputs))
     verdicts = tuple(
         (r, replace(v, kept=False, reason="collinear with the fixed effects") if r.term in absorbed else v)
         for r, v in zip(regressors, judged, strict=True)
@@ -186,6 +193,21 @@ def _verdicts(within: Floats, names: Sequence[str], max_vif: float, chosen_side:
     return collinearity.select(x.T @ x, names[1:] if chosen_side else names, threshold=max_vif)
 
 
+def _margins(frame: pl.DataFrame) -> pl.DataFrame:
+    """Margins of `pre` and `post`, a row a pair (and labeler)."""
+    sign = pl.when(pl.col("preference") == SIDES[0]).then(1.0).otherwise(-1.0)
+    return frame.group_by(fixest.PAIR, LABELER).agg((pl.col("pre", "post") * sign).sum())
+
+
+def _spread(frame: pl.DataFrame, inputs: Inputs) -> Spread:
+    """Of the covariates, over the texts."""
+    found = Spread(inputs.covariates)
+    sides = [frame.filter(pl.col("preference") == s) for s in SIDES]
+    for x in inputs.covariates:
+        found.add_values(x, [s[x].to_numpy() for s in sides])
+    return found
+
+
 def _sd(frame: pl.DataFrame, base: str) -> float:
-    value = frame[base].std()
+    value = frame[base].std(ddof=0)
     return float(value) if isinstance(value, int | float) and value > 0 else float("nan")
