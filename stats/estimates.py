@@ -1,6 +1,6 @@
 """From frames to every result table, in one walk through the pairs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 
 import polars as pl
@@ -17,6 +17,7 @@ from seal.stats.equations.equation import Equation
 from seal.stats.equations.imprint import design_of_differences, estimate_imprint
 from seal.stats.equations.imprint_fixed_effects import imprint_by_pyfixest
 from seal.stats.equations.published import RAW_THETA, PublishedTally, published_robustness
+from seal.stats.equations.remarks import Verdicts, family_note, flagged, vif_table
 from seal.stats.equations.robustness import DIRECTIONS, Robustness, alignment_robustness
 from seal.stats.inputs import Frames, choose_labeler, design_of, make_inputs
 from seal.stats.labelers import measures
@@ -27,10 +28,10 @@ from seal.stats.pairs.joins import Inputs, Joined, Pairs, collect_all
 from seal.stats.pairs.places import Places
 from seal.stats.pairs.rewards import ZERO, RewardScale, theta
 from seal.stats.pairs.spool import Spool
-from seal.stats.pairs.two_sided import Column, Patterns, design_of_sides, kept_columns
+from seal.stats.pairs.two_sided import Patterns, design_of_sides, kept_columns
 from seal.stats.regression.cells import Cells
 from seal.stats.regression.collinearity import Verdict, select_together
-from seal.stats.regression.inference import FEW_INFORMATIVE, Rows, n_families
+from seal.stats.regression.inference import Rows
 from seal.stats.results import Results
 
 SAMPLE = 1_000  # pairs whose reward vectors are drawn
@@ -71,7 +72,7 @@ def estimate(frames: Frames, options: AnalyzeOptions, *, as_published: bool = Fa
     tables |= {name: found.table for name, found in equations.items()}
     tables["human"] = human.table
     tables |= corrected.tables
-    verdicts: dict[str, _Verdicts] = {name: found.verdicts for name, found in equations.items()}
+    verdicts: dict[str, Verdicts] = {name: found.verdicts for name, found in equations.items()}
     verdicts |= {name: found.verdicts for name, found in corrected.equations.items()}
     robustness = _robustness(frames, options, labelers)
     if robustness is not None:
@@ -80,15 +81,15 @@ def estimate(frames: Frames, options: AnalyzeOptions, *, as_published: bool = Fa
     tables["labelers"] = measures.compare_labelers(
         text_labelers(labelers), gold=options.gold, level=options.level, variant=ORIGINAL
     )
-    tables = _flagged(tables, measures.doubtful_features(tables["labelers"], options.min_alpha))
-    tables["vif"] = _vif_table(inputs, verdicts)
+    tables = flagged(tables, measures.doubtful_features(tables["labelers"], options.min_alpha))
+    tables["vif"] = vif_table(inputs, verdicts)
     tests = [t for found in (*equations.values(), human) for t in found.tests]
     tests += [*corrected.tests, *(t for found in corrected.equations.values() for t in found.tests)]
     tests += [*(robustness.tests if robustness else ()), *gathered.tests()]
     tables["tests"] = pl.DataFrame(tests, schema=TESTS)
     notes += [n for found in (*equations.values(), human) for n in found.notes]
     notes += [*corrected.notes, *(n for found in corrected.equations.values() for n in found.notes)]
-    notes += _family_note(tables)
+    notes += family_note(tables)
     joins = {"original": asdict(pairs.joined)}
     if robustness is not None:
         notes += [*_join_notes(robustness.joined[1], inputs, "rewritten: "), *robustness.notes]
@@ -101,7 +102,6 @@ def estimate(frames: Frames, options: AnalyzeOptions, *, as_published: bool = Fa
     return Results(tables, tuple(dict.fromkeys(notes)), joins, options, published)
 
 
-_Verdicts = Sequence[tuple[Regressor | Column, Verdict]]
 TESTS: dict[str, pl.DataType] = {
     **dict.fromkeys(("test", "group"), pl.String()),
     **dict.fromkeys(("statistic", "p_value"), pl.Float64()),
@@ -284,16 +284,6 @@ def _human(walk: shift.Walk, imprint: Equation, options: AnalyzeOptions) -> Equa
     return amplification.estimate_human(walk.rows, walk.inputs, kept, walk.places, how, options.rm_scale)
 
 
-def _family_note(tables: Mapping[str, pl.DataFrame]) -> list[str]:
-    n = n_families(tables)
-    if n < 2:
-        return []
-    return [
-        f"p-values are adjusted within each of {n} families (the features of one equation and model, or "
-        "outcome), not over them: who scans every table scans all of these"
-    ]
-
-
 def _robustness(frames: Frames, options: AnalyzeOptions, labelers: Sequence[Labeler]) -> Robustness | None:
     if frames.rewritten_scores is None:
         return None
@@ -323,43 +313,3 @@ def _robustness_tables(found: Robustness) -> dict[str, pl.DataFrame]:
     names = ("robustness", "robustness_given_aligned", "robustness_became_aligned")
     tables = {name: found.tables[of] for name, of in zip(names, DIRECTIONS, strict=True)}
     return tables | {"rewriting": found.alignment, "rewriting_targets": found.targets, "flips": found.flips}
-
-
-def _flagged(tables: dict[str, pl.DataFrame], doubtful: dict[str, float]) -> dict[str, pl.DataFrame]:
-    """Mark the coefficients of features on which labelers agree too little, or that little gold tells of."""
-    out = dict(tables)
-    for name, table in tables.items():
-        if "term" in table.columns and ("estimate" in table.columns or name.startswith("human")):
-            out[name] = table.with_columns(pl.Series("flag", _flags(table, doubtful), dtype=pl.String))
-    return out
-
-
-def _flags(table: pl.DataFrame, doubtful: Mapping[str, float]) -> list[str | None]:
-    """A remark on each coefficient, or None; corrected ones do not rest on how far labelers agree."""
-    if "n_gold_informative" in table.columns:
-        gold = table["n_gold_informative"]
-        few = [n is not None and n < FEW_INFORMATIVE for n in gold]
-        return [f"differs in {n} gold pairs only" if f else None for n, f in zip(gold, few, strict=True)]
-    alphas = [measures.alpha_of(term, doubtful) for term in table["term"]]
-    return [None if a is None else f"labelers agree little: alpha {a:.2f}" for a in alphas]
-
-
-VIF: dict[str, pl.DataType] = {
-    "equation": pl.String(), "term": pl.String(), "vif": pl.Float64(), "kept": pl.Boolean(),
-    "reason": pl.String(), "preference": pl.String(), "flip": pl.String(),
-}  # fmt: skip
-
-
-def _vif_table(inputs: Inputs, verdicts: Mapping[str, _Verdicts]) -> pl.DataFrame:
-    """Every regressor of every equation: its VIF, and why it does not enter where it does not."""
-    rows: Rows = [
-        {"equation": equation, **column.key, **asdict(verdict)}
-        for equation, judged in verdicts.items()
-        for column, verdict in judged
-    ]
-    if inputs.features is not None:
-        rows += [
-            {"equation": "all", "term": name, "kept": False, "reason": reason}
-            for name, reason in inputs.features.left_out.items()
-        ]
-    return pl.DataFrame(rows, schema=VIF)
