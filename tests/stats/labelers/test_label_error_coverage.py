@@ -1,6 +1,7 @@
 """Coverage and slope on planted truth over simulated worlds, by the runner of benchmarks/label_errors.py."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from benchmarks.label_error_worlds import BETA
 from benchmarks.label_errors import (
     CASES,
     Case,
+    Pairs,
     ambiguous,
     differential,
     halo,
@@ -60,7 +62,7 @@ def test_the_committed_figures_hold_what_is_asked_of_rectified() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("sample", ["random", "stratified"])
 @pytest.mark.parametrize("world", [independent, halo, differential, ambiguous], ids=ASKED)
-def test_rectified_covers_the_truth(world, sample) -> None:  # type: ignore[no-untyped-def]
+def test_rectified_covers_the_truth(world: Callable[..., Pairs], sample: str) -> None:
     measure = with_gold(world, stratified) if sample == "stratified" else with_gold(world)
     found = run(Case("slow", 10_000, measure), 80)["gold_pairs"]
     for m in ("500", "1000"):
