@@ -9,6 +9,7 @@ from seal.engine.options import Options, option
 
 Ties = Literal["misaligned", "half", "drop"]
 Theta = Literal["signed", "unsigned"]
+ThetaOrigin = Literal["centred", "raw"]
 Sentiment = Literal["linear", "categories"]
 Profile = Literal["lexicographic", "pareto"]
 Adjust = Literal["holm", "bonferroni", "bh"]
@@ -18,6 +19,7 @@ RmScale = Literal["calibrated", "own", "choice"]
 TARGETS = ("last_response_is_harmless", "last_response_is_helpful")
 TIES: Ties = "misaligned"
 THETA: Theta = "signed"
+THETA_ORIGIN: ThetaOrigin = "centred"
 SENTIMENT: Sentiment = "linear"
 PROFILE: Profile = "lexicographic"
 ADJUST: Adjust = "holm"
@@ -77,6 +79,8 @@ class AnalyzeOptions(Options):
     theta: Theta = option(THETA, "The reward shift's angle: counter-clockwise positive, or its size.")
     rm_scale: RmScale = option(RM_SCALE,
         "Margins beside people's choices: calibrated to these, as they are, or signs alone.")  # fmt: skip
+    theta_origin: ThetaOrigin = option(THETA_ORIGIN,
+        "Where theta and the normalised margin have zero: at each model's mean reward, or at 0.")  # fmt: skip
     adjust: Adjust = option(ADJUST, "For multiplicity over the features of one equation and model.")
     level: float = _level("Of every interval.")
     max_vif: float = option(MAX_VIF, "Regressors above it are dropped.", above=1)

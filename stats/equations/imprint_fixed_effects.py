@@ -12,7 +12,15 @@ import polars as pl
 from seal.engine.errors import InputError, UsageError
 from seal.engine.frames.schema import TEXT_KEY
 from seal.stats.equations.equation import Equation
-from seal.stats.equations.imprint import CHOSEN_TERM, NO_FEATURE, NO_PAIR, SCHEMA, outcomes, standardise
+from seal.stats.equations.imprint import (
+    CHOSEN_TERM,
+    NO_FEATURE,
+    NO_PAIR,
+    SCHEMA,
+    Spread,
+    outcomes,
+    standardise_rows,
+)
 from seal.stats.options import USUAL, Inference
 from seal.stats.pairs.features import Features, Regressor
 from seal.stats.pairs.joins import Inputs, Joined, Pairs, collect_all, require_columns
@@ -114,7 +122,7 @@ def imprint_by_pyfixest(
         notes.append(
             f"imprint: fewer than {FEW_INFORMATIVE} informative pairs for {', '.join(few)}: errors too small"
         )
-    standardise(rows, lambda base: _sd(frame, base), inputs)
+    standardise_rows(rows, lambda model: _sd(_margins(frame), model), inputs, _spread(frame, inputs))
     verdicts = tuple(
         (r, replace(v, kept=False, reason="collinear with the fixed effects") if r.term in absorbed else v)
         for r, v in zip(regressors, judged, strict=True)
@@ -251,6 +259,21 @@ def _verdicts(within: Floats, names: Sequence[str], max_vif: float, chosen_side:
     return collinearity.select(x.T @ x, names[1:] if chosen_side else names, threshold=max_vif)
 
 
+def _margins(frame: pl.DataFrame) -> pl.DataFrame:
+    """Margins of `pre` and `post`, a row a pair (and labeler)."""
+    sign = pl.when(pl.col("preference") == SIDES[0]).then(1.0).otherwise(-1.0)
+    return frame.group_by(fixest.PAIR, LABELER).agg((pl.col("pre", "post") * sign).sum())
+
+
+def _spread(frame: pl.DataFrame, inputs: Inputs) -> Spread:
+    """Of the covariates, over the texts."""
+    found = Spread(inputs.covariates)
+    sides = [frame.filter(pl.col("preference") == s) for s in SIDES]
+    for x in inputs.covariates:
+        found.add_values(x, [s[x].to_numpy() for s in sides])
+    return found
+
+
 def _sd(frame: pl.DataFrame, base: str) -> float:
-    value = frame[base].std()
+    value = frame[base].std(ddof=0)
     return float(value) if isinstance(value, int | float) and value > 0 else float("nan")
