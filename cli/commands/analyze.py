@@ -100,7 +100,9 @@ def _show_human(out: "Console", human: "pl.DataFrame") -> None:
     if human.height:
         columns = ["model", "term", "human", "rm", "difference", *_ENDS, "p_adjusted", "n_informative"]
         rows = human.filter(human["scale"] == "log_odds")
-        print_table(out, "What people pay and what the model pays, log odds", rows, columns)
+        print_table(
+            out, "What people pay, what the model pays: log odds; limits of the difference", rows, columns
+        )
 
 
 _ENDS = ("conf_low", "conf_high")
