@@ -16,9 +16,26 @@ ABOUT: dict[str, tuple[str, str]] = {
         "Whom the labeler sides with, by regime",
         "c: it prefers the chosen text, r: the rejected one, i: neither, conflict: its targets disagree.",
     ),
+    "human_corrected": (
+        "What people pay and what the models pay, corrected for label errors",
+        "As the table below, with the labels' errors taken out; beside it the difference that labels taken "
+        f"as true give. {SURE}",
+    ),
+    "human": (
+        "What people pay and what the models pay, labels taken as true",
+        "log_odds: of a text being chosen for having the feature, by the people and, from margins, by the "
+        "model. points: the change in the probability of being chosen. The difference is the model's less "
+        f"the people's. {SURE}",
+    ),
+    "imprint_corrected": (
+        "Feature imprint (Eq. 1), corrected for label errors",
+        "The reward that a feature brings, beside that with labels taken as true. SDs are those of the "
+        f"model's own margins. {SURE}",
+    ),
     "imprint": (
-        "Feature imprint (Eq. 1)",
-        f"The reward a feature brings, within pairs; errors clustered by pair. {SURE}",
+        "Feature imprint (Eq. 1), labels taken as true",
+        "The reward a feature brings, within pairs, in the model's reward units and in SDs of its own "
+        f"margins; only the latter compare models. {SURE}",
     ),
     "imprint_chosen": (
         "Feature imprint with a premium of the chosen side",
@@ -26,8 +43,12 @@ ABOUT: dict[str, tuple[str, str]] = {
     ),
     "shift": (
         "Reward shift (Eq. 2)",
-        "What turns the pair's reward vector (theta, degrees) and what changes its margin; robust errors. "
+        "What changes the pair's margin, and what turns its reward vector (theta, degrees); robust errors. "
         f"{SURE}",
+    ),
+    "resistance_corrected": (
+        "Alignment resistance (Eq. 3), corrected for label errors",
+        f"As Eq. 3, beside the estimate with labels taken as true. {SURE}",
     ),
     "resistance": (
         "Alignment resistance (Eq. 3)",
@@ -54,6 +75,11 @@ ABOUT: dict[str, tuple[str, str]] = {
         "Regressors: variance inflation, and what was left out",
         "A VIF above the limit drops the regressor, the largest first.",
     ),
+    "label_errors": (
+        "Error rates of the labelers",
+        "False positives among texts without the feature, false negatives among those with it, on both sides "
+        "and on each, in all sources and in each. kappa is Cohen's.",
+    ),
     "labelers": (
         "Agreement of the labelers",
         "Chance-corrected agreement on each feature; intervals resample pairs. alpha is Krippendorff's.",
@@ -67,7 +93,13 @@ HEADINGS = {
     "n_pairs": "pairs", "n_ties": "ties", "n_incomplete": "incomplete", "n_decided": "decided pairs",
     "n_informative": "informative pairs", "n_flipped": "pairs flipped", "n": "n", "std_error": "std. error",
     "p_value": "p", "p_adjusted": "adjusted p", "p_bonferroni": "Bonferroni p",
-    "estimate_std": "estimate, SDs of reward", "odds_ratio": "odds ratio", "ame": "average marginal effect",
+    "estimate_std": "estimate, SDs of margins", "std_error_std": "its std. error",
+    "p_value_std": "its p", "p_adjusted_std": "its adjusted p", "human": "people pay", "rm": "the model pays",
+    "naive_estimate": "estimate, labels taken as true",
+    "naive_difference": "difference, labels taken as true",
+    "n_gold": "gold pairs", "n_gold_informative": "gold pairs that differ",
+    "false_positive_rate": "false positives", "false_negative_rate": "false negatives",
+    "odds_ratio": "odds ratio", "ame": "average marginal effect",
     "ame_std_error": "its std. error", "gamma": "labeler prefers", "vif": "VIF", "kappa": "kappa",
     "ac1": "AC1", "alpha": "alpha", "labeler_a": "labeler A", "labeler_b": "labeler B",
     "prevalence_a": "prevalence A", "prevalence_b": "prevalence B", "f1": "F1", "row_id": "pair",
@@ -76,5 +108,27 @@ HEADINGS = {
 SHARES = frozenset(
     ("alignment", "resistance", "prevalence", "agreement", "prevalence_a", "prevalence_b", "kappa", "ac1",
      "alpha", "precision", "recall", "f1", "ame", "ame_std_error", "mean_margin", "estimate_std",
+     "std_error_std",
+     "false_positive_rate", "false_negative_rate",
      "pre_chosen", "pre_rejected", "post_chosen", "post_rejected")
 )  # fmt: skip
+# Outcomes of Eq. 2 in the order they are told; theta and the normalised margin depend on the rewards' origin.
+OUTCOMES = ("standardised_margin_change", "margin_change", "normalised_margin_change", "theta")
+OUTCOME_WORDS = {
+    "standardised_margin_change": "the margin, each model's in SDs of its own margins",
+    "margin_change": "the margin, in reward units",
+}
+# Kinds of notes, the first pattern that is found in one decides; what none knows comes last.
+KINDS = (
+    ("People and models", r"(?i)^human|ruler"),
+    (
+        "The labels and their errors",
+        r"(?i)labelers? (only|agree)|label error|corrected|\bgold\b|rectified|calibrated|latent",
+    ),
+    ("Few pairs behind a coefficient", r"(?i)fewer than|not estimated|no residual|vary in"),
+    ("Left out of the regressions", r"(?i)^left out|collinear|VIF"),
+    ("Separated outcomes", r"separated"),
+    ("Rewriting", r"^(robustness|rewritten)"),
+    ("Pairs", r"(?i)\bpairs\b"),
+)
+OTHER_KIND = "Other notes"

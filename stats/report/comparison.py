@@ -45,75 +45,166 @@ def read_truth(path: Path) -> pl.DataFrame:
         raise InputError(f"{path}: {str(error).splitlines()[0]}") from None
 
 
-def beside_truth(imprint: pl.DataFrame, truth: pl.DataFrame, level: float) -> Beside:
-    """Each imprint beside its planted value; those that were not planted are left out."""
-    estimates = {(str(r["model"]), str(r["term"])): r for r in imprint.to_dicts()}
-    rows = [(r, estimates.get((str(r["model"]), str(r["term"])), {})) for r in truth.to_dicts()]
+def beside_truth(tables: Mapping[str, pl.DataFrame], truth: pl.DataFrame, level: float) -> Beside:
+    """Imprints with labels taken as true and corrected ones, each beside its planted value, on one scale.
+
+    Planted values may be log odds, and rewards have a scale that training does not fix. So each model's
+    estimates are divided by their slope on the planted values (weighted least squares through the origin):
+    the table is in the planted values' unit, and an interval judges the pattern, not the scale. A model of
+    fewer than three planted terms, or without a positive slope, stays in its own unit.
+
+    Args:
+        tables: `imprint`, and `imprint_corrected` where there is one.
+        truth: see `read_truth`; what was not planted is left out.
+        level: of the intervals.
+    """
+    planted = [(str(r["model"]), str(r["term"]), r["planted"]) for r in truth.to_dicts()]
+    columns_of = {"labels taken as true": _scaled(tables.get("imprint"), planted)}
+    if "imprint_corrected" in tables and tables["imprint_corrected"].height:
+        columns_of["corrected"] = _scaled(tables["imprint_corrected"], planted)
+    decimals = _decimals([r for column in columns_of.values() for r in column.rows.values()])
     ends = set(_ENDS) <= set(truth.columns)
-    decimals = _decimals([found for _, found in rows])
-    columns = [("feature", "name"), ("model", "name")]
-    columns += numbers("planted", "estimate", interval_heading(level))
-    columns += [("interval holds the planted value", "text")]
+    columns = [("feature", "name"), ("model", "name"), *numbers("planted")]
+    for said in columns_of:
+        columns += [*numbers(said, interval_heading(level)), ("holds the planted value", "text")]
     columns += numbers("interval on the true labels") if ends else []
     cells = []
-    for planted, found in rows:
-        row = [
-            planted["term"], planted["model"], _fixed(planted["planted"], decimals),
-            _fixed(found.get("estimate"), decimals),
-            _interval(found.get("conf_low"), found.get("conf_high"), decimals),
-            _yes(_holds(found, planted["planted"])),
-        ]  # fmt: skip
-        cells.append([*row, _interval(planted["low"], planted["high"], decimals)] if ends else row)
-    note = "Imprints (Eq. 1) beside the values planted in the data; both may be in units of their own."
+    for (model, term, value), row in zip(planted, truth.to_dicts(), strict=True):
+        line = [term, model, _fixed(value, decimals)]
+        for column in columns_of.values():
+            found = column.rows.get((model, term), {})
+            line += [_fixed(found.get("estimate"), decimals),
+                     _interval(found.get("conf_low"), found.get("conf_high"), decimals),
+                     _yes(_holds(found, value))]  # fmt: skip
+        cells.append([*line, _interval(row["low"], row["high"], decimals)] if ends else line)
+    note = (
+        "Imprints (Eq. 1) in the unit of the planted values: each model's estimates, and their intervals, "
+        "are divided by their slope on the planted values, which spends one of its terms."
+    )
     table = derived("beside-truth", "Estimates beside the planted truth", note, columns, cells)
-    sentences = [
-        _agreement(str(m), [(p["planted"], f) for p, f in rows if p["model"] == m])
-        for m in dict.fromkeys(r["model"] for r in truth.to_dicts())
-    ]
+    models = dict.fromkeys(model for model, _, _ in planted)
+    sentences = [_agreement(m, planted, columns_of) for m in models]
     return Beside(tuple(s for s in sentences if s), table)
 
 
-def _agreement(model: str, rows: Sequence[tuple[float | None, Mapping[str, Any]]]) -> str:
+@dataclass(frozen=True)
+class _Scaled:
+    """Estimates in the planted values' unit.
+
+    Attributes:
+        rows: (model, term) -> its row, divided by the model's slope.
+        slopes: model -> what its rows were divided by; none where they stand in their own unit.
+    """
+
+    rows: Mapping[tuple[str, str], Mapping[str, Any]]
+    slopes: Mapping[str, float]
+
+
+_FEWEST = 3  # with fewer planted terms a slope leaves too little to judge
+_TOGETHER = ("estimate", "std_error", "conf_low", "conf_high")
+
+
+def _scaled(frame: pl.DataFrame | None, planted: Sequence[tuple[str, str, float | None]]) -> _Scaled:
+    rows = {} if frame is None else {(str(r["model"]), str(r["term"])): r for r in frame.to_dicts()}
+    slopes = {}
+    for model in dict.fromkeys(m for m, _, _ in planted):
+        slope = _slope([(v, rows.get((m, t), {})) for m, t, v in planted if m == model])
+        if slope is not None:
+            slopes[model] = slope
+    scaled = {
+        (m, t): {c: None if r[c] is None else r[c] / slopes.get(m, 1.0) for c in _TOGETHER}
+        for (m, t), r in rows.items()
+    }
+    return _Scaled(scaled, slopes)
+
+
+def _slope(rows: Sequence[tuple[float | None, Mapping[str, Any]]]) -> float | None:
+    """Of estimates on planted values through the origin, weighted by precision; None without a scale."""
+    known = [
+        (p, r["estimate"], r["std_error"])
+        for p, r in rows
+        if p is not None and r.get("estimate") is not None and (r.get("std_error") or 0.0) > 0
+    ]
+    if len(known) < _FEWEST:
+        return None
+    value, estimate, error = np.array(known).T
+    if not (size := float(np.sum((value / error) ** 2))):
+        return None
+    slope = float(np.sum(value * estimate / error**2)) / size
+    return slope if slope > 0 else None
+
+
+def _agreement(
+    model: str, planted: Sequence[tuple[str, str, float | None]], columns: Mapping[str, _Scaled]
+) -> str:
     """How closely the estimates of one model follow what was planted, and on what scale."""
-    pairs = [(p, f) for p, f in rows if p is not None and f.get("estimate") is not None]
-    if len(pairs) < 2:
-        return ""
-    planted = np.array([p for p, _ in pairs])
-    found = np.array([f["estimate"] for _, f in pairs])
-    held = sum(_holds(f, p) is True for p, f in pairs)
-    scale = float(planted @ found / (planted @ planted)) if planted.any() else None
-    straight = planted.std() > 0 and found.std() > 0
-    parts = [f"{visible(model)}: {held} of {len(pairs)} intervals hold the planted value"]
-    if scale is not None:
-        parts.append(f"estimates are {fixed(scale, 2)} times what was planted (least squares)")
-    if straight:
-        parts.append(f"their correlation with it is {fixed(float(np.corrcoef(planted, found)[0, 1]), 3)}")
-    return "; ".join(parts) + "."
+    parts = []
+    for said, column in columns.items():
+        pairs = [(v, column.rows.get((m, t), {})) for m, t, v in planted if m == model]
+        pairs = [(v, r) for v, r in pairs if v is not None and r.get("estimate") is not None]
+        if len(pairs) < 2:
+            continue
+        held = sum(_holds(r, v) is True for v, r in pairs)
+        facts = [_scale_said(column.slopes.get(model))]
+        value, found = np.array([v for v, _ in pairs]), np.array([r["estimate"] for _, r in pairs])
+        if value.std() > 0 and found.std() > 0:
+            facts.append(f"correlation {fixed(float(np.corrcoef(value, found)[0, 1]), 3)}")
+        parts.append(f"{said}, {held} of {len(pairs)} intervals hold the planted value ({', '.join(facts)})")
+    return f"{visible(model)}: {'; '.join(parts)}." if parts else ""
+
+
+def _scale_said(slope: float | None) -> str:
+    return "in their own unit" if slope is None else f"after division by their slope, {fixed(slope, 2)}"
 
 
 def beside_results(results: Results, other: Results, name: str, level: float) -> Beside:
-    """The imprints of two analyses of the same models, on other labels say, row by row."""
-    theirs = {(str(r["model"]), str(r["term"])): r for r in other.tables["imprint"].to_dicts()}
-    ours = results.tables["imprint"].to_dicts()
-    rows = [(r, theirs.get((str(r["model"]), str(r["term"])), {})) for r in ours]
-    decimals = _decimals([*ours, *theirs.values()])
-    shown = visible(name)
-    interval = interval_heading(level)
+    """The imprints of two analyses of the same models, on other labels say, row by row, in reward units.
+
+    Where this analysis is corrected, the corrected values stand between.
+    """
+    theirs = _by_row(other.tables["imprint"])
+    ours = _by_row(results.tables["imprint"])
+    corrected = _by_row(results.tables.get("imprint_corrected", pl.DataFrame()))
+    decimals = _decimals([*ours.values(), *corrected.values(), *theirs.values()])
+    shown, interval = visible(name), interval_heading(level)
+    own = {"labels taken as true": ours} | ({"corrected": corrected} if corrected else {})
     columns = [("feature", "name"), ("model", "name")]
-    columns += numbers("estimate", interval, shown, f"{interval}, {shown}")
-    columns += [(f"interval holds that of {shown}", "text")]
-    cells = [
-        (r["term"], r["model"], _fixed(r["estimate"], decimals),
-         _interval(r["conf_low"], r["conf_high"], decimals), _fixed(t.get("estimate"), decimals),
-         _interval(t.get("conf_low"), t.get("conf_high"), decimals), _yes(_holds(r, t.get("estimate"))))
-        for r, t in rows
-    ]  # fmt: skip
-    known = [(r, t) for r, t in rows if t.get("estimate") is not None and r["conf_low"] is not None]
-    held = sum(_holds(r, t["estimate"]) is True for r, t in known)
-    sentence = f"{held} of {len(known)} intervals hold the estimate of {shown}."
+    for said in own:
+        columns += [*numbers(said, interval), (f"holds that of {shown}", "text")]
+    columns += numbers(shown, f"{interval}, {shown}")
+    cells = []
+    for key in ours:
+        their = theirs.get(key, {})
+        line: list[object] = [key[1], key[0]]
+        for rows in own.values():
+            row = rows.get(key, {})
+            line += [*_estimated(row, decimals), _yes(_holds(row, their.get("estimate")))]
+        cells.append([*line, *_estimated(their, decimals)])
+    sentences = [_held(said, rows, theirs, shown) for said, rows in own.items()]
     title = f"Feature imprint beside that of {shown}"
-    table = derived("beside-results", title, "Eq. 1, the same models.", columns, cells)
-    return Beside((sentence,), table)
+    table = derived("beside-results", title, "Eq. 1, the same models, in reward units.", columns, cells)
+    return Beside(tuple(sentences), table)
+
+
+_Rows = Mapping[tuple[str, str], Mapping[str, Any]]
+
+
+def _by_row(frame: pl.DataFrame) -> _Rows:
+    return {(str(r["model"]), str(r["term"])): r for r in frame.to_dicts()}
+
+
+def _held(said: str, rows: _Rows, theirs: _Rows, shown: str) -> str:
+    known = [
+        (r, theirs[k]["estimate"]) for k, r in rows.items()
+        if k in theirs and theirs[k]["estimate"] is not None and r["conf_low"] is not None
+    ]  # fmt: skip
+    held = sum(_holds(r, value) is True for r, value in known)
+    return f"{said.capitalize()}: {held} of {len(known)} intervals hold the estimate of {shown}."
+
+
+def _estimated(row: Mapping[str, Any], decimals: int) -> list[str | None]:
+    ends = _interval(row.get("conf_low"), row.get("conf_high"), decimals)
+    return [_fixed(row.get("estimate"), decimals), ends]
 
 
 def _decimals(rows: Sequence[Mapping[str, Any]]) -> int:

@@ -4,7 +4,7 @@ What stands in a dialogue, a label or a model's name was written by someone else
 autoescaping only; `Markup` is used for the drawings of `seal.stats.report.svg` and for nothing else.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from html import escape
 from pathlib import Path
@@ -15,30 +15,17 @@ from markupsafe import Markup
 
 from seal.engine.errors import InputError, ResumeError, SealError
 from seal.engine.files import write_atomic
-from seal.stats.options import LEVEL, ReportOptions
+from seal.stats.options import ReportOptions
 from seal.stats.report import provenance as provenance
-from seal.stats.report.comparison import Beside, beside_results, beside_truth, read_truth
+from seal.stats.report.chapters import sections
 from seal.stats.report.folders import Folder, find_folders
 from seal.stats.report.resisting_pairs import Pair, resisting_pairs
 from seal.stats.report.summary import summarise
-from seal.stats.report.svg import FigureView, figure_views
-from seal.stats.report.tables import TableView, imprint_overview, lowest_alphas, table_view
 from seal.stats.report.text import count, cut, fixed, percent, pieces, visible
 from seal.stats.results import JSON, Results, read
 
 _MADE_BY = b"Made by <code>seal report</code>"  # in the footer of every report, of every version
 CHARACTERS = 20_000  # of one text; a dialogue may be a book
-
-
-@dataclass(frozen=True)
-class Section:
-    """A chapter of the report: its sentences, figures and tables in order."""
-
-    key: str
-    title: str
-    sentences: tuple[str, ...] = ()
-    figures: tuple[FigureView, ...] = ()
-    tables: tuple[TableView, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -126,7 +113,7 @@ def render(
     title = options.title or f"What training taught: {pre} and {post}"
     return _environment().get_template("report.html.j2").render(
         title=visible(title), pre=visible(pre), post=visible(post),
-        summary=summarise(results), sections=_sections(results, options),
+        summary=summarise(results), sections=sections(results, options),
         pairs=pairs, missing=[visible(m) for m in missing], joins=_joins(results),
         stages=[provenance.throughput_table(folders), provenance.failures_table(folders)],
         total_s=provenance.total_seconds(folders),
@@ -148,6 +135,7 @@ def _environment() -> Environment:
     environment.filters |= {
         "pieces": pieces, "visible": visible, "count": count, "fixed": fixed, "percent": percent, "cut": cut,
         "parts": name_parts, "drawing": lambda figure: Markup(figure.svg),  # drawn and escaped here
+        "narrow_drawing": lambda figure: Markup(figure.narrow),
     }  # fmt: skip
     return environment
 
@@ -158,78 +146,25 @@ def name_parts(name: str) -> list[str]:
     return [*(f"{p}_" for p in parts[:-1]), parts[-1]]
 
 
-_CHAPTERS: tuple[tuple[str, str, tuple[str, ...], tuple[str, ...]], ...] = (
-    ("agreement", "Agreement with the people", ("figure-2",),
-     ("alignment", "regimes", "profile", "reward_sample")),
-    ("imprint", "What the models reward", ("figure-3",), ("imprint", "imprint_chosen")),
-    ("shift", "What training shifted", ("figure-4",), ("shift", "theta_histogram")),
-    ("resistance", "What predicts resistance", (), ("resistance",)),
-    ("robustness", "What flips under rewriting", ("figure-5",),
-     ("robustness", "robustness_given_aligned", "robustness_became_aligned", "flips")),
-    ("trust", "How far to trust the labels and the regressors", (), ("labelers", "vif", "tests")),
-)  # fmt: skip
-
-
-def _sections(results: Results, options: ReportOptions) -> list[Section]:
-    """All chapters that hold result tables; every table stands in exactly one."""
-    level = float(results.settings.get("level", LEVEL))
-    alphas = lowest_alphas(results.tables.get("labelers"))
-    pre, post = results.settings["pre"], results.settings["post"]
-    views = {n: table_view(n, f, level=level, alphas=alphas) for n, f in results.tables.items()}
-    figures = {f.key: f for f in figure_views(results.tables, pre, post)}
-    sections = []
-    for key, title, drawn, tables in _CHAPTERS:
-        here = [views.pop(t) for t in tables if t in views]
-        if key == "imprint" and "imprint" in results.tables:
-            overview = imprint_overview(results.tables["imprint"], pre, post, level=level, alphas=alphas)
-            here = [overview, *here]
-        shown = tuple(figures[f] for f in drawn if f in figures)
-        sections.append(Section(key, title, _said(key, results), shown, tuple(here)))
-    sections += _beside(results, options, level)
-    published = [table_view(n, f, level=level, folder="as_published/") for n, f in results.published.items()]
-    if views:
-        sections.append(Section("others", "Other tables", tables=tuple(views.values())))
-    if published:
-        sections.append(Section("published", "As published", tables=tuple(published)))
-    return sections
-
-
-def _said(key: str, results: Results) -> tuple[str, ...]:
-    """What must be said where a chapter has nothing to show."""
-    if key == "robustness" and "robustness" not in results.tables:
-        return (
-            "Rewritten texts are not part of this analysis; seal analyze takes their scores and labels with "
-            "--rewritten-scores and --rewritten-labels.",
-        )
-    if key == "trust" and not lowest_alphas(results.tables.get("labelers")):
-        return ("No two labelers share a feature: there is no agreement to report.",)
-    return ()
-
-
-def _beside(results: Results, options: ReportOptions, level: float) -> Iterator[Section]:
-    compared: list[Beside] = []
-    if options.truth is not None:
-        compared.append(beside_truth(results.tables["imprint"], read_truth(Path(options.truth)), level))
-    if options.beside is not None:
-        name = options.beside_name or "the other analysis"
-        compared.append(beside_results(results, read(Path(options.beside)), name, level))
-    if compared:
-        sentences = tuple(s for c in compared for s in c.sentences)
-        yield Section(
-            "beside", "Beside the planted truth" if options.truth else "Beside another analysis",
-            sentences, tables=tuple(c.table for c in compared),
-        )  # fmt: skip
-
-
 def _joins(results: Results) -> list[tuple[str, list[tuple[str, str]]]]:
-    """What the keyed joins counted, in words."""
+    """What the keyed joins counted, in words, and rows that they name as examples."""
     return [
         (
             visible(of),
-            [(visible(k.removeprefix("n_").replace("_", " ")), count(v)) for k, v in counts.items()],
+            [(_count_name(name), _counted(value)) for name, value in counts.items() if value or value == 0],
         )
         for of, counts in results.joins.items()
     ]
+
+
+def _count_name(name: str) -> str:
+    return visible(name.removeprefix("n_").replace("_", " "))
+
+
+def _counted(value: object) -> str:
+    if isinstance(value, int):
+        return count(value)
+    return visible(", ".join(map(str, value)) if isinstance(value, list | tuple) else value)
 
 
 def _missing(results: Results, folders: Sequence[Folder]) -> list[str]:

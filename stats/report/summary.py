@@ -4,9 +4,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from seal.stats.options import ADJUST, LEVEL, MIN_ALPHA
-from seal.stats.report.tables import is_sure, lowest_alphas
+from seal.stats.options import ADJUST, LEVEL
+from seal.stats.report.cautions import Caution, cautions
+from seal.stats.report.overview import Imprint, told_imprint
+from seal.stats.report.paid import paid_sentences
+from seal.stats.report.standing import COEFFICIENTS, best, families_said
+from seal.stats.report.tables import is_sure
 from seal.stats.report.text import (
+    brief,
     count,
     decimals_for,
     fixed,
@@ -19,9 +24,7 @@ from seal.stats.report.text import (
 )
 from seal.stats.results import Results
 
-FEW_PAIRS = 100  # fewer informative pairs than this: the estimate hangs on them
 _NAMED = 3
-_LONGEST = 80  # characters of a name in a sentence
 
 Row = Mapping[str, Any]
 
@@ -36,31 +39,26 @@ class Passage:
 
 @dataclass(frozen=True)
 class Summary:
-    """The passages of a summary, and what a reader must be warned of."""
+    """The passages of a summary, what a reader must be warned of, and the families of tests."""
 
     passages: tuple[Passage, ...]
-    cautions: tuple[str, ...]
+    cautions: tuple[Caution, ...]
+    families: str
 
 
 def summarise(results: Results) -> Summary:
     """Say what the tables hold; a table that is missing or empty is said to be so, or passed over."""
     pre, post = results.settings["pre"], results.settings["post"]
     level = float(results.settings.get("level", LEVEL))
-    adjust = str(results.settings.get("adjust", ADJUST))
     tables = {name: frame.to_dicts() for name, frame in results.tables.items()}
     passages = (
+        Passage("What people pay, what the models pay", paid_sentences(results)),
         Passage("Agreement with the people", _agreement(tables, pre, post, level)),
-        Passage("What the models reward", _imprint(tables, pre, post, level, adjust)),
-        Passage("What predicts resistance", _resistance(tables, post)),
+        Passage("What the models reward", _imprint(results, pre, post, level)),
+        Passage("What predicts resistance", _resistance(results, post)),
         Passage("What flips under rewriting", _robustness(tables, post)),
     )
-    cautions = (*results.notes, *_doubtful(results), *_few_pairs(tables), *_left_out(tables))
-    return Summary(passages, tuple(dict.fromkeys(visible(c) for c in cautions)))
-
-
-def _name(text: object) -> str:
-    shown = visible(text)
-    return shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 1]}…"
+    return Summary(passages, cautions(results), families_said(results))
 
 
 def _agreement(tables: Mapping[str, Sequence[Row]], pre: str, post: str, level: float) -> tuple[str, ...]:
@@ -70,9 +68,9 @@ def _agreement(tables: Mapping[str, Sequence[Row]], pre: str, post: str, level: 
         return ("The alignment of the two models is not known.",)
     moved = fixed(100 * (after["alignment"] - before["alignment"]), 1, sign=True)
     sentences = [
-        f"{_name(pre)} agrees with the people in {percent(before['alignment'])} of "
+        f"{brief(pre)} agrees with the people in {percent(before['alignment'])} of "
         f"{count(before['n_pairs'])} pairs ({100 * level:g}% interval {_share_interval(before)}), "
-        f"{_name(post)} in {percent(after['alignment'])} ({_share_interval(after)}): a change of {moved} "
+        f"{brief(post)} in {percent(after['alignment'])} ({_share_interval(after)}): a change of {moved} "
         "percentage points."
     ]
     regimes = {r["regime"]: r for r in tables.get("regimes", ())}
@@ -108,51 +106,75 @@ def _sure(rows: Iterable[Row]) -> list[Row]:
     return [r for r in rows if is_sure(r) and r["estimate"] is not None]
 
 
-def _imprint(
-    tables: Mapping[str, Sequence[Row]], pre: str, post: str, level: float, adjust: str
-) -> tuple[str, ...]:
-    rows = tables.get("imprint", ())
-    if not rows:
+def _imprint(results: Results, pre: str, post: str, level: float) -> tuple[str, ...]:
+    told = told_imprint(results.tables)
+    if not told.rows:
         return ("There is no imprint: no scored pair is labeled on both sides.",)
-    decimals = decimals_for([r["std_error"] for r in rows if r["std_error"] is not None])
-    changes = sorted(_sure(r for r in rows if r["model"] == f"{post}-{pre}"), key=lambda r: -r["estimate"])
-    up = [r for r in changes if r["estimate"] > 0][:_NAMED]
-    down = [r for r in changes[::-1] if r["estimate"] < 0][:_NAMED]
+    decimals = decimals_for([r["std_error"] for r in told.rows.values() if r["std_error"] is not None])
+    unit = f" {told.unit}" if told.unit else ""
 
     def said(row: Row) -> str:
         ends = f"{fixed(row['conf_low'], decimals)} to {fixed(row['conf_high'], decimals)}"
-        return f"“{_name(words(row['term']))}” ({fixed(row['estimate'], decimals, sign=True)}, {ends})"
+        return f"“{brief(words(row['term']))}” ({fixed(row['estimate'], decimals, sign=True)}{unit}, {ends})"
 
-    between = f"From {_name(pre)} to {_name(post)}, reward"
-    sentences = []
+    def of(model: str) -> list[Row]:
+        rows = _sure(r for (m, _), r in told.rows.items() if m == model)
+        return sorted(rows, key=lambda r: -r["estimate"])
+
+    changes = of(f"{post}-{pre}")
+    up = [said(r) for r in changes if r["estimate"] > 0][:_NAMED]
+    down = [said(r) for r in changes[::-1] if r["estimate"] < 0][:_NAMED]
+    between = f"From {brief(pre)} to {brief(post)}, reward"
+    sentences = [] if told.table == "imprint_corrected" else [_uncorrected(results, "imprint")]
     if up:
-        sentences.append(f"{between} rose most for {listed([*map(said, up)])}.")
+        sentences.append(f"{between} rose most for {listed(up)}.")
     if down:
-        sentences.append(f"{'It' if up else between} fell most for {listed([*map(said, down)])}.")
-    if not changes:
-        sentences.append(f"No feature's reward changed significantly from {_name(pre)} to {_name(post)}.")
+        sentences.append(f"{'It' if up else between} fell most for {listed(down)}.")
+    if changes:
+        sentences.append(_unit(results, told, f"{len(up) + len(down)} of {len(changes)}", level))
     else:
-        sentences.append(
-            f"These {len(up) + len(down)} of {len(changes)} significant changes are in reward units with "
-            f"{100 * level:g}% intervals; significant means an adjusted p ({_name(adjust)}) of at most 0.05."
-        )
-    after = sorted(_sure(r for r in rows if r["model"] == post), key=lambda r: -r["estimate"])
+        sentences.append(f"No feature's reward changed significantly from {brief(pre)} to {brief(post)}.")
+    after = of(post)
     if after and after[0]["estimate"] > 0:
         sentences.append(f"After training, {said(after[0])} brings the most reward.")
     if after and after[-1]["estimate"] < 0:
         sentences.append(f"After training, {said(after[-1])} costs the most.")
-    return tuple(sentences)
+    return tuple(s for s in sentences if s)
 
 
-def _resistance(tables: Mapping[str, Sequence[Row]], post: str) -> tuple[str, ...]:
-    rows = [r for r in tables.get("resistance", ()) if r["model"] == post and r.get("preference")]
+def _unit(results: Results, told: Imprint, how_many: str, level: float) -> str:
+    adjust = str(results.settings.get("adjust", ADJUST))
+    unit = (
+        "in SDs of each model's own margins" if told.unit else "in reward units, which models need not share,"
+    )
+    return (
+        f"These {how_many} significant changes are {unit} with {100 * level:g}% intervals; significant means "
+        f"an adjusted p ({brief(adjust)}) of at most 0.05."
+    )
+
+
+def _uncorrected(results: Results, name: str) -> str:
+    """What is said before coefficients whose labels are taken as true, where others are corrected."""
+    some = any(best(results.tables, t) != t for t in COEFFICIENTS)
+    return "Not corrected for label errors:" if some and best(results.tables, name) == name else ""
+
+
+def _resistance(results: Results, post: str) -> tuple[str, ...]:
+    name = best(results.tables, "resistance")
+    frame = results.tables.get(name)
+    found = [] if frame is None else frame.to_dicts()
+    rows = [r for r in found if r["model"] == post and r.get("preference")]
     if not rows:
         return ("There is no regression of resistance.",)
     if not _sure(rows):
-        return (f"No feature predicts the misalignment of {_name(post)} significantly.",)
+        return (f"No feature predicts the misalignment of {brief(post)} significantly.",)
+    points = any(r.get("ame") is not None for r in _sure(rows))
+    measure = (
+        "Points are average marginal effects on the probability of misalignment; all" if points else "All"
+    )
     return (
-        *_more_and_less(rows, f"{_name(post)} is misaligned", "It is misaligned"),
-        "Points are average marginal effects on the probability of misalignment; all are significant.",
+        *_more_and_less(rows, f"{brief(post)} is misaligned", "It is misaligned"),
+        f"{measure} are significant{', corrected for label errors' if name != 'resistance' else ''}.",
     )
 
 
@@ -174,10 +196,10 @@ def _robustness(tables: Mapping[str, Sequence[Row]], post: str) -> tuple[str, ..
     pairs = f"{count(rows[0]['n_pairs'])} rewritten pairs"
     tested = _mcnemar(tables, post)
     if not _sure(rows):
-        nothing = f"Among {pairs}, no lost or gained label predicts significantly that {_name(post)} turns."
+        nothing = f"Among {pairs}, no lost or gained label predicts significantly that {brief(post)} turns."
         return (nothing, *tested)
     start = f"Among {pairs}, "
-    turned = (f"{start}{_name(post)} turns misaligned", f"{start}it turns misaligned")
+    turned = (f"{start}{brief(post)} turns misaligned", f"{start}it turns misaligned")
     return (*_more_and_less(rows, *turned), *tested)
 
 
@@ -199,42 +221,8 @@ def _effects(rows: Sequence[Row]) -> list[Row]:
 def _effect(row: Row) -> str:
     flip = f" {row['flip']}" if row.get("flip") else ""
     points = "" if row.get("ame") is None else f"{fixed(100 * row['ame'], 1, sign=True)} points, "
-    odds = "" if row.get("odds_ratio") is None else f"odds ratio {significant(row['odds_ratio'])}"
-    where = f"{'in' if flip else 'on'} the {_name(row['preference'])} text"
-    return f"“{_name(words(row['term']))}”{visible(flip) and f' {visible(flip)}'} {where} ({points}{odds})"
-
-
-def _doubtful(results: Results) -> list[str]:
-    """Features on which labelers agree too little, and labels that nobody else has checked."""
-    floor = float(results.settings.get("min_alpha", MIN_ALPHA))
-    labelers = results.tables.get("labelers")
-    if labelers is None or not labelers.height:
-        return ["One labeler only: how reliable its labels are is not known from these data."]
-    doubtful = {f: a for f, a in lowest_alphas(labelers).items() if a < floor}
-    if not doubtful:
-        return []
-    named = [f"“{_name(words(f))}” ({fixed(a, 2)})" for f, a in sorted(doubtful.items(), key=lambda x: x[1])]
-    return [
-        f"Labelers agree too little (alpha under {floor:g}) on {listed(named)}: read coefficients of these "
-        "with care."
-    ]
-
-
-def _few_pairs(tables: Mapping[str, Sequence[Row]]) -> list[str]:
-    found: dict[str, int] = {}
-    for row in tables.get("imprint", ()):
-        n = row.get("n_informative")
-        if n is not None and n < FEW_PAIRS:
-            found[row["term"]] = n
-    named = [f"“{_name(words(t))}” ({count(n)})" for t, n in sorted(found.items(), key=lambda x: x[1])]
-    return [f"Fewer than {FEW_PAIRS} informative pairs: {listed(named)}."] if named else []
-
-
-def _left_out(tables: Mapping[str, Sequence[Row]]) -> list[str]:
-    """Regressors that a large VIF dropped from Eq. 1: their effect is in those that stayed."""
-    dropped = [
-        f"“{_name(words(r['term']))}” (VIF {significant(r['vif'])})"
-        for r in tables.get("vif", ())
-        if r["equation"] == "imprint" and not r["kept"] and r["vif"] is not None
-    ]
-    return [f"Left out of Eq. 1 for collinearity: {listed(dropped)}."] if dropped else []
+    odds = f"log odds {fixed(row['estimate'], 2, sign=True)}"
+    if row.get("odds_ratio") is not None:
+        odds = f"odds ratio {significant(row['odds_ratio'])}"
+    where = f"{'in' if flip else 'on'} the {brief(row['preference'])} text"
+    return f"“{brief(words(row['term']))}”{visible(flip) and f' {visible(flip)}'} {where} ({points}{odds})"

@@ -3,7 +3,7 @@
 import io
 import re
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
@@ -12,6 +12,8 @@ import polars as pl
 from matplotlib.figure import Figure
 
 from seal.stats import figures
+from seal.stats.report.figures_human import prices
+from seal.stats.report.paid import paid
 from seal.stats.report.text import shortened, visible
 
 _NAME = 40  # characters of a name in a figure; tables give it in full
@@ -40,6 +42,7 @@ class FigureView:
         description: what it shows, for those who do not see it; the tables hold the numbers.
         svg: the drawing: elements and attributes of this module's own list only, text escaped.
         width: in pixels at its natural size.
+        narrow, narrow_width: the same drawn for a phone; empty where the wide one scrolls there.
     """
 
     key: str
@@ -47,10 +50,12 @@ class FigureView:
     description: str
     svg: str
     width: int
+    narrow: str = ""
+    narrow_width: int = 0
 
 
 def figure_views(tables: Mapping[str, pl.DataFrame], pre: str, post: str) -> list[FigureView]:
-    """Figures 2 to 5, those that the tables allow.
+    """Figures 1 to 5, those that the tables allow.
 
     Names are shortened and made visible first: no letter of them is markup, mathematics or invisible.
     """
@@ -61,12 +66,36 @@ def figure_views(tables: Mapping[str, pl.DataFrame], pre: str, post: str) -> lis
         "figure-4": _some(clean, "theta_histogram"),
         "figure-5": _some(clean, "robustness"),
     }
-    drawn = []
+    drawn = [*_prices(clean, pre, post)]
     for key, (title, description, draw) in _FIGURES.items():
         if there[key]:
             svg, width = _inline(draw(clean, pre, post), key, title, description)
             drawn.append(FigureView(key, title, description, svg, width))
     return drawn
+
+
+_PRICES = (
+    "Figure 1. What people pay for a feature, and what each model pays",
+    "One line a feature, that of the largest difference on top: a diamond for the people, a circle for the "
+    "model before training and a square for the one after, each with its interval; hollow where it does not "
+    "differ significantly from the people. The numbers are in the table below and in human.csv.",
+)
+_FAINT = " Faint strokes: with labels taken as true."
+
+
+def _prices(tables: Mapping[str, pl.DataFrame], pre: str, post: str) -> Iterator[FigureView]:
+    """The first figure, drawn twice: for a page and for a phone."""
+    found = [x for x in paid(tables, (pre, post)) if x.row.get("human") is not None]
+    if not found:
+        return
+    title, description = _PRICES
+    said = f"{title}. Hollow: not significantly otherwise than the people."
+    said += _FAINT if any(x.naive for x in found) else ""
+    (wide, width), (narrow, narrow_width) = (
+        _inline(prices(found, (pre, post), narrow=small), key, title, description)
+        for small, key in ((False, "figure-1"), (True, "figure-1-narrow"))
+    )
+    yield FigureView("figure-1", said.rstrip("."), description, wide, width, narrow, narrow_width)
 
 
 def _some(tables: Mapping[str, pl.DataFrame], *names: str) -> bool:
@@ -87,7 +116,7 @@ _FIGURES: dict[str, tuple[str, str, _Draw]] = {
     "figure-3": (
         "Figure 3. Feature imprint, reward shift and alignment resistance",
         "Three panels of points with intervals, one row a feature: the reward it brings before and after, "
-        "how it turns the reward vector, and how it moves the odds of misalignment. The numbers are in the "
+        "how it changes the margin, and how it moves the odds of misalignment. The numbers are in the "
         "tables imprint.csv, shift.csv and resistance.csv.",
         lambda t, pre, post: figures.coefficients(t, pre=pre, post=post),
     ),

@@ -1,20 +1,20 @@
 """Result tables as a report sets them: columns in words, numbers rounded to what is known, rows capped."""
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import polars as pl
 
 from seal.stats.labelers.measures import alpha_of, doubtful_features
-from seal.stats.report.captions import ABOUT, HEADINGS, SHARES, SURE
+from seal.stats.report.captions import ABOUT, HEADINGS, SHARES
 from seal.stats.report.text import (
     NOTHING,
     count,
     decimals_for,
     fixed,
     p_value,
-    shortened,
     significant,
     visible,
 )
@@ -66,8 +66,15 @@ class TableView:
     folded: bool = False
 
 
-_IN_ITS_UNIT = frozenset(("estimate", "std_error", "conf_low", "conf_high"))  # rounded with their error
-_NAMES = frozenset(("term", "feature", "model", "regime", "test", "labeler_a", "labeler_b", "group"))
+# Rounded with their standard error.
+_IN_ITS_UNIT = frozenset(
+    ("estimate", "std_error", "human", "rm", "difference", "naive_estimate", "naive_difference")
+)
+_JUDGED = {"estimate": "p_adjusted", "difference": "p_adjusted", "estimate_std": "p_adjusted_std"}
+_NAMES = frozenset(
+    ("term", "feature", "model", "regime", "test", "labeler", "labeler_a", "labeler_b", "group", "source")
+)
+_LOW = re.compile(r"(^|_)low(?=_|$)")
 _LEADS = ("term", "feature", "regime", "model", "test")
 
 
@@ -79,6 +86,7 @@ def table_view(
     alphas: Mapping[str, float] | None = None,
     folder: str = "",
     limit: int = SHOWN_ROWS,
+    labels: str = "",
 ) -> TableView:
     """Set one result table.
 
@@ -89,6 +97,7 @@ def table_view(
         alphas: feature -> lowest alpha between two labelers, set beside the coefficients.
         folder: of the CSV inside the results folder.
         limit: rows shown at most.
+        labels: whether its labels are taken as true or corrected, for the caption.
     """
     limit = min(limit, _DRAWN.get(name, limit))
     title, note = ABOUT.get(name, (name.replace("_", " ").capitalize(), ""))
@@ -96,7 +105,7 @@ def table_view(
         title = f"{title}, the published study's own arithmetic"
     shown = frame.head(limit)
     rows = shown.to_dicts()
-    blocks = _blocks(shown.drop("flag", strict=False), rows, level)
+    blocks = _blocks(shown.drop("flag", *_in_caption(shown, labels), strict=False), rows, level)
     if alphas and "estimate" in shown.columns and "term" in shown.columns:
         behind = [i + 1 for i, (c, _) in enumerate(blocks) if c.title.endswith("interval")]
         marks = [alpha_cell(str(r.get("term")), alphas, r.get("flag") is not None) for r in rows]
@@ -104,9 +113,15 @@ def table_view(
     columns = tuple(column for column, _ in blocks)
     cells = tuple(zip(*(values for _, values in blocks), strict=True)) if rows else ()
     return TableView(
-        f"table-{'published-' if folder else ''}{_key(name)}", visible(title), note, columns, cells,
-        frame.height, f"{folder}{name}.csv", frame.height >= FOLDED_FROM,
+        f"table-{'published-' if folder else ''}{_key(name)}", visible(title), f"{note} {labels}".strip(),
+        columns, cells, frame.height, f"{folder}{name}.csv", frame.height >= FOLDED_FROM,
     )  # fmt: skip
+
+
+def _in_caption(frame: pl.DataFrame, labels: str) -> list[str]:
+    """Columns that say the same in every row, and that the caption says of all: how labels were corrected."""
+    there = [c for c in ("method", "n_gold") if c in frame.columns]
+    return [c for c in there if labels and frame[c].n_unique() == 1]
 
 
 _Block = tuple[Column, list[Cell]]
@@ -117,45 +132,63 @@ def _blocks(frame: pl.DataFrame, rows: Sequence[Mapping[str, object]], level: fl
     decimals = _decimals(rows)
     blocks: list[_Block] = []
     for name in _ordered(frame.columns):
-        if name.endswith("conf_low") and (high := name.removesuffix("low") + "high") in frame.columns:
-            share = name != "conf_low" or "estimate" not in frame.columns
+        if high := upper_end(name, frame.columns):
+            of = _end_of(name, frame.columns)
+            share = of not in _IN_ITS_UNIT
             ends = [
-                _interval(r[name], r[high], 3 if share else d) for r, d in zip(rows, decimals, strict=True)
+                interval(r[name], r[high], 3 if share else d) for r, d in zip(rows, decimals, strict=True)
             ]
-            blocks.append((Column(_interval_heading(name, level), number=True), ends))
+            said = "" if of in ("", "estimate", "alignment") else f" of {_heading(of, frame.columns)}"
+            blocks.append((Column(interval_heading(level) + said, number=True), ends))
         elif frame.schema[name].is_numeric():
-            column = Column(_heading(name), number=True)
+            column = Column(_heading(name, frame.columns), number=True)
             cells = [
-                _number(name, r[name], d, strong=name == "estimate" and is_sure(r))
+                number(name, r[name], d, strong=name in _JUDGED and is_sure(r, _JUDGED[name]))
                 for r, d in zip(rows, decimals, strict=True)
             ]
             blocks.append((column, cells))
         else:
             kind = "name" if name in _NAMES else "text"
-            blocks.append((Column(_heading(name)), [_text(r[name], kind) for r in rows]))
+            blocks.append((Column(_heading(name, frame.columns)), [_text(r[name], kind) for r in rows]))
     return blocks
+
+
+def upper_end(name: str, columns: Sequence[str]) -> str | None:
+    """The column with the other end of an interval; None where `name` is no lower end.
+
+    >>> upper_end("conf_low_std", ["conf_low_std", "conf_high_std"])
+    'conf_high_std'
+    """
+    high = _LOW.sub(r"\1high", name)
+    return high if high != name and high in columns else None
+
+
+def _end_of(name: str, columns: Sequence[str]) -> str:
+    """What the interval with this lower end is of; empty where no column says so."""
+    of = "_".join(part for part in name.split("_") if part not in ("conf", "low"))
+    if of == "std":
+        return "estimate_std"
+    return of or next((c for c in ("estimate", "difference", "alignment") if c in columns), "")
 
 
 def _ordered(columns: Sequence[str]) -> list[str]:
     """The column that heads the row first, each interval beside what it is of; its upper end goes with it."""
-    ends = [c for c in columns if c.endswith("conf_low") and c.removesuffix("low") + "high" in columns]
+    ends = {c: high for c in columns if (high := upper_end(c, columns))}
     lead = next((c for c in _LEADS if c in columns), None)
-    rest = [c for c in columns if c != lead and c not in ends and c.removesuffix("high") + "low" not in ends]
+    rest = [c for c in columns if c != lead and c not in ends and c not in ends.values()]
     order = [lead, *rest] if lead else rest
     for end in reversed(ends):
-        of = end.removesuffix("_conf_low") if end != "conf_low" else ""
-        after = next((c for c in (of, "estimate", "alignment") if c in order), order[-1])
-        order.insert(order.index(after) + 1, end)
+        of = _end_of(end, columns)
+        order.insert(order.index(of) + 1 if of in order else len(order), end)
     return order
 
 
-def _heading(name: str) -> str:
+def _heading(name: str, columns: Sequence[str] = ()) -> str:
+    if name == "estimate_std" and "std_error_std" not in columns:
+        return "estimate, SDs of reward"  # of an earlier version
+    if name == "n_gold" and "labeler" in columns:
+        return "gold texts"
     return HEADINGS.get(name) or visible(name.removeprefix("n_").replace("_", " "))
-
-
-def _interval_heading(name: str, level: float) -> str:
-    of = name.removesuffix("conf_low").removesuffix("_")
-    return interval_heading(level) + (f" of {HEADINGS.get(of, of)}" if of else "")
 
 
 def interval_heading(level: float) -> str:
@@ -164,23 +197,24 @@ def interval_heading(level: float) -> str:
 
 
 def _decimals(rows: Sequence[Mapping[str, object]]) -> list[int]:
-    """Decimals of each row's estimate, the same for all rows of one outcome."""
-    errors: dict[object, list[float]] = {}
+    """Decimals of each row's estimate, the same for all rows of one outcome and scale."""
+    errors: dict[tuple[object, object], list[float]] = {}
     for row in rows:
         error = row.get("std_error")
         if isinstance(error, int | float):
-            errors.setdefault(row.get("outcome"), []).append(float(error))
-    known = {outcome: decimals_for(found) for outcome, found in errors.items()}
-    return [known.get(row.get("outcome"), 3) for row in rows]
+            errors.setdefault((row.get("outcome"), row.get("scale")), []).append(float(error))
+    known = {of: decimals_for(found) for of, found in errors.items()}
+    return [known.get((row.get("outcome"), row.get("scale")), 3) for row in rows]
 
 
-def is_sure(row: Mapping[str, object]) -> bool:
+def is_sure(row: Mapping[str, object], by: str = "p_adjusted") -> bool:
     """Whether a coefficient is significant after adjustment."""
-    p = row.get("p_adjusted")
+    p = row.get(by)
     return isinstance(p, int | float) and p <= SIGNIFICANT
 
 
-def _interval(low: object, high: object, decimals: int) -> Cell:
+def interval(low: object, high: object, decimals: int) -> Cell:
+    """The ends of an interval in one cell; nothing where one is not known."""
     if not isinstance(low, int | float) or not isinstance(high, int | float):
         return Cell(NOTHING)
     return Cell(f"{_capped(low, decimals)} to {_capped(high, decimals)}")
@@ -191,7 +225,15 @@ def _capped(value: float, decimals: int) -> str:
     return significant(value) if abs(value) >= 1e6 else fixed(value, decimals)
 
 
-def _number(name: str, value: object, decimals: int, *, strong: bool = False) -> Cell:
+def number(name: str, value: object, decimals: int, *, strong: bool = False) -> Cell:
+    """One number as its column is set.
+
+    Args:
+        name: of the column.
+        value: what it holds.
+        decimals: of estimates in their own unit.
+        strong: whether it is set bold.
+    """
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return Cell(NOTHING)
     if name in _IN_ITS_UNIT:
@@ -256,45 +298,6 @@ def derived(
 def numbers(*headings: str) -> list[tuple[str, str]]:
     """Columns of numbers, for `derived`."""
     return [(heading, "number") for heading in headings]
-
-
-def imprint_overview(
-    imprint: pl.DataFrame, pre: str, post: str, *, level: float, alphas: Mapping[str, float]
-) -> TableView:
-    """Before, after and the change side by side, one row a feature, the largest change first."""
-    by = {(str(r["model"]), str(r["term"])): r for r in imprint.to_dicts()}
-    models = (pre, post, f"{post}-{pre}")
-    terms = dict.fromkeys(str(t) for t in imprint["term"]) if imprint.height else {}
-    ordered = sorted(terms, key=lambda t: (-abs(_estimate(by.get((models[2], t)))), t))
-    decimals = decimals_for([float(r["std_error"]) for r in by.values() if r["std_error"] is not None])
-    short = shortened([visible(pre), visible(post)], 24)
-    before, after = (short[visible(m)] for m in (pre, post))
-    interval = interval_heading(level)
-    columns = [("feature", "name"), *numbers(before, interval, after, interval, "change", interval)]
-    columns += numbers("adjusted p of the change", "informative pairs", *["labelers' alpha"] * bool(alphas))
-    rows = []
-    for term in ordered[:SHOWN_ROWS]:
-        found = [by.get((m, term), {}) for m in models]
-        cells: list[object] = [term]
-        for row in found:
-            cells.append(_number("estimate", row.get("estimate"), decimals, strong=is_sure(row)))
-            cells.append(_interval(row.get("conf_low"), row.get("conf_high"), decimals))
-        cells.append(_number("p_adjusted", found[2].get("p_adjusted"), decimals))
-        some = next((r["n_informative"] for r in found if r.get("n_informative") is not None), None)
-        cells.append(_number("n_informative", some, decimals))
-        flagged = any(row.get("flag") is not None for row in found)
-        rows.append([*cells, alpha_cell(term, alphas, flagged)] if alphas else cells)
-    note = (
-        "Reward a feature brings under each model and the change between them (its own regression), the "
-        f"largest change first. A coefficient rests on its informative pairs alone. {SURE}"
-    )
-    view = derived("overview-imprint", "What the models reward, before and after", note, columns, rows)
-    return replace(view, n_rows=len(terms))
-
-
-def _estimate(row: Mapping[str, object] | None) -> float:
-    value = row.get("estimate") if row else None
-    return float(value) if isinstance(value, int | float) else -1.0
 
 
 def _key(name: str) -> str:

@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 
 NOTHING = "–"
+_LONGEST = 80  # characters of a name in a sentence
 _MINUS = "\N{MINUS SIGN}"
 # Joiners shape emoji and several scripts and cannot reorder text: they stay as they are.
 _HARMLESS = frozenset("\n\t\u200c\u200d")
@@ -75,6 +76,12 @@ def words(name: str) -> str:
     """A feature's name as a sentence says it: `last_response_is_helpful` -> `helpful`."""
     text = name.removeprefix("last_response_").removeprefix("is_").replace("_is_", " is ").replace("_", " ")
     return visible(text).strip() or visible(name)
+
+
+def brief(text: object) -> str:
+    """A name as it stands in a sentence: nothing hidden, cut where it is very long."""
+    shown = visible(text)
+    return shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 1]}…"
 
 
 def fixed(value: float, decimals: int, *, sign: bool = False) -> str:

@@ -14,6 +14,7 @@ import pytest
 
 from seal.stats.options import ReportOptions
 from tests.support.hostile import payloads
+from tests.support.people import PAID, with_people
 from tests.support.reports import ELOQUENT, make_report, make_results
 
 HERE = Path(__file__).parent
@@ -64,7 +65,9 @@ def quiet(seen: Look) -> None:
 @pytest.fixture(scope="module")
 def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("full")
-    make_report(make_results(root), root / "report.html")
+    results = make_results(root)
+    with_people(results, PAID)
+    make_report(results, root / "report.html")
     return root / "report.html"
 
 

@@ -1,5 +1,6 @@
 """An HTML page taken apart with the standard library's parser, for tests of the report."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -77,3 +78,28 @@ def parse(html: str) -> Element:
     reader.close()
     assert reader.open == [reader.root], f"never closed: {[e.tag for e in reader.open[1:]]}"
     return reader.root
+
+
+def section(page: Element, key: str) -> Element:
+    """The chapter of this key."""
+    (found,) = page.find("section", id=key)
+    return found
+
+
+def dead(page: Element) -> None:
+    """Nothing runs, nothing is loaded, nothing leads out of the page."""
+    forbidden = {
+        "script", "link", "img", "iframe", "object", "embed", "base", "form", "input", "video", "audio",
+        "foreignobject", "image", "animate", "set", "template", "dialog", "button", "style",
+    }  # fmt: skip
+    tags = [e for e in page.all() if e.tag in forbidden]
+    assert [e.tag for e in tags] == ["style"]
+    assert "url(" not in tags[0].text
+    assert "@import" not in tags[0].text
+    for element in page.all():
+        for name, value in element.attributes.items():
+            assert not name.startswith("on"), (element.tag, name)
+            assert name not in ("src", "srcset", "data-payload", "action", "ping", "xlink:href", "srcdoc")
+            assert name != "href" or value.startswith("#"), value
+            assert "://" not in value
+            assert all(r.startswith("#") for r in re.findall(r"url\(([^)]*)\)", value)), value
