@@ -19,7 +19,7 @@ from seal.engine.errors import InputError, UsageError, nearest
 from seal.engine.frames.folder import StageFolder, content_hash
 from seal.engine.frames.schema import TEXTS, readable, scan
 from seal.engine.frames.taxonomy import Feature, Taxonomy
-from seal.engine.gold.population import INCLUSION, STRATUM
+from seal.engine.gold.population import DRAWN_WITH, STRATUM
 
 FORMAT, VERSION = "seal-gold-answers", 1
 ONCE = "human turns"
@@ -31,7 +31,7 @@ def open_sample(gold: Path) -> tuple[pl.DataFrame, str]:
     """The texts that `gold_sample` drew, in the page's order, and the key of their names.
 
     Returns:
-        Key, prompt, response, INCLUSION and STRATUM, `pair` and `text` (names on the page), sorted by both;
+        Key, prompt, response, DRAWN_WITH and STRATUM, `pair` and `text` (names on the page), sorted by both;
         and the key.
 
     Raises:
@@ -46,7 +46,7 @@ def open_sample(gold: Path) -> tuple[pl.DataFrame, str]:
     pairs = [named(key, row_id) for row_id in rows["row_id"]]
     names = [named(key, *which) for which in rows.select("row_id", "preference").iter_rows()]
     found = rows.with_columns(pl.Series("pair", pairs), pl.Series("text", names)).sort("pair", "text")
-    return found.select(*TEXTS.types, INCLUSION, STRATUM, "pair", "text"), key
+    return found.select(*TEXTS.types, DRAWN_WITH, STRATUM, "pair", "text"), key
 
 
 def named(key: str, *what: object) -> str:

@@ -13,6 +13,7 @@ from seal.engine.errors import InputError, UsageError, nearest
 from seal.engine.frames.reader import TEXT_COLUMNS, in_order, windows
 from seal.engine.frames.schema import (
     CHOSEN,
+    INCLUSION,
     LABELS,
     ORIGINAL,
     REJECTED,
@@ -26,7 +27,7 @@ from seal.engine.frames.schema import (
 from seal.engine.gold.options import RARE_BELOW
 
 _PAIRS_AT_ONCE = 8192
-INCLUSION, STRATUM = "meta_inclusion_probability", "meta_stratum"
+DRAWN_WITH, STRATUM = f"meta_{INCLUSION}", "meta_stratum"
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def read_population(texts: Path, aside: Path, column: str | None = None) -> Popu
 def _check_columns(texts: Path, column: str | None) -> None:
     with readable(texts):
         have = pl.scan_parquet(parquet_files(texts)).collect_schema().names()
-    if taken := [name for name in (INCLUSION, STRATUM) if name in have]:
+    if taken := [name for name in (DRAWN_WITH, STRATUM) if name in have]:
         raise UsageError(
             f"{texts} has a column '{taken[0]}' already: it is a sample; draw from the texts it came from"
         )

@@ -14,7 +14,7 @@ from seal.engine.frames.schema import FAILURES, ORIGINAL, TEXT_KEY, TEXTS, VARIA
 from seal.engine.frames.sink import Sink
 from seal.engine.gold.design import Drawn, draw, proportional, with_share
 from seal.engine.gold.options import RARE_SHARE, GoldSampleOptions
-from seal.engine.gold.population import INCLUSION, STRATUM, Population, rare_pairs, read_population
+from seal.engine.gold.population import DRAWN_WITH, STRATUM, Population, rare_pairs, read_population
 from seal.engine.notebook import Shown
 
 STAGE = "gold sample"
@@ -121,7 +121,7 @@ def _sizes(population: Population, options: GoldSampleOptions, labels: str | Pat
 def _texts_of(texts: Path, drawn: Drawn, names: tuple[str, ...]) -> pl.DataFrame:
     """The drawn pairs with their texts, sorted by key."""
     wanted = pl.DataFrame({
-        "row_id": drawn.row_id, INCLUSION: drawn.probability,
+        "row_id": drawn.row_id, DRAWN_WITH: drawn.probability,
         STRATUM: pl.Series([names[number] for number in drawn.stratum], dtype=pl.String),
     })  # fmt: skip
     rows = scan(texts, TEXTS).filter(variant=pl.lit(ORIGINAL, VARIANT)).join(wanted.lazy(), on="row_id")
@@ -142,7 +142,7 @@ def _report(sink: Sink) -> GoldSample:
     """What the parts say: a run of before says the same."""
     files = sorted(sink.folder / name for name in sink.log.files if name.startswith("part-"))
     pairs = pl.scan_parquet(files).filter(pl.col("preference") == "chosen").group_by(STRATUM)
-    counts = pairs.agg(pl.len().alias("drawn"), pl.col(INCLUSION).first()).sort(STRATUM).collect()
+    counts = pairs.agg(pl.len().alias("drawn"), pl.col(DRAWN_WITH).first()).sort(STRATUM).collect()
     strata = {name: (n, round(n / share)) for name, n, share in counts.iter_rows()}
     n_pairs, n_drawn = (sum(s[i] for s in strata.values()) for i in (1, 0))
     return GoldSample(n_pairs, int(sink.total("n_incomplete")), n_drawn, strata)

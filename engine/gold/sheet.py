@@ -151,4 +151,4 @@ def _pairs(texts: pl.DataFrame) -> Iterator[dict[str, Any]]:
 
 
 def _shown(text: str) -> Pieces:
-    return [[piece] if hidden else piece for hidden, piece in pieces(text.strip("\n"))]
+    return [[piece] if hidden else piece for hidden, piece in pieces(text.strip(" \n"))]
