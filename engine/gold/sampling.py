@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import polars as pl
 
 from seal.engine.errors import UsageError
-from seal.engine.frames.folder import content_hash
+from seal.engine.frames.folder import StageFolder, content_hash
 from seal.engine.frames.manifest import Manifest
 from seal.engine.frames.reader import keep_apart
 from seal.engine.frames.schema import FAILURES, ORIGINAL, TEXT_KEY, TEXTS, VARIANT, readable, scan
@@ -67,13 +68,12 @@ def gold_sample(
     inputs = {"texts": content_hash(texts)} | (
         {} if labels is None else {"labels": content_hash(Path(labels))}
     )
-    with Sink(out, Manifest(STAGE, _identity(options, labels), inputs), overwrite=overwrite) as sink:
-        if not sink.finished:
-            population = _population(texts, out / ".sorted.tmp", options, labels)
-            drawn = draw(
-                population.row_id, population.stratum, _sizes(population, options, labels), options.seed
-            )
-            _write(sink, _texts_of(texts, drawn, population.names), population.n_incomplete)
+    manifest = Manifest(STAGE, _identity(options, labels), inputs)
+    is_there = not overwrite and _is_there(out, manifest)
+    drawn = None if is_there else _drawn(texts, options, labels)  # what is refused leaves no folder
+    with Sink(out, manifest, overwrite=overwrite) as sink:
+        if drawn is not None and not sink.finished:
+            _write(sink, *drawn)
         found = _report(sink)
         sink.finish(n_pairs=found.n_pairs, n_incomplete=found.n_incomplete, n_drawn=found.n_drawn)
     return found
@@ -100,16 +100,20 @@ def _identity(options: GoldSampleOptions, labels: str | Path | None) -> dict[str
     }
 
 
-def _population(
-    texts: Path, aside: Path, options: GoldSampleOptions, labels: str | Path | None
-) -> Population:
-    try:
-        population = read_population(texts, aside, options.strata)
-    finally:
-        aside.unlink(missing_ok=True)
-    if labels is None:
-        return population
-    return population.parted(rare_pairs(Path(labels), options.rare)[0])
+def _is_there(out: Path, manifest: Manifest) -> bool:
+    stage = StageFolder.open(out) if out.is_dir() else None
+    return stage is not None and stage.complete and stage.identity == manifest.identity
+
+
+def _drawn(texts: Path, options: GoldSampleOptions, labels: str | Path | None) -> tuple[pl.DataFrame, int]:
+    """The texts of the drawn pairs, and how many pairs could not be drawn for want of a text."""
+    with TemporaryDirectory() as aside:
+        population = read_population(texts, Path(aside) / "sorted.parquet", options.strata)
+    if labels is not None:
+        population = population.parted(rare_pairs(Path(labels), options.rare)[0])
+    sizes = _sizes(population, options, labels)
+    drawn = draw(population.row_id, population.stratum, sizes, options.seed)
+    return _texts_of(texts, drawn, population.names), population.n_incomplete
 
 
 def _sizes(population: Population, options: GoldSampleOptions, labels: str | Path | None) -> list[int]:
