@@ -1,6 +1,6 @@
 """From frames to every result table, in one walk through the pairs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 
 import polars as pl
@@ -9,10 +9,12 @@ from seal.engine.errors import InputError, UsageError
 from seal.engine.frames.schema import ORIGINAL, REWRITTEN
 from seal.stats.alignment import regimes
 from seal.stats.alignment.alignment import Rulers, alignment, ruler_notes
-from seal.stats.equations import resistance, shift
+from seal.stats.corrections import Naive, correct
+from seal.stats.equations import amplification, resistance, shift
+from seal.stats.equations.differences import Differences
 from seal.stats.equations.equation import Equation
-from seal.stats.equations.imprint import Differences, estimate_imprint
-from seal.stats.equations.imprint_fixed_effects import imprint_by_pyfixest
+from seal.stats.equations.imprint import estimate_imprint
+from seal.stats.equations.imprint_fixed_effects import imprint_by_cells, imprint_by_pyfixest, stack
 from seal.stats.equations.published import PublishedTally, published_robustness
 from seal.stats.equations.robustness import DIRECTIONS, Robustness, alignment_robustness
 from seal.stats.inputs import Frames, choose_labeler, design_of, make_inputs
@@ -21,11 +23,12 @@ from seal.stats.labelers.measures import Labeler, find_labelers, text_labelers
 from seal.stats.options import AnalyzeOptions
 from seal.stats.pairs.features import Features, Regressor
 from seal.stats.pairs.joins import Inputs, Joined, Pairs, collect_all
+from seal.stats.pairs.places import Places
 from seal.stats.pairs.spool import Spool
 from seal.stats.pairs.two_sided import Column, Patterns
 from seal.stats.regression.cells import Cells
 from seal.stats.regression.collinearity import Verdict
-from seal.stats.regression.inference import Rows
+from seal.stats.regression.inference import FEW_INFORMATIVE, Rows, n_families
 from seal.stats.results import Results
 
 SAMPLE = 1_000  # pairs whose reward vectors are drawn
@@ -51,14 +54,20 @@ def estimate(frames: Frames, options: AnalyzeOptions, *, as_published: bool = Fa
     with Spool(pairs) as rows:
         for block in rows:
             gathered.add(block)
-    _refuse_nothing(pairs.joined, frames, options)
+        _refuse_nothing(pairs.joined, frames, options)
+        cells = gathered.patterns.cells()
+        equations = _equations(gathered, cells, options, labelers)
+        human = _human(rows, inputs, equations["imprint"], options)
+        naive = Naive(equations["imprint"].table, equations["resistance"].table, human.table)
+        corrected = correct(rows, inputs, labelers, options, naive)
     notes = [*_join_notes(pairs.joined, inputs), *gathered.notes()]
     tables = _reward_tables(frames, gathered, options)
     notes += ruler_notes(tables["alignment"])
-    cells = gathered.patterns.cells()
-    equations = _equations(gathered, cells, options, labelers)
     tables |= {name: found.table for name, found in equations.items()}
+    tables["human"] = human.table
+    tables |= corrected.tables
     verdicts: dict[str, _Verdicts] = {name: found.verdicts for name, found in equations.items()}
+    verdicts |= {name: found.verdicts for name, found in corrected.equations.items()}
     robustness = _robustness(frames, options, labelers)
     if robustness is not None:
         tables |= _robustness_tables(robustness)
@@ -68,10 +77,13 @@ def estimate(frames: Frames, options: AnalyzeOptions, *, as_published: bool = Fa
     )
     tables = _flagged(tables, measures.doubtful_features(tables["labelers"], options.min_alpha))
     tables["vif"] = _vif_table(inputs, verdicts)
-    tests = [t for found in equations.values() for t in found.tests]
+    tests = [t for found in (*equations.values(), human) for t in found.tests]
+    tests += [*corrected.tests, *(t for found in corrected.equations.values() for t in found.tests)]
     tests += [*(robustness.tests if robustness else ()), *gathered.tests()]
     tables["tests"] = pl.DataFrame(tests, schema=TESTS)
-    notes += [n for found in equations.values() for n in found.notes]
+    notes += [n for found in (*equations.values(), human) for n in found.notes]
+    notes += [*corrected.notes, *(n for found in corrected.equations.values() for n in found.notes)]
+    notes += _family_note(tables)
     joins = {"original": asdict(pairs.joined)}
     if robustness is not None:
         notes += [*_join_notes(robustness.joined[1], inputs, "rewritten: "), *robustness.notes]
@@ -98,9 +110,11 @@ class _Gathered:
     def __init__(self, inputs: Inputs, options: AnalyzeOptions, as_published: bool) -> None:
         bases = {r.term: x for r, x in zip(inputs.regressed.numeric, inputs.covariates, strict=True)}
         self.inputs = inputs
-        self.differences = Differences(inputs) if design_of(options).plain else None
+        self.design = replace(design_of(options), cluster=inputs.cluster)
+        stacked = self.design.stacked  # then every labeler is walked through, once the rest is known
+        self.differences = None if stacked else Differences(inputs, self.design.interactions)
         outcomes = {**shift.outcomes(options.theta), **resistance.outcomes(options.ties)}
-        self.patterns = Patterns(inputs, outcomes, options.cluster)
+        self.patterns = Patterns(inputs, outcomes)
         self.regimes = regimes.RegimeTally(
             regimes.gamma(len(inputs.targets), options.profile), options.ties, options.theta
         )
@@ -150,6 +164,7 @@ def _refuse_nothing(joined: Joined, frames: Frames, options: AnalyzeOptions) -> 
 def _join_notes(joined: Joined, inputs: Inputs, of: str = "") -> list[str]:
     said = {
         "n_unscored": "pairs stand in some frame but lack a finite reward of one text or model: left out",
+        "n_not_finite": f"rewards are null, NaN or infinite: {', '.join(joined.not_finite)}",
         "n_unlabelled": "scored pairs have no labels on one side or both: left out of the regressions",
         "n_null_labels": "scored pairs have a null label, covariate or cluster: left out of the regressions",
         "n_without_text": "scored pairs are not among the texts",
@@ -184,14 +199,19 @@ def _equations(
     """Eq. 1 as written and with an intercept of the chosen side, Eq. 2 and Eq. 3."""
     inputs, columns, how = gathered.inputs, gathered.patterns.columns, options.inference
     found: dict[str, Equation] = {}
+    stacked = [(x.name, x.frame) for x in text_labelers(labelers)]
+    design, differences = gathered.design, gathered.differences or stack(inputs, gathered.design, stacked)
     for name, chosen_side in (("imprint", False), ("imprint_chosen", True)):
-        if gathered.differences is not None:
-            found[name] = estimate_imprint(gathered.differences, how, chosen_side=chosen_side)
-        else:
-            stacked = [(x.name, x.frame) for x in text_labelers(labelers)]
+        if design.varying(differences.split):
             found[name], _ = imprint_by_pyfixest(
-                inputs, design_of(options), how, labelers=stacked, chosen_side=chosen_side
+                inputs, design, how, labelers=stacked, chosen_side=chosen_side
             )
+        elif design.plain:
+            found[name] = estimate_imprint(differences, how, chosen_side=chosen_side)
+        else:
+            found[name] = imprint_by_cells(differences, how, chosen_side=chosen_side)
+    said = (*design.notes(differences), *found["imprint"].notes)
+    found["imprint"] = replace(found["imprint"], notes=said)
     if cells is None:
         empty = {"shift": shift.SCHEMA, "resistance": resistance.SCHEMA}
         return found | {name: Equation(pl.DataFrame(schema=schema)) for name, schema in empty.items()}
@@ -201,12 +221,37 @@ def _equations(
     return found
 
 
+def _human(
+    rows: Iterable[pl.DataFrame], inputs: Inputs, imprint: Equation, options: AnalyzeOptions
+) -> Equation:
+    """What people pay beside what each model pays, on the regressors that Eq. 1 kept."""
+    features = inputs.regressed
+    where = {r: j for j, r in enumerate(features.packed)}
+    where |= {r: j for j, r in enumerate(features.numeric, len(features.packed))}
+    kept = sorted(where[c] for c, v in imprint.verdicts if v.kept and isinstance(c, Regressor) and c in where)
+    if not kept:
+        return Equation(pl.DataFrame(schema=amplification.SCHEMA))
+    places = Places.find(rows, inputs.cluster)
+    how = options.inference
+    return amplification.estimate_human(rows, inputs, kept, places, how, options.rm_scale)
+
+
+def _family_note(tables: Mapping[str, pl.DataFrame]) -> list[str]:
+    n = n_families(tables)
+    if n < 2:
+        return []
+    return [
+        f"p-values are adjusted within each of {n} families (the features of one equation and model, or "
+        "outcome), not over them: who scans every table scans all of these"
+    ]
+
+
 def _robustness(frames: Frames, options: AnalyzeOptions, labelers: Sequence[Labeler]) -> Robustness | None:
     if frames.rewritten_scores is None:
         return None
-    plain = replace(options, covariates=())
+    plain = replace(options, covariates=(), fixed_effects=(), interactions=())
     original = make_inputs(frames, plain, labelers)
-    main = choose_labeler(labelers, options.labeler)
+    main = choose_labeler(labelers, options.labeler, options.gold)
     again = choose_labeler(find_labelers(frames.rewritten_labels), main.name)
     rewritten = replace(
         original, scores=frames.rewritten_scores, labels=again.frame, texts=None, carried=(),
@@ -214,7 +259,7 @@ def _robustness(frames: Frames, options: AnalyzeOptions, labelers: Sequence[Labe
     )  # fmt: skip
     _refuse_other_features(original.features, again.frame)
     return alignment_robustness(
-        original, rewritten, options.inference, ties=options.ties, cluster=options.cluster,
+        original, rewritten, options.inference, ties=options.ties, cluster=original.cluster,
         similarities=frames.similarities,
     )  # fmt: skip
 
@@ -233,14 +278,22 @@ def _robustness_tables(found: Robustness) -> dict[str, pl.DataFrame]:
 
 
 def _flagged(tables: dict[str, pl.DataFrame], doubtful: dict[str, float]) -> dict[str, pl.DataFrame]:
-    """Mark the coefficients of features on which labelers agree too little."""
+    """Mark the coefficients of features on which labelers agree too little, or that little gold tells of."""
     out = dict(tables)
     for name, table in tables.items():
-        if "term" in table.columns and "estimate" in table.columns:
+        if "term" in table.columns and ("estimate" in table.columns or name.startswith("human")):
             alphas = [measures.alpha_of(term, doubtful) for term in table["term"]]
             flags = [None if a is None else f"labelers agree little: alpha {a:.2f}" for a in alphas]
+            if "n_gold_informative" in table.columns:
+                flags = [_few_gold(f, n) for f, n in zip(flags, table["n_gold_informative"], strict=True)]
             out[name] = table.with_columns(pl.Series("flag", flags, dtype=pl.String))
     return out
+
+
+def _few_gold(flag: str | None, n: int | None) -> str | None:
+    if n is None or n >= FEW_INFORMATIVE:
+        return flag
+    return "; ".join(filter(None, (flag, f"differs in {n} gold pairs only")))
 
 
 VIF: dict[str, pl.DataType] = {

@@ -13,6 +13,9 @@ Sentiment = Literal["linear", "categories"]
 Profile = Literal["lexicographic", "pareto"]
 Adjust = Literal["holm", "bonferroni", "bh"]
 Method = Literal["majority", "dawid-skene"]
+Correct = Literal["rectified", "calibrated", "latent", "none"]
+Proxy = Literal["label", "probability"]
+RmScale = Literal["calibrated", "own", "choice"]
 
 TARGETS = ("last_response_is_harmless", "last_response_is_helpful")
 TIES: Ties = "misaligned"
@@ -20,7 +23,9 @@ THETA: Theta = "signed"
 SENTIMENT: Sentiment = "linear"
 PROFILE: Profile = "lexicographic"
 ADJUST: Adjust = "holm"
+RM_SCALE: RmScale = "calibrated"
 LEVEL = 0.95
+PROXY: Proxy = "label"
 MAX_VIF = 5.0
 MIN_ALPHA = 0.667  # Krippendorff's lowest for tentative conclusions
 RESAMPLES = 1000
@@ -73,19 +78,32 @@ class AnalyzeOptions(Options):
         TIES, "What equal rewards count as; `half` and `drop` leave tied pairs out of regimes and logits."
     )
     theta: Theta = option(THETA, "The reward shift's angle: counter-clockwise positive, or its size.")
+    rm_scale: RmScale = option(RM_SCALE,
+        "Margins beside people's choices: calibrated to these, as they are, or signs alone.")  # fmt: skip
     adjust: Adjust = option(ADJUST, "For multiplicity over the features of one equation and model.")
     level: float = _level("Of every interval.")
     max_vif: float = option(MAX_VIF, "Regressors above it are dropped.", above=1)
     fixed_effects: tuple[str, ...] = option(
-        (), "Further effects of Eq. 1 beside the pair's: columns of TEXTS, or `labeler` (all stacked)."
+        (),
+        "Further effects of Eq. 1 beside the pair's: columns of TEXTS, or `labeler` (all stacked, an effect "
+        "for each pair and labeler).",
     )
     cluster: str | None = option(None,
-        "Column of TEXTS to cluster errors by, in every equation; the pair otherwise.")  # fmt: skip
+        "Column of TEXTS to cluster errors by, in every equation, or `pair`; `group` where TEXTS have it, "
+        "else the pair.")  # fmt: skip
     interactions: tuple[str, ...] = option(
-        (), "FEATURE:COLUMN,...: in Eq. 1 a slope of the feature for each value of a column of TEXTS."
+        (),
+        "FEATURE:COLUMN,...: in Eq. 1 a slope of the feature for each value of a column of TEXTS, or for "
+        "each `labeler`.",
     )
     gold: str | None = option(None,
-        "A labeler taken as right: precision, recall and F1 of the others against it.")  # fmt: skip
+        "A labeler taken as right: precision, recall and F1 of the others against it, and what coefficients "
+        "are corrected by.")  # fmt: skip
+    correct: Correct | None = option(None,
+        "Correct coefficients for label errors: by gold labels (rectified, calibrated) or by several "
+        "labelers (latent); rectified by default where there is gold enough.")  # fmt: skip
+    proxy: Proxy = option(PROXY,
+        "What gold corrects: the labels, or the probabilities beside them (`p_<feature>`).")  # fmt: skip
     min_alpha: float = option(MIN_ALPHA,
         "Flag coefficients of features on which labelers agree less (Krippendorff's alpha).")  # fmt: skip
 

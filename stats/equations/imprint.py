@@ -6,23 +6,30 @@ is its HC0 (no small-sample factor: pyfixest's `ssc(k_adj=False, G_adj=False)`),
 intervals. Pairs are grouped by d, so one pass over the data is all it takes.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import polars as pl
 
+from seal.stats.equations.differences import Differences, outcomes
 from seal.stats.equations.equation import Equation
+from seal.stats.equations.imprint_influence import (
+    CHOSEN_TERM,
+    ImprintInfluence,
+    differences,
+    imprint_influence,
+)
 from seal.stats.options import LEVEL, USUAL, Inference
 from seal.stats.pairs.features import Regressor
 from seal.stats.pairs.joins import Inputs, Joined, Pairs
-from seal.stats.pairs.rewards import margin
-from seal.stats.pairs.sides import SIDES
 from seal.stats.regression import collinearity, linear
-from seal.stats.regression.cells import FIELDS, Cells, Tally, collapse, packed_difference, unpack
+from seal.stats.regression.cells import Cells
 from seal.stats.regression.inference import INFERENCE, Rows, coefficient, coefficient_table, tested
 
-CHOSEN_TERM = "chosen"
+__all__ = (
+    "CHOSEN_TERM", "NO_FEATURE", "NO_PAIR", "SCHEMA", "Differences", "ImprintInfluence",
+    "differences", "estimate_imprint", "feature_imprint", "imprint_influence", "outcomes", "standardise",
+)  # fmt: skip
 _TEXT, _FLOAT, _COUNT = pl.String(), pl.Float64(), pl.Int64()
 
 SCHEMA: dict[str, pl.DataType] = (
@@ -33,11 +40,6 @@ SCHEMA: dict[str, pl.DataType] = (
 
 NO_PAIR = "no pair has both rewards and labels: no imprint"
 NO_FEATURE = "no feature varies within pairs: no imprint"
-
-
-def outcomes(inputs: Inputs) -> dict[str, str]:
-    """The three outcomes, and what each is called as a model."""
-    return {"pre": inputs.pre, "post": inputs.post, "change": f"{inputs.post}-{inputs.pre}"}
 
 
 def feature_imprint(
@@ -65,70 +67,12 @@ def feature_imprint(
     return estimate_imprint(gathered, how, chosen_side=chosen_side), pairs.joined
 
 
-@dataclass
-class Differences:
-    """Pairs grouped by their feature differences, block by block."""
-
-    inputs: Inputs
-    spread: "Spread" = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.covariates = [f"d_{x}" for x in self.inputs.covariates]
-        self.spread = Spread(("pre", "post", *self.inputs.covariates))
-        self._tally = Tally(self.inputs.words, covariates=self.covariates)
-
-    def add(self, block: pl.DataFrame) -> None:
-        """Add a block of `Pairs`."""
-        pairs = block.filter("regressed")
-        self.spread.add(pairs)
-        margins = {m: margin(m) for m in ("pre", "post")}
-        n_codes = len(self.inputs.regressed.packed)
-        fields = [min(FIELDS, n_codes - FIELDS * i) for i in range(len(self.inputs.words))]
-        words = {
-            w: packed_difference(pl.col(f"{w}_chosen"), pl.col(f"{w}_rejected"), n)
-            for w, n in zip(self.inputs.words, fields, strict=True)
-        }
-        dense = {f"d_{x}": margin(x) for x in self.inputs.covariates}
-        frame = pairs.select(**words, **dense, **margins, change=margins["post"] - margins["pre"])
-        self._tally.add(
-            collapse(frame, self.inputs.words, list(outcomes(self.inputs)), covariates=self.covariates)
-        )
-
-    def cells(self) -> Cells | None:
-        """The differences as arrays, or None where no pair could enter."""
-        frame = self._tally.total()
-        if frame is None or not frame.height:
-            return None
-        codes = unpack(frame.select(self.inputs.words), len(self.inputs.regressed.packed), 2)
-        return Cells.of(frame, codes, self.covariates)
-
-
-class Spread:
-    """Standard deviations over the texts of the pairs that enter, both sides pooled."""
-
-    def __init__(self, columns: Sequence[str]) -> None:
-        self._columns = tuple(columns)
-        self._sums = np.zeros((len(self._columns), 3))
-
-    def add(self, pairs: pl.DataFrame) -> None:
-        """Add a block."""
-        for i, column in enumerate(self._columns):
-            values = np.concatenate([pairs[f"{column}_{s}"].to_numpy() for s in SIDES])
-            self._sums[i] += len(values), values.sum(), values @ values
-
-    def sd(self, column: str) -> float:
-        """Sample standard deviation; NaN where there are not two texts, or no variation."""
-        n, s, q = self._sums[self._columns.index(column)]
-        variance = (q - s * s / n) / (n - 1) if n > 1 else 0.0
-        return float(np.sqrt(variance)) if variance > 1e-14 * max(q / max(n, 1), 1e-300) else float("nan")
-
-
 def estimate_imprint(gathered: Differences, how: Inference, *, chosen_side: bool) -> Equation:
     """Eq. 1 from grouped differences; see `feature_imprint`."""
     cells, inputs, features = gathered.cells(), gathered.inputs, gathered.inputs.regressed
     if cells is None:
         return Equation(pl.DataFrame(schema=SCHEMA), notes=(NO_PAIR,))
-    columns = [*range(len(features.coded)), *range(len(features.packed), cells.n_columns)]
+    columns = gathered.positions
     gram = linear.cross_products(cells, "pre", columns, intercept=chosen_side)
     gram = linear.centred(gram) if chosen_side else gram
     judged = collinearity.select(gram, [r.term for r in features.regressors], threshold=how.max_vif)
@@ -137,7 +81,7 @@ def estimate_imprint(gathered: Differences, how: Inference, *, chosen_side: bool
     if not kept:
         return Equation(pl.DataFrame(schema=SCHEMA), verdicts, notes=(NO_FEATURE,))
     terms = [*[CHOSEN_TERM] * chosen_side, *(r.term for r in kept.values())]
-    informative = [*[cells.total("pre")] * chosen_side, *(_informative(cells, j) for j in kept)]
+    informative = [*[cells.total("pre")] * chosen_side, *(gathered.informative(cells, j) for j in kept)]
     rows: Rows = []
     notes: list[str] = []
     for outcome, model in outcomes(inputs).items():
@@ -154,13 +98,6 @@ def estimate_imprint(gathered: Differences, how: Inference, *, chosen_side: bool
     table = coefficient_table(rows, SCHEMA, "model", how.adjust, outside=CHOSEN_TERM)
     tests = () if chosen_side else tuple(_linearity(gathered, cells, kept))
     return Equation(table, verdicts, tests, tuple(dict.fromkeys(notes)))
-
-
-def _informative(cells: Cells, j: int) -> int:
-    """Pairs in which a regressor differs between the two texts."""
-    k = cells.codes.shape[1]
-    values = cells.codes[:, j] if j < k else cells.dense[:, j - k]
-    return int(cells.counts["pre"][values != 0].sum())
 
 
 def standardise(rows: Rows, sd: Callable[[str], float], inputs: Inputs) -> None:

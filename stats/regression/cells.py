@@ -4,21 +4,26 @@ Least squares and logits need no more of such pairs than how many they are and t
 of each outcome, so a billion pairs come down to the patterns that occur. Labels are packed three bits each
 into integers, value + 1, so that grouping compares one or two numbers a pair, and the difference of two sides
 is one subtraction: (c + 1) - (r + 1) + 2 lies in 0..4, and no field borrows from the next. With continuous
-covariates hardly two pairs are alike; every pair is then its own cell and all else stays the same.
+covariates, or many features that have nothing to do with each other, hardly two pairs are alike; every pair
+is then its own cell, kept on disk where there are many, and all else stays the same.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from seal.stats.regression.inference import Floats
+from seal.stats.regression.store import IN_MEMORY, Array, Part, Store, Stored
 
 Codes = NDArray[np.int8]
+Values = Floats | Stored  # (cells,) numbers, in memory or read when asked for
 FIELDS = 21  # fields of three bits in one word of 63
 BLOCK = 1 << 16  # cells turned into float64 at a time
+_ENOUGH, _ALIKE = 20_000, 0.5  # pairs of a block from which on its cells are judged; cells a pair, at most
+_MANY = 1_000_000  # cells in memory before they are merged, and put away where that hardly helps
 
 
 def n_words(n_fields: int) -> int:
@@ -43,33 +48,29 @@ def packed_difference(chosen: pl.Expr, rejected: pl.Expr, n_fields: int) -> pl.E
 
 def unpack(words: pl.DataFrame, n_fields: int, offset: int) -> Codes:
     """The fields of packed words, shape (rows, n_fields); `offset` is what was added to each value."""
-    out = np.empty((words.height, n_fields), dtype=np.int8)
+    return unpacked([words.to_series(i).to_numpy() for i in range(words.width)], n_fields, offset)
+
+
+def unpacked(words: Sequence[Array], n_fields: int, offset: int) -> Codes:
+    """`unpack` of words as arrays, (rows,) each."""
+    out = np.empty((len(words[0]), n_fields), dtype=np.int8, order="F")
     for j in range(n_fields):
-        word = words.to_series(j // FIELDS).to_numpy()
-        out[:, j] = ((word >> (3 * (j % FIELDS))) & 7).astype(np.int8) - offset
+        out[:, j] = ((words[j // FIELDS] >> (3 * (j % FIELDS))) & 7).astype(np.int8) - offset
     return out
 
 
-def collapse(
-    pairs: pl.DataFrame, keys: Sequence[str], outcomes: Sequence[str], *, covariates: Sequence[str] = ()
-) -> pl.DataFrame:
+def collapse(pairs: pl.DataFrame, keys: Sequence[str], outcomes: Sequence[str]) -> pl.DataFrame:
     """Group pairs by their regressors.
 
     Args:
         pairs: one row a pair; an outcome may be null, and its pair then counts for the others only.
         keys: packed words, and what else splits cells (a cluster).
         outcomes: numeric columns.
-        covariates: continuous regressors; where there are any, pairs are not grouped.
 
     Returns:
-        `keys`, `covariates`, and for each outcome `n_`, `s_` and `q_`: count, sum, sum of squares.
+        `keys`, and for each outcome `n_`, `s_` and `q_`: count, sum, sum of squares.
     """
     values = [(y, pl.col(y).cast(pl.Float64)) for y in outcomes]
-    if covariates:
-        sums = {f"s_{y}": v.fill_null(0.0) for y, v in values}
-        squares = {f"q_{y}": (v * v).fill_null(0.0) for y, v in values}
-        counts = {f"n_{y}": v.is_not_null().cast(pl.Float64) for y, v in values}
-        return pairs.select(*keys, *covariates, **counts, **sums, **squares)
     return (
         pairs.lazy()
         .group_by(*keys)
@@ -83,13 +84,9 @@ def collapse(
     )
 
 
-def merge(
-    frames: Sequence[pl.DataFrame], keys: Sequence[str], *, covariates: Sequence[str] = ()
-) -> pl.DataFrame:
+def merge(frames: Sequence[pl.DataFrame], keys: Sequence[str]) -> pl.DataFrame:
     """Add up cells of several blocks."""
     together = pl.concat(frames, rechunk=False)
-    if covariates:
-        return together
     if len(frames) == 1:
         return together.sort(*keys)
     return together.lazy().group_by(*keys).agg(pl.exclude(*keys).sum()).sort(*keys).collect()
@@ -104,28 +101,27 @@ class Cells:
         dense: (cells, c) covariates.
         counts, sums, squares: per outcome, (cells,) each.
         cluster: (cells,) cluster numbers from 0, where inference is clustered wider than by pair.
+        per_row: observations behind a row: 2 where it is a difference of two texts within its effect.
+        corrected: whether clustered variances have small-sample factors.
+        coarser: the same pairs grouped by regressors alone, where clusters split them into many more cells.
+
+    What does not fit into memory is read in parts when a slice of it is asked for (`Stored`).
     """
 
-    codes: Codes
-    dense: Floats
-    counts: Mapping[str, Floats]
-    sums: Mapping[str, Floats]
-    squares: Mapping[str, Floats]
+    codes: Codes | Stored
+    dense: Floats | Stored
+    counts: Mapping[str, Values]
+    sums: Mapping[str, Values]
+    squares: Mapping[str, Values]
     cluster: NDArray[np.int64] | None = None
+    per_row: int = 1
+    corrected: bool = True
+    coarser: "Cells | None" = None
 
-    @classmethod
-    def of(
-        cls, frame: pl.DataFrame, codes: Codes, covariates: Sequence[str], cluster: str | None = None
-    ) -> "Cells":
-        """Take the arrays out of a collapsed frame whose words were unpacked to `codes`."""
-        part = {
-            kind: {name[2:]: frame[name].to_numpy() for name in frame.columns if name.startswith(f"{kind}_")}
-            for kind in "nsq"
-        }
-        empty = np.empty((frame.height, 0))
-        dense = frame.select(pl.col(*covariates).cast(pl.Float64)).to_numpy() if covariates else empty
-        ids = cluster_ids(frame, cluster)
-        return cls(codes, dense, part["n"], part["s"], part["q"], ids)
+    @property
+    def patterns(self) -> "Cells":
+        """The fewest cells there are: for all that does not depend on clusters."""
+        return self.coarser or self
 
     @property
     def n_columns(self) -> int:
@@ -142,18 +138,53 @@ class Cells:
             raise ValueError("columns must ascend: codes come before covariates")
         k = self.codes.shape[1]
         coded, dense = [j for j in columns if j < k], [j - k for j in columns if j >= k]
-        for start in range(0, len(self.codes), BLOCK):
-            part = slice(start, min(start + BLOCK, len(self.codes)))
+        for part in self.parts():
             ones = np.ones((part.stop - part.start, int(intercept)))
             codes = self.codes[part][:, coded].astype(np.float64)
             yield part, np.concatenate([ones, codes, self.dense[part][:, dense]], axis=1)
 
+    def loaded(self) -> "Cells":
+        """The same with all of it in memory."""
+        n, s, q = (
+            {y: np.asarray(v) for y, v in part.items()} for part in (self.counts, self.sums, self.squares)
+        )
+        codes, dense = np.asarray(self.codes), np.asarray(self.dense)
+        return replace(self, codes=codes, dense=dense, counts=n, sums=s, squares=q)
 
-def cluster_ids(frame: pl.DataFrame, cluster: str | None) -> NDArray[np.int64] | None:
-    """Clusters numbered from 0 in sorted order, or None without a cluster column."""
-    if cluster is None:
-        return None
-    return frame[cluster].rank("dense").cast(pl.Int64).to_numpy() - 1
+    def column(self, part: slice, j: int) -> Array:
+        """One column of the design, of some cells."""
+        k = self.codes.shape[1]
+        return np.asarray(self.codes[part, j] if j < k else self.dense[part, j - k])
+
+    def parts(self) -> Iterator[slice]:
+        """The cells in slices of at most `BLOCK`."""
+        n = len(self.codes)
+        return (slice(start, min(start + BLOCK, n)) for start in range(0, n, BLOCK))
+
+    def small_sample(self, n: int, p: int, groups: int) -> float:
+        """What a clustered sandwich is multiplied by: G/(G-1) (N-1)/(N-p), as pyfixest counts.
+
+        Of differences N is the number of texts, and the effects they are taken within count as one column
+        more, those that lie in one cluster each as none.
+
+        Args:
+            n, p: rows and coefficients.
+            groups: clusters.
+        """
+        if not self.corrected:
+            return 1.0
+        slack = self.per_row * n - p - (self.per_row > 1)
+        return groups / (groups - 1) * (self.per_row * n - 1) / slack if slack > 0 else float("nan")
+
+    def n_clusters(self, outcome: str) -> int:
+        """Clusters in which some pair has the outcome; 0 where errors are by pair."""
+        return 0 if self.cluster is None else len(np.unique(self.cluster[self.counts[outcome] > 0]))
+
+
+def number_clusters(ids: Array, n_pairs: int) -> NDArray[np.int64] | None:
+    """Clusters numbered from 0, (rows,); None where each pair has its own, whose errors are those by pair."""
+    distinct, numbers = np.unique(ids, return_inverse=True)
+    return None if len(distinct) == n_pairs else numbers.astype(np.int64)
 
 
 def grouped(cells: Cells) -> Cells:
@@ -161,11 +192,12 @@ def grouped(cells: Cells) -> Cells:
     if cells.dense.shape[1] or not len(cells.codes):
         return cells
     ids = np.zeros(len(cells.codes), dtype=np.int64) if cells.cluster is None else cells.cluster
-    keys = np.column_stack([cells.codes.astype(np.int64), ids])
+    keys = np.column_stack([np.asarray(cells.codes, dtype=np.int64), ids])
     distinct, at = np.unique(keys, axis=0, return_inverse=True)
 
-    def summed(part: Mapping[str, Floats]) -> dict[str, Floats]:
-        return {k: np.bincount(at.ravel(), v, len(distinct)).astype(np.float64) for k, v in part.items()}
+    def summed(part: Mapping[str, Values]) -> dict[str, Floats]:
+        found = {k: np.bincount(at.ravel(), np.asarray(v), len(distinct)) for k, v in part.items()}
+        return {k: v.astype(np.float64) for k, v in found.items()}
 
     codes, cluster = distinct[:, :-1].astype(np.int8), distinct[:, -1]
     counts, sums, squares = summed(cells.counts), summed(cells.sums), summed(cells.squares)
@@ -176,8 +208,8 @@ def grouped(cells: Cells) -> Cells:
 class Tally:
     """Cells added up block by block, merged whenever what waits outgrows what is there."""
 
-    def __init__(self, keys: Sequence[str], *, covariates: Sequence[str] = ()) -> None:
-        self._keys, self._covariates = tuple(keys), tuple(covariates)
+    def __init__(self, keys: Sequence[str]) -> None:
+        self._keys = tuple(keys)
         self._whole: pl.DataFrame | None = None
         self._waiting: list[pl.DataFrame] = []
 
@@ -186,10 +218,125 @@ class Tally:
         self._waiting.append(frame)
         waiting = sum(f.height for f in self._waiting)
         there = self._whole.height if self._whole is not None else 0
-        if not self._covariates and waiting > max(2_000_000, there):
+        if waiting > max(2_000_000, there):
             self._whole, self._waiting = self.total(), []
 
     def total(self) -> pl.DataFrame | None:
         """All cells so far, or None when no block came."""
         frames = [*([self._whole] if self._whole is not None else []), *self._waiting]
-        return merge(frames, self._keys, covariates=self._covariates) if frames else None
+        return merge(frames, self._keys) if frames else None
+
+
+class PairTally:
+    """Pairs added up by pattern, block by block; where hardly two are alike, kept one by one.
+
+    Args:
+        keys: Int64 columns that regressors are made of: packed words, numbers of what slopes differ by.
+        outcomes: numeric columns; a null is no observation.
+        covariates: continuous regressors; where there are any, pairs are not grouped.
+        split_by: further Int64 columns that split cells, first what errors are clustered by.
+        in_memory: bytes of cells that stay in memory.
+    """
+
+    def __init__(
+        self,
+        keys: Sequence[str],
+        outcomes: Sequence[str],
+        *,
+        covariates: Sequence[str] = (),
+        split_by: Sequence[str] = (),
+        in_memory: int = IN_MEMORY,
+    ) -> None:
+        self._keys, self._outcomes, self._covariates = (*keys, *split_by), tuple(outcomes), tuple(covariates)
+        self._cluster, self._finer = split_by[0] if split_by else None, len(split_by) > 1
+        self._grouping = not covariates
+        self._waiting: list[pl.DataFrame] = []
+        self._store = Store(in_memory=in_memory)
+        self._coarser = (
+            PairTally(keys, outcomes, in_memory=in_memory) if split_by and not covariates else None
+        )
+        self.n_pairs = 0
+
+    def add(self, pairs: pl.DataFrame) -> None:
+        """Add one block: the keys, covariates and outcomes, a row a pair."""
+        self.n_pairs += pairs.height
+        self._add_coarser(pairs)
+        if not self._grouping:
+            single = pairs.select(
+                *(pl.col(k).cast(pl.Int64) for k in self._keys),
+                *(pl.col(x).cast(pl.Float64) for x in self._covariates),
+                *(pl.col(y).cast(pl.Float64).fill_null(float("nan")) for y in self._outcomes),
+            )
+            self._store.add({c: single[c].to_numpy() for c in single.columns})
+            return
+        cells = collapse(pairs, self._keys, self._outcomes)
+        self._grouping = pairs.height < _ENOUGH or cells.height <= _ALIKE * pairs.height
+        self._waiting.append(cells)
+        many = sum(c.height for c in self._waiting) > _MANY
+        if many:
+            self._waiting = [merge(self._waiting, self._keys)]
+        if not self._grouping or (many and self._waiting[0].height > _MANY // 2):
+            self._put_away()
+
+    def _add_coarser(self, pairs: pl.DataFrame) -> None:
+        if self._coarser is not None:
+            self._coarser.add(pairs)
+            self._coarser = self._coarser if self._coarser._grouping else None
+
+    def _put_away(self) -> None:
+        if self._waiting:
+            cells, self._waiting = merge(self._waiting, self._keys), []
+            self._store.add({c: cells[c].to_numpy() for c in cells.columns})
+
+    def rows(self, key: str) -> Array:
+        """One key of every cell, (cells,)."""
+        self._put_away()
+        return np.asarray(Stored(self._store, lambda part: part[key], kind=np.int64))
+
+    def cells(
+        self, codes: Callable[[Part], Codes], dense: Callable[[Part], Floats], widths: tuple[int, int]
+    ) -> Cells | None:
+        """The cells, or None where no pair came; arrays as long as all is in memory.
+
+        Args:
+            codes, dense: the design's columns of a part of the rows.
+            widths: how many columns each gives.
+        """
+        self._put_away()
+        store = self._store
+        if not store.height:
+            return None
+        coarser = None if self._coarser is None else self._coarser.cells(codes, dense, widths)
+        ids = None if self._cluster is None else number_clusters(self.rows(self._cluster), self.n_pairs)
+        if ids is None and coarser is not None and not self._finer:
+            return coarser
+        n, s, q = ({y: Stored(store, made(y)) for y in self._outcomes} for made in (_count, _sum, _square))
+        design = Stored(store, codes, widths[0], np.int8), Stored(store, dense, widths[1])
+        found = Cells(*design, n, s, q, ids, coarser=coarser)
+        return found if store.on_disk else found.loaded()
+
+
+def _count(outcome: str) -> Callable[[Part], Floats]:
+    """Pairs with the outcome, of cells and of pairs alone; the two below likewise."""
+
+    def made(part: Part) -> Floats:
+        found = part.get(f"n_{outcome}")
+        return (~np.isnan(part[outcome])).astype(np.float64) if found is None else found
+
+    return made
+
+
+def _sum(outcome: str) -> Callable[[Part], Floats]:
+    def made(part: Part) -> Floats:
+        found = part.get(f"s_{outcome}")
+        return np.nan_to_num(part[outcome]) if found is None else found
+
+    return made
+
+
+def _square(outcome: str) -> Callable[[Part], Floats]:
+    def made(part: Part) -> Floats:
+        found = part.get(f"q_{outcome}")
+        return np.nan_to_num(part[outcome]) ** 2 if found is None else found
+
+    return made
