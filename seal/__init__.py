@@ -65,7 +65,10 @@ if TYPE_CHECKING:  # what type checkers and editors read; `_HOMES` is what runs,
     from seal.stats.options import AgreementOptions as AgreementOptions
     from seal.stats.options import AnalyzeOptions as AnalyzeOptions
     from seal.stats.options import CompareOptions as CompareOptions
+    from seal.stats.options import GoldPowerOptions as GoldPowerOptions
     from seal.stats.options import ReportOptions as ReportOptions
+    from seal.stats.power import GoldNeeds as GoldNeeds
+    from seal.stats.power import gold_power as gold_power
     from seal.stats.report.page import Report as Report
     from seal.stats.report.page import report as report
     from seal.stats.results import Results as Results
@@ -81,6 +84,8 @@ _HOMES = {
     "FAILURES": "seal.engine.frames.schema",
     "GeneratorOptions": "seal.engine.generation.options",
     "GoldLabels": "seal.engine.gold.reading",
+    "GoldNeeds": "seal.stats.power",
+    "GoldPowerOptions": "seal.stats.options",
     "GoldReadOptions": "seal.engine.gold.options",
     "GoldSample": "seal.engine.gold.sampling",
     "GoldSampleOptions": "seal.engine.gold.options",
@@ -121,6 +126,7 @@ _HOMES = {
     "compare": "seal.stats.alignment.compare",
     "export": "seal.engine.export.exporting",
     "gold": "seal",
+    "gold_power": "seal.stats.power",
     "gold_read": "seal.engine.gold.reading",
     "gold_sample": "seal.engine.gold.sampling",
     "gold_sheet": "seal.engine.gold.sheet",

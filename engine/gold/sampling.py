@@ -128,7 +128,11 @@ def _texts_of(texts: Path, drawn: Drawn, names: tuple[str, ...]) -> pl.DataFrame
         "row_id": drawn.row_id, DRAWN_WITH: drawn.probability,
         STRATUM: pl.Series([names[number] for number in drawn.stratum], dtype=pl.String),
     })  # fmt: skip
-    rows = scan(texts, TEXTS, further=True).filter(variant=pl.lit(ORIGINAL, VARIANT)).join(wanted.lazy(), on="row_id")
+    rows = (
+        scan(texts, TEXTS, further=True)
+        .filter(variant=pl.lit(ORIGINAL, VARIANT))
+        .join(wanted.lazy(), on="row_id")
+    )
     with readable(texts):
         return rows.collect(engine="streaming").sort(TEXT_KEY)
 
