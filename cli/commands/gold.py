@@ -21,7 +21,7 @@ from seal.engine.gold.options import GoldReadOptions, GoldSampleOptions, GoldShe
 from seal.stats.options import GoldPowerOptions
 
 if TYPE_CHECKING:
-    from seal.engine.gold.reading import GoldLabels
+    from seal.engine.gold.reading import GoldReadReport
 
 _NEEDS = ("model", "term", "n_gold", "n_gold_informative", "half_width", "n_needed")
 _FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -113,7 +113,7 @@ def read(
     refuse_too_many(found.failed_share, max_failures, out)
 
 
-def _show(found: "GoldLabels", out: Path) -> None:
+def _show(found: "GoldReadReport", out: Path) -> None:
     for name, n_pairs in found.n_pairs.items():
         click.echo(f"{name}: {n_pairs:,} of {found.n_drawn:,} pairs labeled")
     click.echo(f"{found.n_rows:,} rows + {found.n_failures:,} failures -> {out}")

@@ -23,7 +23,7 @@ _PART_PAIRS = 8192
 
 
 @dataclass(frozen=True)
-class GoldSample(Shown):
+class GoldSampleReport(Shown):
     """What was drawn.
 
     Attributes:
@@ -42,7 +42,7 @@ class GoldSample(Shown):
 def gold_sample(
     texts: str | Path, out: str | Path, options: GoldSampleOptions, *, labels: str | Path | None = None,
     overwrite: bool = False,
-) -> GoldSample:  # fmt: skip
+) -> GoldSampleReport:  # fmt: skip
     """Draw pairs at random into a TEXTS folder for people to label.
 
     Columns `meta_inclusion_probability` (Float64: pairs drawn over pairs there were, of the pair's stratum)
@@ -146,11 +146,11 @@ def _write(sink: Sink, rows: pl.DataFrame, n_incomplete: int) -> None:
         sink.commit(part, FAILURES.empty(), last_row_id=part["row_id"].item(-1), counters=counters)
 
 
-def _report(sink: Sink) -> GoldSample:
+def _report(sink: Sink) -> GoldSampleReport:
     """What the parts say: a run of before says the same."""
     files = sorted(sink.folder / name for name in sink.log.files if name.startswith("part-"))
     pairs = pl.scan_parquet(files).filter(pl.col("preference") == "chosen").group_by(STRATUM)
     counts = pairs.agg(pl.len().alias("drawn"), pl.col(DRAWN_WITH).first()).sort(STRATUM).collect()
     strata = {name: (n, round(n / share)) for name, n, share in counts.iter_rows()}
     n_pairs, n_drawn = (sum(s[i] for s in strata.values()) for i in (1, 0))
-    return GoldSample(n_pairs, int(sink.total("n_incomplete")), n_drawn, strata)
+    return GoldSampleReport(n_pairs, int(sink.total("n_incomplete")), n_drawn, strata)

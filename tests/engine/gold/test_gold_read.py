@@ -10,7 +10,7 @@ from seal.engine.errors import InputError, ResumeError, UsageError
 from seal.engine.frames.schema import FAILURES, LABELS, check
 from seal.engine.frames.taxonomy import load_taxonomy
 from seal.engine.gold.options import GoldReadOptions
-from seal.engine.gold.reading import GoldLabels, gold_read
+from seal.engine.gold.reading import GoldReadReport, gold_read
 from seal.engine.verify import verify
 from tests.support.frames import random_texts, texts
 from tests.support.gold import by_rule, exported, make_gold, page_data, saved
@@ -33,7 +33,7 @@ class World:
         self.n += 1
         return saved(document, self.folder / f"answers-{self.n}.json")
 
-    def read(self, *documents: Any, **options: Any) -> tuple[GoldLabels, pl.DataFrame, pl.DataFrame]:
+    def read(self, *documents: Any, **options: Any) -> tuple[GoldReadReport, pl.DataFrame, pl.DataFrame]:
         files = [self.file(document) for document in documents]
         out = self.folder / f"labels-{self.n}"
         found = gold_read(files, self.gold, out, GoldReadOptions(taxonomy=self.taxonomy, **options))
