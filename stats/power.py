@@ -9,7 +9,7 @@ import polars as pl
 from seal.engine.errors import UsageError, nearest
 from seal.engine.frames.given import Given, given_list
 from seal.engine.notebook import html
-from seal.stats.equations.gold_sample import usable
+from seal.stats.equations.gold_sample import Usable, usable
 from seal.stats.inputs import Frames, choose_labeler, make_inputs
 from seal.stats.labelers.gold import MIN_INFORMATIVE, PER_REGRESSOR
 from seal.stats.labelers.gold import gold_power as power_of_pilot
@@ -18,7 +18,7 @@ from seal.stats.options import AnalyzeOptions, GoldPowerOptions
 from seal.stats.pairs.gold import GoldPairs, NoGold, gather, read_gold
 from seal.stats.pairs.joins import Inputs, Pairs
 from seal.stats.pairs.spool import Spool
-from seal.stats.regression.inference import Floats, t_critical
+from seal.stats.regression.inference import Floats, Rows, t_critical
 from seal.stats.regression.separation import NoFit
 
 SCHEMA: dict[str, pl.DataType] = {
@@ -121,32 +121,12 @@ def _needs(
     inputs: Inputs, pilot: GoldPairs, n_pairs: int, sds: Floats, options: GoldPowerOptions
 ) -> GoldNeeds:
     terms = [r.term for r in (*inputs.regressed.packed, *inputs.regressed.numeric)]
-    counts = pilot.informative(range(len(terms)))
-    judged = usable(
-        *pilot.differences(range(len(terms))), pilot.labeled.tolist(), counts.tolist(), intercept=False,
-        of="gold power",
-    )  # fmt: skip
-    kept = [terms[j] for j in judged.columns]
-    for name in options.features:
-        if name not in kept:
-            reason = dict(zip(terms, map(judged.left_out.get, range(len(terms))), strict=True)).get(name)
-            raise UsageError(f"feature {name!r}: {reason or nearest(name, kept)}")
-    d, v = pilot.differences(judged.columns)
+    judged = _usable(pilot, terms, options.features)
     if not (sds > 0).all():
         raise NoGold("the margins of a model do not vary")
     pre, post = (pilot.margins(m) / sd for m, sd in zip(("pre", "post"), sds, strict=True))
-    least = np.maximum(
-        PER_REGRESSOR * len(kept), np.ceil(MIN_INFORMATIVE * len(pilot) / counts[list(judged.columns)])
-    )
-    rows: list[dict[str, object]] = []
     outcomes = {inputs.pre: pre, inputs.post: post, f"{inputs.post}-{inputs.pre}": post - pre}
-    for model, y in outcomes.items():
-        power = power_of_pilot(d, v, y, n_pairs=n_pairs, probability=pilot.probability)
-        needed = np.maximum(power.needed(options.width, level=options.level), least)
-        half = float(t_critical(options.level, np.inf)) * power.std_error(len(pilot))
-        for term, j, n, h in zip(kept, judged.columns, needed, half, strict=True):
-            reached = int(n) if n <= n_pairs else None
-            rows.append(dict(zip(SCHEMA, (model, term, len(pilot), counts[j], h, reached), strict=True)))
+    rows = [r for m, y in outcomes.items() for r in _rows(m, y, pilot, judged, terms, n_pairs, options)]
     table = pl.DataFrame(rows, schema=SCHEMA)
     if options.features:
         table = table.filter(pl.col("term").is_in(options.features))
@@ -155,3 +135,41 @@ def _needs(
     if len(np.unique(pilot.probability)) > 1:
         notes.append("the pilot was drawn in strata: the numbers hold for pairs drawn as it was")
     return GoldNeeds(n_pairs, len(pilot), options.width, most, table, tuple(notes))
+
+
+def _usable(pilot: GoldPairs, terms: Sequence[str], wanted: Sequence[str]) -> Usable:
+    """The regressors that the pilot tells of.
+
+    Raises:
+        NoGold: it is too small.
+        UsageError: one that is wanted is none of them.
+    """
+    columns = range(len(terms))
+    labeled, counts = pilot.labeled.tolist(), pilot.informative(columns).tolist()
+    judged = usable(*pilot.differences(columns), labeled, counts, intercept=False, of="gold power")
+    kept = [terms[j] for j in judged.columns]
+    why = {terms[j]: reason for j, reason in judged.left_out.items()}
+    for name in wanted:
+        if name not in kept:
+            raise UsageError(f"feature {name!r}: {why.get(name) or nearest(name, kept)}")
+    return judged
+
+
+def _rows(
+    model: str, y: Floats, pilot: GoldPairs, judged: Usable, terms: Sequence[str], n_pairs: int,
+    options: GoldPowerOptions,
+) -> Rows:  # fmt: skip
+    """Rows of the table for one model; `y` are the pilot's margins in SDs."""
+    columns, m = list(judged.columns), len(pilot)
+    counts = pilot.informative(columns)
+    power = power_of_pilot(*pilot.differences(columns), y, n_pairs=n_pairs, probability=pilot.probability)
+    least = np.maximum(PER_REGRESSOR * len(columns), np.ceil(MIN_INFORMATIVE * m / counts))
+    needed = np.maximum(power.needed(options.width, level=options.level), least)
+    half = float(t_critical(options.level, np.inf)) * power.std_error(m)
+    return [
+        {
+            "model": model, "term": terms[j], "n_gold": m, "n_gold_informative": int(n),
+            "half_width": float(h), "n_needed": int(all_in) if all_in <= n_pairs else None,
+        }
+        for j, n, h, all_in in zip(columns, counts, half, needed, strict=True)
+    ]  # fmt: skip
