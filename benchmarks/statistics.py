@@ -227,7 +227,8 @@ def case_absorbed(folder: Path) -> dict[str, Any]:
 
 def case_pyfixest(folder: Path) -> dict[str, Any]:
     """The same three regressions as `imprint` by pyfixest, from the same files."""
-    from seal.stats.equations.imprint_fixed_effects import Design, imprint_by_pyfixest
+    from seal.stats.equations.designs import Design
+    from seal.stats.equations.imprint_fixed_effects import imprint_by_pyfixest
 
     start = time.perf_counter()
     result, _ = imprint_by_pyfixest(_inputs(folder), Design())

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import polars as pl
 
-from seal.engine.errors import UsageError
+from seal.engine.errors import InputError, UsageError
 from seal.engine.frames.schema import INCLUSION, LABELS, TEXT_KEY, check
 from seal.stats.equations.corrected import corrected_imprint, design_columns
 from seal.stats.equations.corrected_human import corrected_human
@@ -19,7 +19,7 @@ from seal.stats.inputs import choose_labeler
 from seal.stats.labelers.error_rates import MAX_LABELERS
 from seal.stats.labelers.gold import error_rows
 from seal.stats.labelers.measures import Labeler, text_labelers
-from seal.stats.options import AnalyzeOptions
+from seal.stats.options import PROXY, AnalyzeOptions
 from seal.stats.pairs.features import Regressor
 from seal.stats.pairs.gold import GoldPairs, NoGold, gather, measured, read_gold, sources
 from seal.stats.pairs.joins import Inputs, Pairs
@@ -92,8 +92,13 @@ def correct(
 
     Raises:
         UsageError: a correction was asked for by name that cannot be made; the text says why.
+        InputError: the gold labeler is none of the labelers, or its labels are not what they must be.
     """
     out = Corrections()
+    if options.proxy != PROXY and (options.gold is None or options.correct in ("none", "latent")):
+        raise UsageError(
+            f"proxy {options.proxy} says what gold labels correct: give gold, correct rectified or calibrated"
+        )
     if options.correct == "none":
         out.notes.append(f"{NOT_CORRECTED}: --correct none")
         return out
@@ -128,7 +133,7 @@ def _by_gold(
     out.errors += _errors(inputs, gold.pairs, main.name, options)
     n_gold = len(gold.pairs)
     out.tests.append(tested("gold_pairs", right.name, float(n_gold), None, n_gold))
-    if options.proxy == "label":
+    if options.proxy == PROXY:
         _equations(out, rows, inputs, gold, method, options, naive)
     else:
         likely = _with_probabilities(inputs)
@@ -137,7 +142,7 @@ def _by_gold(
             _equations(out, again, likely, placed, method, options, naive)
     out.notes.append(
         f"corrected for label errors of {main.name} ({method}) by {n_gold} gold pairs of {right.name}: "
-        f"{', '.join(out.equations)}"
+        f"{', '.join(out.equations)}; every other table takes labels as true"
     )
 
 
@@ -151,8 +156,6 @@ def _by_labelers(
 ) -> None:
     if options.gold is not None:
         raise NoGold("gold labels are there, and rectified by them assumes less; leave --gold out")
-    if options.proxy != "label":
-        raise NoGold("it takes labels, not probabilities (--proxy)")
     main = choose_labeler(labelers, options.labeler)
     every = [main, *(x for x in text_labelers(labelers) if x.name != main.name)]
     if not 2 <= len(every) <= MAX_LABELERS:
@@ -163,7 +166,7 @@ def _by_labelers(
     found = latent_imprint(said, names, naive.imprint, inputs.cluster, how, _units(rows, inputs))
     out.equations["imprint_corrected"] = found.equation
     out.errors += found.errors
-    out.notes.append("latent corrects Eq. 1 alone; resistance and human imprint take labels as true")
+    out.notes.append("latent corrects Eq. 1 alone; every other table takes labels as true")
 
 
 def _gold_labeler(labelers: Sequence[Labeler], options: AnalyzeOptions, main: Labeler) -> Labeler:
@@ -175,7 +178,11 @@ def _gold_labeler(labelers: Sequence[Labeler], options: AnalyzeOptions, main: La
         )
     if options.gold == main.name:
         raise NoGold(f"the labels regressed on are those of {main.name}, which is taken as right")
-    return next(x for x in labelers if x.name == options.gold)
+    for x in labelers:
+        if x.name == options.gold:
+            return x
+    names = ", ".join(x.name for x in labelers)
+    raise InputError(f"no labeler {options.gold!r} to take as gold; have: {names}")
 
 
 def _place(

@@ -8,7 +8,7 @@ import polars as pl
 from seal.engine.errors import InputError, UsageError
 from seal.engine.frames.given import Given, as_frame
 from seal.engine.frames.schema import INCLUSION, LABELS, SCORES, SIMILARITIES, TEXTS
-from seal.stats.equations.imprint_fixed_effects import Design
+from seal.stats.equations.designs import Design
 from seal.stats.labelers.measures import Labeler, text_labelers
 from seal.stats.options import AnalyzeOptions
 from seal.stats.pairs.features import Regressor, find_features, refuse_reserved

@@ -78,14 +78,16 @@ def _show(results: "Results") -> None:
     ]
     print_table(out, "Regimes", tables["regimes"], regimes)
     _show_human(out, tables["human"])
-    coefficients = ["term", "estimate", *_ENDS, "p_adjusted"]
     for name, title in _EQUATIONS.items():
         if name in tables and tables[name].height:
             lead = [c for c in ("model", "preference") if c in tables[name].columns]
             extra = [c for c in _BESIDE if c in tables[name].columns]
             frame = tables[name].filter(tables[name]["term"] != "intercept")
-            frame = frame.filter(frame["outcome"] == "theta") if "outcome" in frame.columns else frame
-            print_table(out, title, frame, [*lead, *coefficients, *extra])
+            if "outcome" in frame.columns:
+                frame = frame.filter(frame["outcome"] == "standardised_margin_change")
+            std = "_std" if "conf_low_std" in frame.columns else ""
+            said = [f"{c}{std}" for c in ("estimate", *_ENDS, "p_adjusted")]
+            print_table(out, title, frame, [*lead, "term", *said, *extra])
     if "rewriting" in tables:
         print_table(out, "Alignment of the rewritten pairs", tables["rewriting"], tables["rewriting"].columns)
     dropped = tables["vif"].filter(~tables["vif"]["kept"])
@@ -98,15 +100,17 @@ def _show_human(out: "Console", human: "pl.DataFrame") -> None:
     if human.height:
         columns = ["model", "term", "human", "rm", "difference", *_ENDS, "p_adjusted", "n_informative"]
         rows = human.filter(human["scale"] == "log_odds")
-        print_table(out, "What people pay and what the model pays, log odds", rows, columns)
+        print_table(
+            out, "What people pay, what the model pays: log odds; limits of the difference", rows, columns
+        )
 
 
 _ENDS = ("conf_low", "conf_high")
 _BESIDE = ("naive_estimate", "n_gold_informative", "n_informative", "flip", "odds_ratio", "ame")
 _EQUATIONS = {
-    "imprint": "Feature imprint (Eq. 1), reward units",
-    "imprint_corrected": "Feature imprint corrected for label errors, reward units",
-    "shift": "Reward shift theta (Eq. 2), degrees",
+    "imprint": "Feature imprint (Eq. 1), SDs of each model's own margins (reward units in imprint.csv)",
+    "imprint_corrected": "Feature imprint corrected for label errors, SDs of each model's own margins",
+    "shift": "Reward shift (Eq. 2): change of the margin, SDs of each model's own margins",
     "resistance": "Alignment resistance (Eq. 3), log odds of misalignment",
     "robustness": "Alignment robustness (Eq. 4), log odds of becoming misaligned",
 }

@@ -12,7 +12,8 @@ import polars as pl
 from seal.engine.errors import InputError
 from seal.engine.frames.schema import SCORES, check
 from seal.stats.options import LEVEL, TIES, Ties
-from seal.stats.pairs.joins import PAIRS_PER_BLOCK, collect_all, huge_rewards, row_blocks, too_large
+from seal.stats.pairs.checks import huge_rewards, too_large
+from seal.stats.pairs.joins import PAIRS_PER_BLOCK, collect_all, row_blocks
 from seal.stats.pairs.sides import SIDES, pair_up, stands_twice
 from seal.stats.regression.inference import require_choice, require_level, wilson
 

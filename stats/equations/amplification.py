@@ -101,28 +101,27 @@ def estimate_human(
         found = human_influences(rows, inputs, kept, places, scale)
     except NoFit as reason:
         return Equation(pl.DataFrame(schema=SCHEMA), notes=(f"human imprint: not estimated: {reason}",))
-    table: Rows = []
-    tests: Rows = []
-    notes: list[str] = []
-    for at, model in (("pre", inputs.pre), ("post", inputs.post)):
-        side = found[at]
-        if isinstance(side, NoFit):
-            notes.append(f"human imprint of {model}: not estimated: {side}")
-            continue
-        by_scale = measure(side, places)
-        mine = {s: human_rows(model, terms, s, by_scale[s], side.informative, how) for s in SCALES}
-        table += [row for s in SCALES for row in mine[s]]
-        compared = Comparison.of(by_scale["log_odds"])
-        tests += compared.tests(model, side.n)
-        notes += _about(side, model, terms)
-        notes.append(f"human imprint of {model}: {taste(mine, compared, how.level)}")
-        few = [t for t, n in zip(terms, side.informative, strict=True) if n < FEW_INFORMATIVE]
-        if few:
-            notes.append(
-                f"human imprint: fewer than {FEW_INFORMATIVE} informative pairs for {', '.join(few)}"
-            )
-    notes += [CAVEAT] if table else []
-    return Equation(pl.DataFrame(table, schema=SCHEMA), (), tuple(tests), tuple(dict.fromkeys(notes)))
+    named = {"pre": inputs.pre, "post": inputs.post}
+    said = [_of_model(found[at], model, terms, places, how) for at, model in named.items()]
+    table = [row for part in said for row in part[0]]
+    tests = tuple(test for part in said for test in part[1])
+    notes = [*(note for part in said for note in part[2]), *[CAVEAT] * bool(table)]
+    return Equation(pl.DataFrame(table, schema=SCHEMA), (), tests, tuple(dict.fromkeys(notes)))
+
+
+def _of_model(
+    side: HumanInfluence | NoFit, model: str, terms: Sequence[str], places: Places, how: Inference
+) -> tuple[Rows, Rows, list[str]]:
+    """Rows of the table, tests and notes."""
+    if isinstance(side, NoFit):
+        return [], [], [f"human imprint of {model}: not estimated: {side}"]
+    measured = measure(side, places)
+    rows = {s: human_rows(model, terms, s, measured[s], side.informative, how) for s in SCALES}
+    compared = Comparison.of(measured["log_odds"])
+    notes = [f"human imprint of {model}: {taste(rows, compared, how.level)}", *_about(side, model, terms)]
+    if few := [t for t, n in zip(terms, side.informative, strict=True) if n < FEW_INFORMATIVE]:
+        notes.append(f"human imprint: fewer than {FEW_INFORMATIVE} informative pairs for {', '.join(few)}")
+    return [row for s in SCALES for row in rows[s]], compared.tests(model, side.n), notes
 
 
 CAVEAT = (

@@ -23,7 +23,7 @@ from seal.stats.equations.gold_sample import (
 from seal.stats.equations.imprint import outcomes
 from seal.stats.equations.imprint_influence import MODELS, imprint_influence
 from seal.stats.labelers.calibrated import calibrated, hausman, refusal, smallest_singular_value
-from seal.stats.labelers.rectified import gold_only, least_squares_influence
+from seal.stats.labelers.rectified import gold_only, least_squares_influence, slope
 from seal.stats.options import Inference
 from seal.stats.pairs.features import Features, Regressor
 from seal.stats.pairs.gold import NoGold
@@ -93,11 +93,23 @@ def corrected_imprint(
     table = imprint_table(
         in_sds({m: f.estimate for m, f in fits.items()}, found.sd, unit), naives, layout, how
     )
+    notes = said_of(judged, [columns[j].term for j in asked], "imprint_corrected")
     for model, fit in fits.items():
         tests += correction_tests("imprint", outcomes(inputs)[model], found.terms, fit, len(gold.pairs))
+        notes.append(_summary(outcomes(inputs)[model], fit, tests))
     verdicts = tuple((columns[asked[i]], Verdict(None, False, why)) for i, why in judged.left_out.items())
-    notes = said_of(judged, [columns[j].term for j in asked], "imprint_corrected")
     return Equation(table, verdicts, tuple(tests), tuple(notes))
+
+
+def _summary(model: str, fit: Corrected, tests: Rows) -> str:
+    """What the correction did to one model's imprint, in a sentence."""
+    ratio, share = float(np.median(fit.gain)), slope(fit.naive, fit.estimate.estimate)
+    said = (
+        f"imprint of {model}: uncorrected coefficients are {share:.2f} times the corrected ones; gold alone"
+        f" would have {ratio:.2f} times their variance (median)"
+    )
+    p_values = [t["p_value"] for t in tests if t["test"] == "hausman" and t["group"] == model]
+    return f"{said}; Hausman p = {p_values[0]:.2g}" if p_values else said
 
 
 def usable_differences(gold: Gold, columns: Sequence[int], of: str) -> Usable:

@@ -14,18 +14,18 @@ from seal.stats.pairs.joins import Inputs
 from seal.stats.regression.inference import Floats, Rows, adjust, coefficient, coefficient_table
 from seal.stats.regression.influence import Influence, beside
 
-STANDARDISED: dict[str, pl.DataType] = dict.fromkeys(
-    ("std_error_std", "p_value_std", "p_adjusted_std", "conf_low_std", "conf_high_std"), pl.Float64()
-)
-SCHEMA = IMPRINT | STANDARDISED | COLUMNS
+SCHEMA = IMPRINT | COLUMNS
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One model's coefficients (or their difference, `change`), in reward units and in SDs."""
+    """One model's coefficients (or their difference, `change`), in reward units and in SDs.
+
+    The second is None where margins do not vary.
+    """
 
     raw: Influence
-    std: Influence
+    std: Influence | None
 
 
 def in_sds(by_model: Mapping[str, Influence], sd: Mapping[str, Influence], unit: Floats) -> dict[str, Pair]:
@@ -39,14 +39,19 @@ def in_sds(by_model: Mapping[str, Influence], sd: Mapping[str, Influence], unit:
     Returns:
         `pre`, `post`, `change`; the SDs' own error counts (delta method).
     """
-    found = {}
-    for model, raw in by_model.items():
-        size = float(sd[model].estimate[0])
-        value = raw.estimate * unit / size
-        jacobian = np.column_stack([np.diag(unit / size), -value / size])
-        found[model] = Pair(raw, beside([raw, sd[model]]).mapped(value, jacobian))
-    change = [_less(getattr(found["post"], of), getattr(found["pre"], of)) for of in ("raw", "std")]
-    return found | {"change": Pair(*change)}
+    std = {m: _in_sds(raw, sd[m], unit) for m, raw in by_model.items()}
+    change = _less(by_model["post"], by_model["pre"])
+    pre, post = std["pre"], std["post"]
+    both = None if pre is None or post is None else _less(post, pre)
+    return {m: Pair(raw, std[m]) for m, raw in by_model.items()} | {"change": Pair(change, both)}
+
+
+def _in_sds(raw: Influence, sd: Influence, unit: Floats) -> Influence | None:
+    size = float(sd.estimate[0])
+    if not size > 0:
+        return None
+    value = raw.estimate * unit / size
+    return beside([raw, sd]).mapped(value, np.column_stack([np.diag(unit / size), -value / size]))
 
 
 def _less(of: Influence, by: Influence) -> Influence:
@@ -86,8 +91,7 @@ def imprint_table(
     rows: Rows = []
     gold = layout.n_gold_informative or [None] * len(layout.terms)
     for outcome, model in outcomes(layout.inputs).items():
-        raw = [_line(found[outcome].raw, j, layout, how) for j in range(len(layout.terms))]
-        std = [_line(found[outcome].std, j, layout, how) for j in range(len(layout.terms))]
+        raw, std = _lines(found[outcome].raw, layout, how), _lines(found[outcome].std, layout, how)
         if outcome == "change":
             std = [_unless_nothing(x, least) for x, least in zip(std, _rounding(found), strict=True)]
         adjusted = adjust([line["p_value"] for line in std], how.adjust)
@@ -95,15 +99,16 @@ def imprint_table(
             row: dict[str, object] = {"model": model, "term": term, **raw[j]}
             row |= {"n_pairs": layout.n_pairs, "n_informative": layout.n_informative[j]}
             row |= {"estimate_std": std[j]["estimate"], "p_adjusted_std": adjusted[j]}
-            row |= {f"{name}_std": std[j][name] for name in ("std_error", "p_value", "conf_low", "conf_high")}
+            row |= {f"{name}_std": std[j][name] for name in _ERRORS}
             row |= {"method": layout.method, "naive_estimate": float(naive[outcome][j])}
             rows.append(row | {"n_gold": layout.n_gold, "n_gold_informative": gold[j]})
     return coefficient_table(rows, SCHEMA, "model", how.adjust, outside="")
 
 
-def _rounding(found: Mapping[str, Pair]) -> Floats:
-    """(K,), under which a contrast is what rounding leaves of two models that are alike but for a factor."""
-    return np.asarray(1e-6 * (found["pre"].std.std_error + found["post"].std.std_error), dtype=np.float64)
+def _rounding(found: Mapping[str, Pair]) -> list[float]:
+    """Under which a contrast is what rounding leaves of two models that are alike but for a factor."""
+    errors = [f.std.std_error for f in found.values() if f.std is not None]
+    return (1e-6 * np.sum(errors, axis=0)).tolist() if errors else [0.0] * len(found["pre"].raw.estimate)
 
 
 def _unless_nothing(line: dict[str, float | None], least: float) -> dict[str, float | None]:
@@ -114,6 +119,13 @@ def _unless_nothing(line: dict[str, float | None], least: float) -> dict[str, fl
     return line | {"p_value": 1.0, "conf_low": estimate - size, "conf_high": estimate + size}
 
 
-def _line(of: Influence, j: int, layout: Layout, how: Inference) -> dict[str, float | None]:
-    std_error = float(of.std_error[j]) * float(np.sqrt(layout.factor))
-    return coefficient(float(of.estimate[j]), std_error, layout.dof, how.level)
+def _lines(of: Influence | None, layout: Layout, how: Inference) -> list[dict[str, float | None]]:
+    """A line a coefficient; of nulls where there is no estimate."""
+    if of is None:
+        return [dict.fromkeys(("estimate", *_ERRORS)) for _ in layout.terms]
+    errors = of.std_error * np.sqrt(layout.factor)
+    values = zip(of.estimate.tolist(), errors.tolist(), strict=True)
+    return [coefficient(b, error, layout.dof, how.level) for b, error in values]
+
+
+_ERRORS = ("std_error", "p_value", "conf_low", "conf_high")

@@ -19,9 +19,10 @@ from seal.stats.pairs.joins import Inputs
 from seal.stats.pairs.places import PAIR
 from seal.stats.pairs.rewards import margin
 from seal.stats.pairs.sides import SIDES
-from seal.stats.regression.cells import FIELDS, Cells, Codes, PairTally, packed_difference, unpacked
+from seal.stats.regression.cells import FIELDS, Cells, Codes, packed_difference, unpacked
 from seal.stats.regression.inference import Floats
 from seal.stats.regression.store import Part
+from seal.stats.regression.tally import PairTally
 
 MOST_SLOPES = 20
 _CLUSTER = "__cluster"
@@ -89,8 +90,7 @@ class Differences:
         known = self._levels[column]
         for value in pairs[column].unique(maintain_order=True):
             known.setdefault(value, len(known))
-        if len(known) > MOST_SLOPES:
-            raise UsageError(f"interactions: {column} has over {MOST_SLOPES} values, too many for slopes")
+        refuse_crowded(column, len(known))
         return pl.col(column).replace_strict(known, return_dtype=pl.Int64)
 
     @property
@@ -141,7 +141,11 @@ class Differences:
         return [j for j, s in enumerate(self.slopes) if not s.curve]
 
     def cells(self) -> Cells | None:
-        """The differences as arrays, or None where no pair could enter."""
+        """The differences as arrays, or None where no pair could enter; asked for when all are added."""
+        return self._cells
+
+    @cached_property
+    def _cells(self) -> Cells | None:
         n_dense = sum(s.regressor.kind == "numeric" for s in self.slopes)
         found = self._tally.cells(self._codes, self._dense, (len(self.slopes) - n_dense, n_dense))
         if found is None:
@@ -205,6 +209,12 @@ class Slope:
         return out
 
 
+def refuse_crowded(column: str, n_values: int) -> None:
+    """Refuse a slope for each of very many values."""
+    if n_values > MOST_SLOPES:
+        raise UsageError(f"interactions: {column} has over {MOST_SLOPES} values, too many for slopes")
+
+
 def refuse_unknown(features: Features, interactions: Sequence[tuple[str, str]]) -> None:
     """Refuse slopes of what is no regressor, naming those there are."""
     known = dict.fromkeys(r.feature for r in features.regressors)
@@ -221,17 +231,19 @@ class Spread:
     def __init__(self, columns: Sequence[str]) -> None:
         self._columns = tuple(columns)
         self._sums = np.zeros((len(self._columns), 3))
-        self._origin: Floats | None = None  # the first text's: squares of rewards far from zero lose digits
+        self._origin: dict[str, float] = {}  # of each its first: squares far from zero lose digits
 
     def add(self, pairs: pl.DataFrame) -> None:
         """Add a block."""
-        if not pairs.height:
-            return
-        if self._origin is None:
-            self._origin = np.array([pairs[f"{c}_{SIDES[0]}"][0] for c in self._columns], dtype=np.float64)
-        for i, column in enumerate(self._columns):
-            values = np.concatenate([pairs[f"{column}_{s}"].to_numpy() for s in SIDES]) - self._origin[i]
-            self._sums[i] += len(values), values.sum(), values @ values
+        for column in self._columns:
+            self.add_values(column, [pairs[f"{column}_{s}"].to_numpy() for s in SIDES])
+
+    def add_values(self, column: str, sides: Sequence[Floats]) -> None:
+        """Add values of both sides."""
+        values = np.concatenate(sides)
+        if len(values):
+            values = values - self._origin.setdefault(column, float(values[0]))
+            self._sums[self._columns.index(column)] += len(values), values.sum(), values @ values
 
     def sd(self, column: str) -> float:
         """Sample standard deviation; NaN where there are not two texts, or no variation."""

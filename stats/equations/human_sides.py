@@ -98,39 +98,32 @@ def fit_sides(walk: Walk, k: int, scale: RmScale, n_models: int) -> Sides:
     survey = _survey(walk, k, n_models)
     if survey.n <= k:
         raise NoFit(f"{survey.n} pairs do not identify {k} coefficients")
-    reasons = [_refusal(survey, i, scale) for i in range(n_models)]
-    ts = [i for i in range(n_models) if reasons[i] is None and scale == "calibrated"]
+    reasons = _refusals(survey, n_models, scale)
+    ts = [i for i in range(n_models) if i not in reasons and scale == "calibrated"]
     infinite = tuple(find_infinite(lambda: (_chosen(p, p.d) for p in walk()), k))
-    people, *factors = maximise(
+    people, *fits = maximise(
         lambda: ([_chosen(p, p.d), *(_chosen(p, p.margins[:, [i]]) for i in ts)] for p in walk()),
         [k, *[1] * len(ts)], penalised=[bool(infinite), *[False] * len(ts)],
     )  # fmt: skip
-    for i, factor in zip(ts, factors, strict=True):
-        reasons[i] = None if factor.estimate[0] > 0 else NoFit(_BACKWARDS + _OWN)
-    known: dict[int, tuple[float | None, float]] = {
-        i: (None, 0.0) if scale == "choice" else (1.0, 0.0) for i in range(n_models) if reasons[i] is None
-    }
-    known |= {
-        i: (float(f.estimate[0]), float(f.information[0, 0]))
-        for i, f in zip(ts, factors, strict=True) if i in known
-    }  # fmt: skip
+    reasons |= {i: NoFit(_BACKWARDS + _OWN) for i, f in zip(ts, fits, strict=True) if f.estimate[0] <= 0}
+    fixed = None if scale == "choice" else 1.0
+    known: dict[int, tuple[float | None, float]] = dict.fromkeys(range(n_models), (fixed, 0.0))
+    known |= {i: (float(f.estimate[0]), float(f.information[0, 0])) for i, f in zip(ts, fits, strict=True)}
+    known = {i: factor for i, factor in known.items() if i not in reasons}
     fitted = _fit_models(walk, k, {i: t for i, (t, _) in known.items()})
     none = Points(np.zeros(k), np.zeros((k, k)))
     sides = [Side(people, infinite, none)]
     sides += [Side(fit, gone, none, i, *known[i]) for i, (fit, gone) in fitted.items()]
     first, *others = _with_sums(walk, sides)
-    found = {side.column: side for side in others}
+    models = {side.column: side for side in others} | reasons
     return Sides(
-        first,
-        tuple(found.get(i, r or _NONE) for i, r in enumerate(reasons)),
-        survey.weight,
-        survey.n,
-        tuple(survey.informative.tolist()),
-    )
+        first, tuple(models[i] for i in range(n_models)),
+        survey.weight, survey.n, tuple(survey.informative.tolist()),
+    )  # fmt: skip
 
 
-_NONE = NoFit("not asked for")
 _OWN = "; on the scale `own` its rewards are taken as they are"
+_NEVER_WRONG = "no margin is negative, so the factor that turns its margins into people's choices is infinite"
 _BACKWARDS = (
     "people chose the text with the lower reward at least as often, so no positive factor turns its margins "
     "into their choices"
@@ -158,17 +151,18 @@ def _survey(walk: Walk, k: int, n_models: int) -> _Survey:
     return found
 
 
-def _refusal(survey: _Survey, i: int, scale: RmScale) -> NoFit | None:
-    """Why a model has no side, as far as its margins alone say."""
-    low, high = survey.lowest[i], survey.highest[i]
-    if low == 0 == high:
-        return NoFit("every pair is a tie: it pays nothing for anything")
-    if scale == "calibrated" and low >= 0:
-        return NoFit(
-            "no margin is negative, so the factor that turns its margins into people's choices is infinite"
-            + _OWN
-        )
-    return NoFit(_BACKWARDS + _OWN) if scale == "calibrated" and high <= 0 else None
+def _refusals(survey: _Survey, n_models: int, scale: RmScale) -> dict[int, NoFit]:
+    """Which models have no side, as far as their margins alone say, and why."""
+    out = {}
+    for i in range(n_models):
+        low, high = survey.lowest[i], survey.highest[i]
+        if low == 0 == high:
+            out[i] = NoFit("every pair is a tie: it pays nothing for anything")
+        elif scale == "calibrated" and low >= 0:
+            out[i] = NoFit(_NEVER_WRONG + _OWN)
+        elif scale == "calibrated" and high <= 0:
+            out[i] = NoFit(_BACKWARDS + _OWN)
+    return out
 
 
 def _chosen(part: Part, x: Floats) -> Observations:

@@ -5,7 +5,7 @@ coefficients corrected for label errors) is a map of these, with its error (see
 `seal.stats.regression.influence`).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -33,14 +33,12 @@ class ImprintInfluence:
         by_model: `pre`, `post`: (K,) coefficients in reward units a unit of the regressor.
         sd: `pre`, `post`: (1,) standard deviation of the model's margins (over n, not n - 1).
         terms: (K,) names of the coefficients.
-        bread: (K, K), inverse cross products of the differences.
         n: pairs.
     """
 
     by_model: dict[str, Influence]
     sd: dict[str, Influence]
     terms: tuple[str, ...]
-    bread: Floats
     n: int
 
 
@@ -73,7 +71,6 @@ def imprint_influence(
     places: Places,
     *,
     chosen_side: bool = False,
-    leverage: bool = False,
 ) -> ImprintInfluence:
     """Estimate Eq. 1 for both models, with the influence of every pair; two walks through the rows.
 
@@ -83,16 +80,37 @@ def imprint_influence(
         kept: columns of the design, see `differences`.
         places: the clusters and gold pairs; covariances are to be multiplied by `places.factor`.
         chosen_side: an intercept of the chosen side comes first, term `chosen`.
-        leverage: divide residuals by sqrt(1 - leverage), as HC2 does; a pair of leverage one counts nothing.
 
     Raises:
         numpy.linalg.LinAlgError: the cross products are singular.
         ValueError: no pair enters.
     """
-    design = _Design(inputs, tuple(kept), chosen_side)
-    sums = _Sums(design.width)
+    features = inputs.regressed
+    every = [r.term for r in (*features.packed, *features.numeric)]
+
+    def design(part: pl.DataFrame) -> Floats:
+        d = differences(part, inputs, kept)
+        return np.column_stack([np.ones(len(d)), d]) if chosen_side else d
+
+    return margin_influence(rows, design, [*[CHOSEN_TERM] * chosen_side, *(every[j] for j in kept)], places)
+
+
+def margin_influence(
+    rows: Iterable[pl.DataFrame],
+    design: Callable[[pl.DataFrame], Floats],
+    terms: Sequence[str],
+    places: Places,
+) -> ImprintInfluence:
+    """Least squares of both models' margins on any design; see `imprint_influence`.
+
+    Args:
+        rows, places: as there.
+        design: (rows, K) of rows of a block that are all `regressed`.
+        terms: (K,) names of its columns.
+    """
+    sums = _Sums(len(terms))
     for part in _parts(rows):
-        sums.add(design.of(part), margins(part))
+        sums.add(design(part), margins(part))
     if not sums.n:
         raise ValueError("no pair enters the regressions")
     bread = inverse(sums.gram)
@@ -100,15 +118,12 @@ def imprint_influence(
     scale = np.where(sds > 0, 2 * sds * sums.n, np.inf)
 
     def zeta(part: pl.DataFrame) -> Floats:
-        d, m = design.of(part), margins(part)
-        slack = 1 - ((d @ bread) * d).sum(axis=1) if leverage else np.ones(len(d))
-        root = np.sqrt(np.where(slack > 1e-8, slack, np.inf))
-        scores = [d * ((y - d @ b) / root)[:, None] for y, b in zip(m.T, estimates, strict=True)]
+        d, m = design(part), margins(part)
+        scores = [d * (y - d @ b)[:, None] for y, b in zip(m.T, estimates, strict=True)]
         return np.concatenate([*scores, ((m - sums.means) ** 2 - sds**2) / scale], axis=1)
 
-    scores = places.sums(rows, zeta)
-    by_model, sd = _influences(estimates, sds, bread, scores)
-    return ImprintInfluence(by_model, sd, design.terms, bread, int(sums.n))
+    by_model, sd = _influences(estimates, sds, bread, places.sums(rows, zeta))
+    return ImprintInfluence(by_model, sd, tuple(terms), int(sums.n))
 
 
 def margins(part: pl.DataFrame) -> Floats:
@@ -135,27 +150,6 @@ def _parts(rows: Iterable[pl.DataFrame]) -> Iterable[pl.DataFrame]:
     """The rows that enter, so many at a time that their design stays small."""
     for block in rows:
         yield from block.filter("regressed").iter_slices(BLOCK)
-
-
-@dataclass(frozen=True)
-class _Design:
-    inputs: Inputs
-    kept: tuple[int, ...]
-    chosen_side: bool
-
-    @property
-    def width(self) -> int:
-        return len(self.kept) + self.chosen_side
-
-    @property
-    def terms(self) -> tuple[str, ...]:
-        features = self.inputs.regressed
-        every = [r.term for r in (*features.packed, *features.numeric)]
-        return (*[CHOSEN_TERM] * self.chosen_side, *(every[j] for j in self.kept))
-
-    def of(self, part: pl.DataFrame) -> Floats:
-        d = differences(part, self.inputs, self.kept)
-        return np.column_stack([np.ones(len(d)), d]) if self.chosen_side else d
 
 
 @dataclass

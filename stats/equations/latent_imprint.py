@@ -83,6 +83,8 @@ def latent_imprint(
             raise NoGold(verdict.reason)
         known = [cast(FeatureFit, fits[j]) for j in verdict.kept]
         part = design.only(verdict.kept)
+        if not any(part.labeled):
+            raise NoGold(f"no feature can be corrected: {'; '.join(verdict.refused.values())}")
         places = Places.find(rows, cluster)
         by_model, sd = _estimate(rows, part, known, survey, places)
         plain = imprint_influence(rows, said.inputs, part.at, places)

@@ -171,7 +171,11 @@ def _cells(
     y = frame.select(**{k: v.cast(pl.Float64) for k, v in found.items()})
     counts = {k: y[k].is_not_null().cast(pl.Float64).to_numpy() for k in found}
     sums = {k: y[k].fill_null(0.0).to_numpy() for k in found}
-    ids = None if cluster is None else number_clusters(frame[cluster].to_numpy(), frame.height)
+    ids = (
+        None
+        if cluster is None or not frame.height
+        else number_clusters(frame[cluster].to_numpy(), frame.height)
+    )
     return Cells(codes, np.empty((frame.height, 0)), counts, sums, sums, ids), design
 
 

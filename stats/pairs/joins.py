@@ -15,14 +15,21 @@ from numpy.typing import NDArray
 
 from seal.engine.errors import InputError, UsageError
 from seal.engine.frames.schema import LABELS, ORIGINAL, SCORES, TEXT_KEY, TEXTS, check
+from seal.stats.pairs.checks import (
+    NAMED,
+    identity,
+    not_finite,
+    refuse_duplicates,
+    refuse_huge,
+    refuse_split,
+    require_columns,
+)
 from seal.stats.pairs.features import Features
-from seal.stats.pairs.sides import SIDES, pair_up, stands_twice
+from seal.stats.pairs.sides import SIDES, pair_up
 from seal.stats.regression.cells import n_words, pack, unpack
 
 PAIRS_PER_BLOCK = 500_000
-LARGEST = float(np.finfo(np.float32).max)
 _ANY = pl.lit(True)
-_NAMED = 5  # rewards named among those that are not finite
 
 
 @dataclass(frozen=True)
@@ -60,6 +67,11 @@ class Inputs:
             raise UsageError(f"pre and post are the same model, {self.pre!r}; name two")
         if (self.labels is None) != (self.features is None):
             raise ValueError("labels and features come together")
+
+    @property
+    def models(self) -> tuple[tuple[str, str], ...]:
+        """What blocks call the models, and their names."""
+        return (("pre", self.pre), ("post", self.post))
 
     @property
     def cluster(self) -> str | None:
@@ -133,7 +145,7 @@ class Joined:
         """Add one block's counts, and the names of its rewards that are not finite."""
         for name, n in counts.items():
             setattr(self, name, getattr(self, name) + n)
-        self.not_finite = (*self.not_finite, *not_finite)[:_NAMED]
+        self.not_finite = (*self.not_finite, *not_finite)[:NAMED]
 
 
 @dataclass(frozen=True)
@@ -158,8 +170,8 @@ class Pairs:
         parts = [make(given) for make, frame in zip(makers, frames, strict=True) if frame is not None]
         for low, high in row_blocks([p.frame for p in parts], self.per_block):
             block = _judge(outer_join([_block(p, low, high) for p in parts]), self.inputs)
-            bad = _not_finite(block, self.inputs)
-            self.joined.add(_count(block, self.inputs) | {"n_not_finite": len(bad)}, bad[:_NAMED])
+            bad = not_finite(block, self.inputs.models)
+            self.joined.add(_count(block, self.inputs) | {"n_not_finite": len(bad)}, bad[:NAMED])
             yield block.filter("scored")
 
 
@@ -267,48 +279,21 @@ def _texts_part(inputs: Inputs) -> _Part:
     require_columns(inputs.texts, inputs.beside)
     frame = check(inputs.texts, TEXTS, origin="texts", columns=("source", "response"), further=True)
     kinds = frame.collect_schema()
-    values = {c: _text(c) if c in inputs.crossed else _identity(c, kinds[c]) for c in inputs.beside}
+    values = {
+        c: pl.col(c).cast(pl.String) if c in inputs.crossed else identity(c, kinds[c]) for c in inputs.beside
+    }
     worked = frame.filter(pl.col("variant") == inputs.variant).select(
         *TEXT_KEY, length=pl.col("response").str.len_chars().cast(pl.Int64), **values
     )
     return _Part("texts", worked, {"length": (_ANY, pl.col("length"))}, inputs.beside)
 
 
-def _text(column: str) -> pl.Expr:
-    return pl.col(column).cast(pl.String)
-
-
-def _identity(column: str, kind: pl.DataType) -> pl.Expr:
-    """A number that tells values apart; of what is no whole number 64 bits of a hash, like `group` itself."""
-    value = pl.col(column)
-    if kind == pl.Boolean() or kind.is_signed_integer():
-        return value.cast(pl.Int64)
-    if kind.is_integer():
-        return value.cast(pl.UInt64).reinterpret(signed=True)
-    return pl.when(value.is_not_null()).then(value.cast(pl.String).hash().reinterpret(signed=True))
-
-
-def require_columns(texts: pl.LazyFrame, columns: Sequence[str]) -> None:
-    """Refuse columns that TEXTS do not have or that hold lists, naming those to choose from."""
-    schema = texts.collect_schema()
-    there = ", ".join(c for c in schema if c not in TEXT_KEY and not schema[c].is_nested()) or "none"
-    if missing := [c for c in columns if c not in schema or c in TEXT_KEY]:
-        raise InputError(f"texts: no column {', '.join(map(repr, missing))}; there are: {there}")
-    if nested := [c for c in columns if schema[c].is_nested()]:
-        raise InputError(f"texts: column {nested[0]!r} is {schema[nested[0]]}; name one of: {there}")
-
-
 def _judge(block: pl.DataFrame, inputs: Inputs) -> pl.DataFrame:
     """Refuse keys that stand twice; mark which pairs are scored and which enter the regressions."""
     for name in ("scores", "labels", "computed", "texts"):
-        _refuse_duplicates(block, name, inputs)
-    _refuse_huge(block, inputs)
-    for column in inputs.carried:
-        if (split := block.filter(f"{column}_split")).height:
-            raise InputError(
-                f"texts: {column!r} differs within {split.height} pairs, the first row_id "
-                f"{int(split.select(pl.col('row_id').min()).item())}; a cluster holds whole pairs"
-            )
+        refuse_duplicates(block, name)
+    refuse_huge(block, inputs.models)
+    refuse_split(block, inputs.carried)
     rewards = [f"{m}_{s}" for m in ("pre", "post") for s in SIDES]
     marked = block.with_columns(scored=pl.all_horizontal(pl.col(rewards).is_not_null()))
     if inputs.features is None:
@@ -317,53 +302,6 @@ def _judge(block: pl.DataFrame, inputs: Inputs) -> pl.DataFrame:
     known = [pl.col(f"{x}_{s}").is_not_null() for x in inputs.covariates for s in SIDES]
     carried = [pl.col(c).is_not_null() for c in inputs.carried]
     return marked.with_columns(regressed=pl.all_horizontal([pl.col("scored"), whole, *known, *carried]))
-
-
-def _refuse_huge(block: pl.DataFrame, inputs: Inputs) -> None:
-    for model, name in (("pre", inputs.pre), ("post", inputs.post)):
-        huge = block.filter(pl.any_horizontal(too_large(pl.col(f"{model}_{s}")) for s in SIDES))
-        if huge.height:
-            raise InputError(huge_rewards(name, huge.height, int(huge.select(pl.col("row_id").min()).item())))
-
-
-def too_large(reward: pl.Expr) -> pl.Expr:
-    """Whether a finite reward is beyond what a float32 holds, so that no model gave it."""
-    return reward.is_finite() & (reward.abs() > LARGEST)
-
-
-def huge_rewards(model: str, n: int, row_id: int) -> str:
-    """What is said of rewards that are `too_large`."""
-    return (
-        f"scores: {n} pairs have a reward of {model!r} beyond {LARGEST:.3g}, the first row_id {row_id}; a "
-        "float32, which models give, holds no such number: mend it, or leave those rows out"
-    )
-
-
-def _refuse_duplicates(block: pl.DataFrame, name: str, inputs: Inputs) -> None:
-    columns = [f"n_{name}_{s}" for s in SIDES]
-    if columns[0] not in block.columns:
-        return
-    twice = stands_twice(f"n_{name}")
-    if name == "scores":
-        models = [pl.col(f"has_{m}_{s}").fill_null(0) for s in SIDES for m in ("pre", "post")]
-        twice = (pl.col(columns[0]) > models[0] + models[1]) | (pl.col(columns[1]) > models[2] + models[3])
-    if (found := block.filter(twice)).height:
-        key = "row_id, preference, variant" + {"scores": ", model", "texts": ""}.get(name, ", labeler")
-        first = int(found.select(pl.col("row_id").min()).item())
-        raise InputError(
-            f"{name}: {found.height} pairs have a text that stands there twice, the first row_id "
-            f"{first}; every ({key}) must stand once"
-        )
-
-
-def _not_finite(block: pl.DataFrame, inputs: Inputs) -> list[str]:
-    """The rewards that stand there and are no number, by `row_id`."""
-    found = []
-    for model, name in (("pre", inputs.pre), ("post", inputs.post)):
-        for side in SIDES:
-            there = (pl.col(f"has_{model}_{side}") > 0) & pl.col(f"{model}_{side}").is_null()
-            found += [(i, f"row_id {i} of {name} ({side})") for i in block.filter(there)["row_id"]]
-    return [text for _, text in sorted(found)]
 
 
 def _count(block: pl.DataFrame, inputs: Inputs) -> dict[str, int]:

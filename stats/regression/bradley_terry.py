@@ -186,7 +186,8 @@ def find_infinite(walk: Callable[[], Iterable[Observations]], size: int) -> list
         n += len(part.x)
         squares += (part.x**2).sum(axis=0)
         mixed += part.x[between].T @ part.x[between]
-        sample.append(_signed(part)[:: max(1, len(part.x) // (50 if i else _BATCH))])
+        step = max(1, len(part.x) // (50 if i else _BATCH))
+        sample.append(_signed(part)[::step].copy())  # a view would keep the block
     scale = np.where(squares > 0, np.sqrt(squares / max(n, 1)), 1.0)
     values, vectors = np.linalg.eigh(mixed / np.outer(scale, scale) / max(n, 1))
     basis = vectors[:, values <= 1e-9] / scale[:, None]

@@ -72,10 +72,10 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 rows["labels"].append(
                     key
                     | {"labeler": "me", "last_response_is_harmless": True, "last_response_is_helpful": True}
-                    | {"kind": (pair + side) % 2 == 0 and not flipped}
+                    | {"kind": pair % (2 + side) == 0 and not flipped}
                 )
         for side, preference in enumerate(("chosen", "rejected")):
-            kind = (pair + side) % 2 == (pair % 7 == 0)
+            kind = (pair % (2 + side) == 0) != (pair % 7 == 0)
             key = {"row_id": pair, "preference": preference, "variant": "original", "labeler": "gold"}
             rows["gold"].append(key | {"kind": kind})
             rows["sims"].append({"row_id": pair, "preference": preference, "embedder": "e", "cosine": 0.9})

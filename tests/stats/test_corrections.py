@@ -33,7 +33,7 @@ def without_gold(w: GoldWorld) -> GoldWorld:
 
 @pytest.fixture(scope="module")
 def world() -> GoldWorld:
-    return gold_world(seed=1)
+    return gold_world(2000, 300, seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -352,6 +352,12 @@ def test_latent_is_refused_with_gold_or_one_labeler(world: GoldWorld) -> None:
         run(world, correct="latent")
 
 
+def test_proxy_without_gold_is_refused(world: GoldWorld) -> None:
+    for options in ({"gold": None, "labeler": "model"}, {"correct": "none"}):
+        with pytest.raises(UsageError, match="proxy probability says what gold labels correct"):
+            run(world, proxy="probability", **options)
+
+
 def with_p(w: GoldWorld, *, seed: int = 0) -> pl.DataFrame:
     """The labeler's labels, with p_<feature> of the first four beside them."""
     rng = np.random.default_rng(seed)
@@ -410,6 +416,28 @@ def test_gold_of_every_pair_is_gold_alone(world: GoldWorld) -> None:
     assert any("as people sees them" in n for n in found.notes)
 
 
+def test_models_alike_but_for_a_factor_do_not_differ(world: GoldWorld) -> None:
+    twice = world.scores.filter(model="pre").with_columns(model=pl.lit("post"), reward=2 * pl.col("reward"))
+    scores = pl.concat([world.scores.filter(model="pre"), twice])
+    options = AnalyzeOptions(pre="pre", post="post", gold="people")
+    table = analyze(scores, [world.labels, world.gold], options).tables["imprint_corrected"]
+    change = table.filter(model="post-pre")
+    np.testing.assert_allclose(change["estimate"], table.filter(model="pre")["estimate"], rtol=1e-9)
+    assert change["estimate_std"].abs().max() < 1e-9
+    assert change["p_value_std"].to_list() == change["p_adjusted_std"].to_list() == [1.0] * 5
+    assert change["p_value"].min() < 1e-5
+
+
+def test_a_labeler_without_errors_is_left_as_it_is(world: GoldWorld) -> None:
+    labels = labels_of("model", world.truth, np.arange(len(world.truth)))
+    options = AnalyzeOptions(pre="pre", post="post", gold="people")
+    found = analyze(world.scores, [labels, world.gold], options).tables
+    table, naive = found["imprint_corrected"], found["imprint"]
+    np.testing.assert_allclose(table["estimate"], naive["estimate"], rtol=1e-8)
+    np.testing.assert_allclose(table["std_error"], naive["std_error"], rtol=1e-6)
+    assert set(found["label_errors"]["kappa"]) == {1.0}
+
+
 def edited(w: GoldWorld, how: Callable[[pl.DataFrame], pl.DataFrame]) -> GoldWorld:
     return GoldWorld(w.scores, w.labels, how(w.gold), w.truth, w.said, w.rewards, w.picked, w.probability)
 
@@ -440,6 +468,13 @@ def test_an_inclusion_probability_is_one(world: GoldWorld, wrong: float | None) 
     w = edited(world, lambda g: g.with_columns(inclusion_probability=pl.lit(wrong, pl.Float64)))
     with pytest.raises(InputError, match="inclusion_probability of 300 pairs is not above 0"):
         run(w)
+
+
+def test_gold_is_one_of_the_labelers(world: GoldWorld) -> None:
+    with pytest.raises(InputError, match="no labeler 'gpt' to take as gold; have: model, people"):
+        run(world, gold="gpt", labeler="model")
+    same = run(world, gold="people", labeler="people")
+    assert any("which is taken as right" in n for n in same.notes)
 
 
 def test_no_gold_is_said(world: GoldWorld) -> None:
@@ -476,6 +511,15 @@ def test_features_without_gold_or_with_too_little_are_left_out() -> None:
     beta, _ = by_hand(d, v, margins(w, "pre"), w.picked, w.probability)
     np.testing.assert_allclose(table.filter(model="pre")["estimate"], beta, rtol=0, atol=1e-10)
     assert any("of the regression without" in n for n in found.notes)
+
+
+def test_a_feature_that_few_gold_pairs_tell_of_is_flagged() -> None:
+    w = gold_world(3000, 300, seed=6)
+    few = w.picked[np.flatnonzero(sided(w.truth)[w.picked, 4])[20:]]
+    quiet = pl.when(pl.col("row_id").is_in(few.tolist())).then(False).otherwise(pl.col(FEATURES[4]))
+    table = run(edited(w, lambda g: g.with_columns(quiet.alias(FEATURES[4])))).tables["imprint_corrected"]
+    flags = dict(table.filter(model="pre").select("term", "flag").iter_rows())
+    assert flags == dict.fromkeys(FEATURES[:4]) | {FEATURES[4]: "differs in 20 gold pairs only"}
 
 
 def test_gold_pairs_with_nulls_are_left_out_and_counted(world: GoldWorld) -> None:

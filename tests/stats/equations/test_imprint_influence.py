@@ -66,13 +66,12 @@ def found(
     cluster: str | None = None,
     *,
     chosen_side: bool = False,
-    leverage: bool = False,
 ) -> tuple[ImprintInfluence, Places]:
     inputs = inputs_of(w)
     with Spool(Pairs(inputs, per_block=400)) as rows:
         places = Places.find(rows, cluster)
         return (
-            imprint_influence(rows, inputs, kept, places, chosen_side=chosen_side, leverage=leverage),
+            imprint_influence(rows, inputs, kept, places, chosen_side=chosen_side),
             places,
         )
 
@@ -144,16 +143,6 @@ def made_plain(n: int, seed: int) -> World:
     w.labels.insert_column(4, pl.Series("n_words", np.ones(2 * n)))
     w.texts.insert_column(4, pl.Series("meta_place", ["a"] * 2 * n))
     return w
-
-
-def test_with_leverage_the_errors_are_hc2() -> None:
-    import statsmodels.api as sm
-
-    w = made(60)
-    influence, _ = found(w, CODED, leverage=True)
-    d, m = dense(w)
-    fit = sm.OLS(m[:, 1], d[:, :6]).fit(cov_type="HC2")
-    np.testing.assert_allclose(influence.by_model["post"].std_error, fit.bse, rtol=1e-8)
 
 
 def test_equal_margins_have_no_spread_and_no_error_of_it() -> None:

@@ -9,11 +9,12 @@ import pytest
 from numpy.typing import NDArray
 
 from seal.stats.regression import store
-from seal.stats.regression.cells import BLOCK, Cells, PairTally, pack, unpacked
+from seal.stats.regression.cells import BLOCK, Cells, pack, unpacked
 from seal.stats.regression.linear import coefficient_rows, least_squares
 from seal.stats.regression.logit import fit_logit
 from seal.stats.regression.separation import find_separation
 from seal.stats.regression.store import Part, Store, Stored
+from seal.stats.regression.tally import PairTally
 
 Floats = NDArray[np.float64]
 K = 5  # coded features, values -1, 0, 1
