@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what type checkers and editors read; `_HOMES` is what runs, and a test holds them equal
     from seal import bench as bench
+    from seal import gold as gold
     from seal.cli.pipeline.running import RunReport as RunReport
     from seal.cli.pipeline.running import run as run
     from seal.engine.bench.labeling import bench_label as bench_label
@@ -33,6 +34,15 @@ if TYPE_CHECKING:  # what type checkers and editors read; `_HOMES` is what runs,
     from seal.engine.frames.schema import SIMILARITIES as SIMILARITIES
     from seal.engine.frames.schema import TEXTS as TEXTS
     from seal.engine.generation.options import GeneratorOptions as GeneratorOptions
+    from seal.engine.gold.options import GoldReadOptions as GoldReadOptions
+    from seal.engine.gold.options import GoldSampleOptions as GoldSampleOptions
+    from seal.engine.gold.options import GoldSheetOptions as GoldSheetOptions
+    from seal.engine.gold.reading import GoldReadReport as GoldReadReport
+    from seal.engine.gold.reading import gold_read as gold_read
+    from seal.engine.gold.sampling import GoldSampleReport as GoldSampleReport
+    from seal.engine.gold.sampling import gold_sample as gold_sample
+    from seal.engine.gold.sheet import GoldSheetReport as GoldSheetReport
+    from seal.engine.gold.sheet import gold_sheet as gold_sheet
     from seal.engine.labeling.labeling import LabelReport as LabelReport
     from seal.engine.labeling.labeling import label as label
     from seal.engine.labeling.options import LabelOptions as LabelOptions
@@ -55,7 +65,10 @@ if TYPE_CHECKING:  # what type checkers and editors read; `_HOMES` is what runs,
     from seal.stats.options import AgreementOptions as AgreementOptions
     from seal.stats.options import AnalyzeOptions as AnalyzeOptions
     from seal.stats.options import CompareOptions as CompareOptions
+    from seal.stats.options import GoldPowerOptions as GoldPowerOptions
     from seal.stats.options import ReportOptions as ReportOptions
+    from seal.stats.power import GoldNeeds as GoldNeeds
+    from seal.stats.power import gold_power as gold_power
     from seal.stats.report.page import Report as Report
     from seal.stats.report.page import report as report
     from seal.stats.results import Results as Results
@@ -70,6 +83,14 @@ _HOMES = {
     "ExportReport": "seal.engine.export.exporting",
     "FAILURES": "seal.engine.frames.schema",
     "GeneratorOptions": "seal.engine.generation.options",
+    "GoldNeeds": "seal.stats.power",
+    "GoldPowerOptions": "seal.stats.options",
+    "GoldReadOptions": "seal.engine.gold.options",
+    "GoldReadReport": "seal.engine.gold.reading",
+    "GoldSampleOptions": "seal.engine.gold.options",
+    "GoldSampleReport": "seal.engine.gold.sampling",
+    "GoldSheetOptions": "seal.engine.gold.options",
+    "GoldSheetReport": "seal.engine.gold.sheet",
     "ImportOptions": "seal.engine.datasets.options",
     "ImportReport": "seal.engine.datasets.importing",
     "InputError": "seal.engine.errors",
@@ -104,6 +125,11 @@ _HOMES = {
     "bench_score": "seal.engine.bench.scoring",
     "compare": "seal.stats.alignment.compare",
     "export": "seal.engine.export.exporting",
+    "gold": "seal",
+    "gold_power": "seal.stats.power",
+    "gold_read": "seal.engine.gold.reading",
+    "gold_sample": "seal.engine.gold.sampling",
+    "gold_sheet": "seal.engine.gold.sheet",
     "import_texts": "seal.engine.datasets.importing",
     "label": "seal.engine.labeling.labeling",
     "report": "seal.stats.report.page",
@@ -113,7 +139,7 @@ _HOMES = {
     "similarity": "seal.engine.scoring.similarity",
     "verify": "seal.engine.verify",
 }
-"""Public name -> the module that defines it; `bench` is a module itself."""
+"""Public name -> the module that defines it; `bench` and `gold` are modules themselves."""
 
 __all__ = sorted(_HOMES)
 

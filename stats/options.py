@@ -141,6 +141,25 @@ class AnalyzeOptions(Options):
 
 
 @dataclass(frozen=True)
+class GoldPowerOptions(Options):
+    """How narrow intervals must be, and whose labels they are of."""
+
+    pre: str = option(MISSING, "Name of the model before it saw the preferences.")
+    post: str = option(MISSING, "Name of the model after.")
+    gold: str = option(MISSING, "The labeler taken as right: the pilot.", metavar="LABELER")
+    width: float = option(
+        MISSING, "Wanted half-width of the intervals, in SDs of each model's margins.", above=0
+    )
+    labeler: str | None = option(None, "Whose labels are corrected, where there are several.")
+    features: tuple[str, ...] = option(
+        (), "Only for this feature; all enter the regression. Repeatable. Default: all.", flag="feature",
+        repeat=True, metavar="FEATURE",
+    )  # fmt: skip
+    exclude: tuple[str, ...] = option((), "Features to leave out of the regression, comma-separated.")
+    level: float = _level("Of the intervals.")
+
+
+@dataclass(frozen=True)
 class CompareOptions(Options):
     """How models are compared by their agreement with the people."""
 

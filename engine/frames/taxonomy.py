@@ -15,7 +15,7 @@ from typing import Any, Literal, cast, get_args
 import polars as pl
 
 from seal.engine.errors import InputError, UsageError, nearest
-from seal.engine.frames.schema import FAILURES, LABELS, SCORES, SIMILARITIES, TEXTS, check
+from seal.engine.frames.schema import FAILURES, INCLUSION, LABELS, SCORES, SIMILARITIES, TEXTS, check
 
 Kind = Literal["boolean", "enum", "list"]
 Role = Literal["target", "spoiler", "none"]
@@ -26,7 +26,8 @@ PROBABILITY = "p_"
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
 _RESERVED_PREFIXES = (PROBABILITY, "meta_")
-_RESERVED = frozenset().union(*(frame.types for frame in (TEXTS, SCORES, LABELS, SIMILARITIES, FAILURES)))
+_FRAMES = (TEXTS, SCORES, LABELS, SIMILARITIES, FAILURES)
+_RESERVED = frozenset({INCLUSION}).union(*(frame.types for frame in _FRAMES))
 _KEYS = ("name", "kind", "values", "max_items", "role", "scope", "instruction")
 _REQUIRED = ("name", "kind", "scope", "instruction")
 _MOST_VALUES, _LONGEST_VALUE = 100, 100
@@ -151,7 +152,8 @@ class Taxonomy:
             among: the features it must have, all of them by default; others may be missing.
 
         Returns:
-            The key, the features that are there in the taxonomy's order, then their probabilities.
+            The key, the features that are there in the taxonomy's order, then their probabilities; not
+            how likely a pair was to be drawn.
 
         Raises:
             InputError: a column is missing, of a wrong type, or belongs to no feature (with the nearest).
@@ -164,7 +166,7 @@ class Taxonomy:
         there = {name: dtype for name, dtype in self.types.items() if name in have}
         there |= {PROBABILITY + n: pl.Float32() for n in tuple(there) if PROBABILITY + n in have}
         for name in have:
-            if name not in LABELS.types and name not in there:
+            if name not in (*LABELS.types, INCLUSION) and name not in there:
                 near = nearest(name, self.names)
                 raise InputError(f"{origin}: column '{name}' is no feature of {self.origin}; {near}")
         for name, want in there.items():
