@@ -99,7 +99,7 @@ def test_the_rest_is_labeled_as_it_is(truth: pl.DataFrame) -> None:
 def leaning(truth: pl.DataFrame, seen: pl.DataFrame, residual: Floats) -> Floats:
     """Correlation of each feature's error with the residual, both as differences of the sides, (features,).
 
-    Every pair is turned by a coin: a residual of the choice has mean 0 only where the order is not the choice.
+    Every pair is turned by a coin: a residual of the choice has mean 0 where the order is not the choice.
     """
     coin = np.where(np.random.default_rng(0).random(len(residual)) < 0.5, 1.0, -1.0)
 
