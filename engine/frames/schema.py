@@ -25,6 +25,8 @@ VARIANT = pl.Enum([ORIGINAL, REWRITTEN])
 PAIR_KEY = ("row_id",)
 TEXT_KEY = ("row_id", "preference", "variant")
 
+INCLUSION = "inclusion_probability"  # a column of LABELS made by people: how likely the pair was to be drawn
+
 _PART = re.compile(r"part-\d{5,}\.parquet")
 _KEY_TYPES: dict[str, pl.DataType] = {"row_id": pl.Int64(), "preference": PREFERENCE, "variant": VARIANT}
 
