@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what type checkers and editors read; `_HOMES` is what runs, and a test holds them equal
     from seal import bench as bench
+    from seal import gold as gold
     from seal.cli.pipeline.running import RunReport as RunReport
     from seal.cli.pipeline.running import run as run
     from seal.engine.bench.labeling import bench_label as bench_label
@@ -33,6 +34,15 @@ if TYPE_CHECKING:  # what type checkers and editors read; `_HOMES` is what runs,
     from seal.engine.frames.schema import SIMILARITIES as SIMILARITIES
     from seal.engine.frames.schema import TEXTS as TEXTS
     from seal.engine.generation.options import GeneratorOptions as GeneratorOptions
+    from seal.engine.gold.options import GoldReadOptions as GoldReadOptions
+    from seal.engine.gold.options import GoldSampleOptions as GoldSampleOptions
+    from seal.engine.gold.options import GoldSheetOptions as GoldSheetOptions
+    from seal.engine.gold.reading import GoldLabels as GoldLabels
+    from seal.engine.gold.reading import gold_read as gold_read
+    from seal.engine.gold.sampling import GoldSample as GoldSample
+    from seal.engine.gold.sampling import gold_sample as gold_sample
+    from seal.engine.gold.sheet import GoldSheet as GoldSheet
+    from seal.engine.gold.sheet import gold_sheet as gold_sheet
     from seal.engine.labeling.labeling import LabelReport as LabelReport
     from seal.engine.labeling.labeling import label as label
     from seal.engine.labeling.options import LabelOptions as LabelOptions
@@ -70,6 +80,12 @@ _HOMES = {
     "ExportReport": "seal.engine.export.exporting",
     "FAILURES": "seal.engine.frames.schema",
     "GeneratorOptions": "seal.engine.generation.options",
+    "GoldLabels": "seal.engine.gold.reading",
+    "GoldReadOptions": "seal.engine.gold.options",
+    "GoldSample": "seal.engine.gold.sampling",
+    "GoldSampleOptions": "seal.engine.gold.options",
+    "GoldSheet": "seal.engine.gold.sheet",
+    "GoldSheetOptions": "seal.engine.gold.options",
     "ImportOptions": "seal.engine.datasets.options",
     "ImportReport": "seal.engine.datasets.importing",
     "InputError": "seal.engine.errors",
@@ -104,6 +120,10 @@ _HOMES = {
     "bench_score": "seal.engine.bench.scoring",
     "compare": "seal.stats.alignment.compare",
     "export": "seal.engine.export.exporting",
+    "gold": "seal",
+    "gold_read": "seal.engine.gold.reading",
+    "gold_sample": "seal.engine.gold.sampling",
+    "gold_sheet": "seal.engine.gold.sheet",
     "import_texts": "seal.engine.datasets.importing",
     "label": "seal.engine.labeling.labeling",
     "report": "seal.stats.report.page",
@@ -113,7 +133,7 @@ _HOMES = {
     "similarity": "seal.engine.scoring.similarity",
     "verify": "seal.engine.verify",
 }
-"""Public name -> the module that defines it; `bench` is a module itself."""
+"""Public name -> the module that defines it; `bench` and `gold` are modules themselves."""
 
 __all__ = sorted(_HOMES)
 

@@ -29,8 +29,12 @@ class Sample:
 
     def keeps(self, row_id: pl.Series) -> pl.Series:
         """For each row_id whether its pair is kept."""
-        hashed = _mixed(row_id.to_numpy().astype(np.uint64) + _mixed(np.array([self.seed], np.uint64)))
-        return pl.Series((hashed >> np.uint64(11)) < self.share * 2.0**53)
+        return pl.Series((hashed(row_id.to_numpy(), self.seed) >> np.uint64(11)) < self.share * 2.0**53)
+
+
+def hashed(row_id: NDArray[np.int64], seed: int) -> NDArray[np.uint64]:
+    """(n,) 64 random bits a pair, of the seed and its row_id alone; no two row_ids have the same."""
+    return _mixed(row_id.astype(np.uint64) + _mixed(np.array([seed], np.uint64)))
 
 
 def _mixed(x: NDArray[np.uint64]) -> NDArray[np.uint64]:

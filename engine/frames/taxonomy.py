@@ -15,7 +15,7 @@ from typing import Any, Literal, cast, get_args
 import polars as pl
 
 from seal.engine.errors import InputError, UsageError, nearest
-from seal.engine.frames.schema import FAILURES, LABELS, SCORES, SIMILARITIES, TEXTS, check
+from seal.engine.frames.schema import FAILURES, INCLUSION, LABELS, SCORES, SIMILARITIES, TEXTS, check
 
 Kind = Literal["boolean", "enum", "list"]
 Role = Literal["target", "spoiler", "none"]
@@ -26,7 +26,8 @@ PROBABILITY = "p_"
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}")
 _RESERVED_PREFIXES = (PROBABILITY, "meta_")
-_RESERVED = frozenset().union(*(frame.types for frame in (TEXTS, SCORES, LABELS, SIMILARITIES, FAILURES)))
+_FRAMES = (TEXTS, SCORES, LABELS, SIMILARITIES, FAILURES)
+_RESERVED = frozenset({INCLUSION}).union(*(frame.types for frame in _FRAMES))
 _KEYS = ("name", "kind", "values", "max_items", "role", "scope", "instruction")
 _REQUIRED = ("name", "kind", "scope", "instruction")
 _MOST_VALUES, _LONGEST_VALUE = 100, 100
