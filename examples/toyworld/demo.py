@@ -98,7 +98,7 @@ def _correction() -> list[Step]:
     n, seed = str(GOLD_PAIRS), str(SEED)
     return [
         ("gold", "sample", RUN / "texts", "--pairs", n, "--seed", seed, "--overwrite", "--out", sample),
-        ("gold", "sheet", sample, "--out", GOLD / "sheet.html", "--overwrite"),
+        ("gold", "sheet", sample, "--out", GOLD / "sheet.html"),
         ("gold", "read", GOLD / "answers.json", "--gold", sample, "--overwrite", "--out", labels),
         (*_analyze(), "--labels", WORLD / "erring.parquet", "--labels", labels, "--gold", "gold", "--out",
          CORRECTED),
