@@ -52,7 +52,7 @@ rewriter = "toy={models}/labeler"
 [run.environments]
 {environments}
 [label]
-sample = 0.2  # the decoder labels 800 of the 4,000 pairs
+sample = 0.125  # the decoder labels 500 of the 4,000 pairs
 {backend}
 [rewrite]
 sample = 0.05  # of these, 200 are rewritten
