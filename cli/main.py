@@ -1,5 +1,6 @@
 """`seal`: registers the commands, merges the settings, and turns every user's mistake into one line."""
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -55,6 +56,9 @@ def _default() -> Path:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 1 failed, 2 wrong usage, 3 too many failed rows."""
     end_with_the_run()
+    # Threads of torch that wait for each other would keep cores busy with waiting: where something else needs
+    # a core, labeling took seven times as long. It is read when torch is first imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         words = sys.argv[1:] if argv is None else list(argv)
         typed = words[2:] if is_stage() else words  # a run gives its stages an empty settings file

@@ -35,6 +35,10 @@ labelers = ["computed"]
 # Labels that are there already: Parquet files or folders.
 #labels = ["labels.parquet"]
 
+# Labels that people gave to a random sample of pairs (`seal gold sample`, `sheet`, `read`). The estimates are
+# corrected by them for what the labelers get wrong; how, [analyze] correct says.
+#gold = "gold/labels"
+
 # Two labelers or more made into one, whose labels are analyzed: combine = "majority", or "dawid-skene".
 
 # For alignment robustness: who rewrites texts, and a sentence-transformers folder to compare them with.

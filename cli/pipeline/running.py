@@ -1,5 +1,6 @@
 """`seal run`, from its settings file to its last stage."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 from seal.cli.pipeline.calls import Call, make_call
 from seal.cli.pipeline.display import board
 from seal.cli.pipeline.environments import Interpreter
+from seal.cli.pipeline.gold import gold_labeler
 from seal.cli.pipeline.runner import Planned, carry_out, make_plan, prepare
 from seal.cli.pipeline.settings import TABLE, RunSettings, check_keys, load_run
 from seal.cli.pipeline.stages import stages_of
@@ -103,7 +105,11 @@ def _calls(run: RunSettings) -> list[Call]:
     commands = load_all()
     tables = load_settings(run.file, commands, {TABLE: check_keys})
     backend = tables.get("score", {}).get("backend")
-    stages = stages_of(run, score_backend=backend, is_exported=lambda folder: (folder / SPEC).is_file())
+    named = os.environ.get("SEAL_ANALYZE_GOLD") or tables.get("analyze", {}).get("gold")
+    gold = gold_labeler(run.gold, named, f"{run.file}: [{TABLE}]") if run.gold else None
+    stages = stages_of(
+        run, score_backend=backend, is_exported=lambda folder: (folder / SPEC).is_file(), gold=gold
+    )
     return [make_call(s, commands[s.command], tables.get(s.command, {}), run) for s in stages]
 
 

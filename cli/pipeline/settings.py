@@ -13,7 +13,7 @@ from seal.engine.labeling.options import COMPUTED
 
 TABLE = "run"
 KEYS = (
-    "sources", "texts", "out", "pre", "post", "labelers", "labels", "combine", "rewriter", "embedder",
+    "sources", "texts", "out", "pre", "post", "labelers", "labels", "gold", "combine", "rewriter", "embedder",
     "environments",
 )  # fmt: skip
 ENVIRONMENTS = ("cpu", "gpu", "export", "vllm")
@@ -55,6 +55,7 @@ class RunSettings:
         pre, post: the reward models before and after.
         labelers: who labels.
         labels: LABELS frames that are there already.
+        gold: LABELS made by people on a sample of pairs; None does without.
         combine: how the labelers are made into one; None leaves them apart.
         rewriter: who rewrites; None does without.
         embedder: what compares rewritten texts with their originals; None does without.
@@ -69,6 +70,7 @@ class RunSettings:
     post: Model
     labelers: tuple[Model, ...] = ()
     labels: tuple[Path, ...] = ()
+    gold: Path | None = None
     combine: str | None = None
     rewriter: Model | None = None
     embedder: Model | None = None
@@ -110,6 +112,7 @@ def parse_run(values: Mapping[str, Any], file: Path) -> RunSettings:
         post=read.model("post", needed=True),
         labelers=read.models("labelers"),
         labels=read.paths("labels"),
+        gold=read.path("gold"),
         combine=read.text("combine"),
         rewriter=read.model("rewriter") if "rewriter" in values else None,
         embedder=read.model("embedder") if "embedder" in values else None,
@@ -144,6 +147,8 @@ def _check(settings: RunSettings) -> None:
         raise UsageError(f"{where} needs labelers ('{COMPUTED}', a model) or labels (files), or both")
     taken = ["combined"] if settings.combine else []
     _distinct([x.name for x in settings.labelers] + taken, f"{where} has two labelers")
+    if settings.gold in settings.labels:
+        raise UsageError(f"{where} names {settings.gold} under labels and as gold; once is enough, as gold")
     if settings.embedder and not settings.rewriter:
         raise UsageError(f"{where} has an embedder but no rewriter: it compares rewritten texts")
     _check_combine(settings, where)

@@ -85,25 +85,29 @@ _OF_ORIGINALS = frozenset(("sample", "seed", "limit"))
 
 
 def stages_of(
-    settings: RunSettings, *, score_backend: str | None, is_exported: Callable[[Path], bool]
-) -> tuple[Stage, ...]:
+    settings: RunSettings, *, score_backend: str | None, is_exported: Callable[[Path], bool],
+    gold: str | None = None,
+) -> tuple[Stage, ...]:  # fmt: skip
     """The stages that the settings ask for, each behind those it reads.
 
     Args:
         settings: the table [run].
         score_backend: what [score] says; `torch` scores the models as they are.
         is_exported: whether a folder is what `seal export` writes.
+        gold: whose the gold labels are, where there are such.
     """
-    return tuple(_Builder(settings, score_backend, is_exported).stages())
+    return tuple(_Builder(settings, score_backend, is_exported, gold).stages())
 
 
 class _Builder:
     """Puts paths into command lines."""
 
     def __init__(
-        self, settings: RunSettings, score_backend: str | None, is_exported: Callable[[Path], bool]
-    ) -> None:
+        self, settings: RunSettings, score_backend: str | None, is_exported: Callable[[Path], bool],
+        gold: str | None,
+    ) -> None:  # fmt: skip
         self._run, self._backend, self._is_exported = settings, score_backend, is_exported
+        self._gold = gold
         self._texts = str(settings.texts or settings.out / TEXTS)
         self._reads_texts = () if settings.texts else (TEXTS,)
         self._outs: dict[str, str] = {}  # role of a model -> the stage that exports it
@@ -220,6 +224,7 @@ class _Builder:
                 words += [f"{option}labels", self._at(stage.name)]
                 reads.append(stage.name)
         words += [word for path in run.labels for word in ("--labels", str(path))]
+        words += ["--labels", str(run.gold), "--gold", str(self._gold)] if run.gold else []
         if run.rewriter:
             words += ["--rewritten", self._at(REWRITTEN)]
             reads.append(REWRITTEN)
@@ -229,6 +234,7 @@ class _Builder:
         chosen = run.combine.replace("-", "_") if run.combine else None
         words += ["--labeler", chosen] if chosen else []
         facts = {"pre": run.pre.name, "post": run.post.name, "labeler": chosen}
+        facts |= {"gold": self._gold} if run.gold else {}
         return Stage(RESULTS, "analyze", tuple(words), reads=tuple(reads), facts=facts)
 
     def _source(self, rewritten: bool) -> str:

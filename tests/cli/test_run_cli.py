@@ -288,6 +288,33 @@ def test_whatever_changed_is_seen_and_only_what_it_touches_is_done_again(mine, s
     assert_same(mine / "out", fresh / "out")
 
 
+def test_gold_touches_the_analysis_and_nothing_before_it(mine, seal):
+    """Labels of people added to a finished run, then more of them."""
+    truth = pl.read_parquet(mine / "world/truth.parquet").with_columns(pl.lit("ann").alias("labeler"))
+
+    def labeled(n_pairs):
+        (mine / "gold").mkdir(exist_ok=True)
+        rows = truth.head(2 * n_pairs).with_columns(inclusion_probability=pl.lit(n_pairs / N_PAIRS))
+        rows.write_parquet(mine / "gold/part-00000.parquet")
+
+    labeled(40)
+    edit(mine / "seal.toml", "[run]", '[run]\ngold = "gold"')
+    edit(mine / "seal.toml", "[analyze]", '[analyze]\nlabeler = "truth"')
+    reasons = []
+    for n_pairs in (40, 50):
+        labeled(n_pairs)
+        found = plan(seal, mine)
+        assert {stage for stage, (state, _) in found.items() if state != "done"} == {"results", "report.html"}
+        reasons.append(found["results"][1])
+        assert seal("run", mine / "seal.toml")[0] == 0
+        labelers = pl.read_csv(mine / "out/results/labelers.csv")
+        held = labelers.filter(pl.concat_list("labeler_a", "labeler_b").list.contains("ann"))
+        assert held["precision"].drop_nulls().to_list()  # of the other labeler, against ann
+        assert set(plan(seal, mine).values()) == {("done", "same inputs, same options")}
+    assert "gold changed unset -> ann" in reasons[0]
+    assert reasons[1] == "labels 3 changed"
+
+
 def test_an_option_that_changes_no_result_runs_nothing(mine, seal, monkeypatch):
     edit(mine / "seal.toml", "[score]", "[score]\nthreads = 1")
     assert set(plan(seal, mine).values()) == {("done", "same inputs, same options")}

@@ -1,5 +1,6 @@
 """What `seal run` decides before it starts anything: settings, stages, calls, what is done already."""
 
+import json
 import os
 import shutil
 import sys
@@ -7,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import click
+import polars as pl
 import pytest
 
 from seal.cli.commands.init import template
@@ -16,6 +18,8 @@ from seal.cli.pipeline.environments import Interpreter, choose
 from seal.cli.pipeline.identity import HashBook
 from seal.cli.pipeline.planning import changes, decide, waits
 from seal.cli.pipeline.record import Entry, load_record, save_record
+from seal.cli.pipeline.runner import make_of
+from seal.cli.pipeline.running import plan_run
 from seal.cli.pipeline.settings import parse_run
 from seal.cli.pipeline.stages import EXPORT, ONNX, TORCH, VLLM, Stage, stages_of
 from seal.engine.errors import InputError, SealError, UsageError
@@ -29,6 +33,7 @@ ALL = LEAST | {
         "judge": {"model": "http://localhost:8000/v1", "protocol": "choice"},
     },
     "labels": "truth.parquet",
+    "gold": "gold/labels",
     "combine": "majority",
     "rewriter": "models/mistral",
     "embedder": "models/bge",
@@ -37,7 +42,10 @@ ALL = LEAST | {
 
 def stages(values, *, exported=(), backend=None):
     run = parse_run(values, FILE)
-    return stages_of(run, score_backend=backend, is_exported=lambda folder: folder.name in exported)
+    gold = "ann" if run.gold else None
+    return stages_of(
+        run, score_backend=backend, is_exported=lambda folder: folder.name in exported, gold=gold
+    )
 
 
 def words(values, name, **more):
@@ -73,6 +81,8 @@ def _no_variables(monkeypatch):
         ({"combine": "majority"}, "combine needs two labelers or more"),
         ({"combine": "majorities"}, "cannot combine by 'majorities'; did you mean 'majority'?"),
         ({"out": ""}, "out must be a text"),
+        ({"gold": ["a", "b"]}, "gold must be a text"),
+        ({"labels": "people", "gold": "people"}, "names /project/people under labels and as gold"),
     ],
 )
 def test_a_mistake_in_run_is_told(more, said):
@@ -120,6 +130,18 @@ def test_rewritten_texts_are_scored_labeled_compared_and_analyzed():
     assert "/project/truth.parquet" in said
     assert said[said.index("--labeler") + 1] == "majority"
     assert words(ALL, "rewritten/scores/post")[0] == "/project/out/rewritten/texts"
+
+
+def test_gold_is_of_the_analysis_alone():
+    """It is never labeled with, combined, or asked about rewritten texts; what it corrects is one table's."""
+    said = words(ALL, "results")
+    assert [said[i + 1] for i, word in enumerate(said) if word == "--gold"] == ["ann"]
+    assert said[said.index("/project/gold/labels") - 1] == "--labels"
+    assert [s.name for s in stages(ALL) if "/project/gold/labels" in s.words] == ["results"]
+    assert next(s for s in stages(ALL) if s.name == "results").facts["gold"] == "ann"
+    without = {k: v for k, v in ALL.items() if k != "gold"}
+    assert "--gold" not in words(without, "results")
+    assert "gold" not in next(s for s in stages(without) if s.name == "results").facts
 
 
 def test_exported_models_are_not_exported_again_nor_those_that_torch_runs():
@@ -241,6 +263,94 @@ def test_an_option_of_one_stage_that_is_wrong(own, said):
     with pytest.raises(UsageError) as error:
         call(labeling("labels/judge", own=own))
     assert said in str(error.value)
+
+
+# Labels of people
+
+
+def people(folder, *names, **columns):
+    """A LABELS folder of one pair, labeled by each of these."""
+    folder.mkdir()
+    key = {"row_id": [0, 0], "preference": ["chosen", "rejected"], "variant": ["original"] * 2}
+    frames = [
+        pl.DataFrame(key | {"labeler": [name] * 2, "is_kind": [True, False]} | columns) for name in names
+    ]
+    pl.concat(frames).write_parquet(folder / "part-00000.parquet")
+    return folder
+
+
+def a_project(folder, **run):
+    """Settings with a dataset and models that are there."""
+    for name in ("pre", "post"):
+        (folder / name).mkdir(exist_ok=True)
+        (folder / name / "config.json").write_text("{}")
+    (folder / "pairs.jsonl").write_text('{"chosen": "a", "rejected": "b"}\n')
+    table = {"sources": ["pairs.jsonl"], "pre": "pre", "post": "post", "labelers": ["computed"]} | run
+    lines = [f"{key} = {json.dumps(value)}" for key, value in table.items()]
+    (folder / "seal.toml").write_text("\n".join(["[run]", *lines, ""]))
+    return folder / "seal.toml"
+
+
+def test_whose_the_gold_labels_are_is_read_from_them(tmp_path):
+    gold = people(tmp_path / "gold", "ann", inclusion_probability=[0.1, 0.1])
+    plan = plan_run(a_project(tmp_path, gold="gold"))
+    said = next(p.call.words for p in plan.stages if p.call.stage.name == "results")
+    assert said[said.index("--gold") + 1] == "ann"
+    assert str(gold) in said
+
+
+@pytest.mark.parametrize(
+    ("names", "columns", "named", "said"),
+    [
+        (["ann"], {}, None, "has no column inclusion_probability, how likely each pair was to be drawn"),
+        (["ann", "bob"], {"inclusion_probability": [0.1, 0.1]}, None, "has 2 labelers (ann, bob); say which"),
+        (["ann"], {"inclusion_probability": [0.1, 0.1]}, "anna", "no labeler 'anna'; did you mean 'ann'?"),
+    ],
+)
+def test_gold_that_cannot_correct_is_refused_before_any_work(tmp_path, names, columns, named, said):
+    people(tmp_path / "gold", *names, **columns)
+    settings = a_project(tmp_path, gold="gold")
+    if named:
+        settings.write_text(settings.read_text() + f'[analyze]\ngold = "{named}"\n')
+    with pytest.raises(SealError) as error:
+        plan_run(settings)
+    assert said in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_gold_that_is_not_there_is_told_with_what_writes_it(tmp_path):
+    with pytest.raises(InputError, match="is not there: `seal gold read` writes it"):
+        plan_run(a_project(tmp_path, gold="gold"))
+
+
+def test_one_of_several_people_is_chosen_by_the_settings_or_a_variable(tmp_path, monkeypatch):
+    people(tmp_path / "gold", "ann", "bob", inclusion_probability=[0.1, 0.1])
+    settings = a_project(tmp_path, gold="gold")
+    settings.write_text(settings.read_text() + '[analyze]\ngold = "bob"\n')
+
+    def chosen():
+        call = next(p.call for p in plan_run(settings).stages if p.call.stage.name == "results")
+        return [call.words[i + 1] for i, word in enumerate(call.words) if word == "--gold"]
+
+    assert chosen() == ["bob"]
+    monkeypatch.setenv("SEAL_ANALYZE_GOLD", "ann")
+    assert chosen() == ["ann"]
+
+
+def test_other_gold_changes_the_analysis_and_nothing_else(tmp_path):
+    people(tmp_path / "gold", "ann", inclusion_probability=[0.1, 0.1])
+    settings = a_project(tmp_path, gold="gold")
+
+    def made():
+        book = HashBook(tmp_path / "hashes.json")
+        return {p.call.stage.name: make_of(p.call, book) for p in plan_run(settings).stages}
+
+    before = made()
+    shutil.rmtree(tmp_path / "gold")
+    people(tmp_path / "gold", "ann", inclusion_probability=[0.2, 0.2])
+    after = made()
+    assert [name for name in before if before[name] != after[name]] == ["results"]
+    assert changes(before["results"], after["results"]) == ["labels 2 changed"]
 
 
 # Done or not
