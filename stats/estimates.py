@@ -10,8 +10,10 @@ from seal.engine.frames.schema import ORIGINAL, REWRITTEN
 from seal.stats.alignment import regimes
 from seal.stats.alignment.alignment import Rulers, alignment, ruler_notes
 from seal.stats.equations import resistance, shift
+from seal.stats.equations.designs import imprint_by_cells, stack
+from seal.stats.equations.differences import Differences
 from seal.stats.equations.equation import Equation
-from seal.stats.equations.imprint import Differences, design_of_differences, estimate_imprint
+from seal.stats.equations.imprint import design_of_differences, estimate_imprint
 from seal.stats.equations.imprint_fixed_effects import imprint_by_pyfixest
 from seal.stats.equations.published import RAW_THETA, PublishedTally, published_robustness
 from seal.stats.equations.robustness import DIRECTIONS, Robustness, alignment_robustness
@@ -60,7 +62,7 @@ def estimate(frames: Frames, options: AnalyzeOptions, *, as_published: bool = Fa
         tables = _reward_tables(frames, gathered, options)
         notes += ruler_notes(tables["alignment"])
         cells = gathered.patterns.cells()
-        walk = shift.Walk(rows, inputs, Places.find(rows, options.cluster))
+        walk = shift.Walk(rows, inputs, Places.find(rows, inputs.cluster))
         equations = _equations(gathered, cells, walk, options, labelers)
     tables |= {name: found.table for name, found in equations.items()}
     verdicts: dict[str, _Verdicts] = {name: found.verdicts for name, found in equations.items()}
@@ -104,13 +106,15 @@ class _Gathered:
         self, inputs: Inputs, options: AnalyzeOptions, as_published: bool, scale: RewardScale
     ) -> None:
         bases = {r.term: x for r, x in zip(inputs.regressed.numeric, inputs.covariates, strict=True)}
-        self.inputs, self._scale = inputs, scale
+        self.inputs, self.scale = inputs, scale
         self._origin = scale.centre if options.theta_origin == "centred" else ZERO
-        self.differences = Differences(inputs) if design_of(options).plain else None
+        self.design = replace(design_of(options), cluster=inputs.cluster)
+        stacked = self.design.stacked  # then every labeler is walked through, once the rest is known
+        self.differences = None if stacked else Differences(inputs, self.design.interactions, sd=scale.sd)
         outcomes = shift.outcomes(options.theta, origin=self._origin, sd=scale.sd)
         outcomes |= resistance.outcomes(options.ties)
         outcomes |= {RAW_THETA: theta(options.theta)} if as_published else {}
-        self.patterns = Patterns(inputs, outcomes, options.cluster)
+        self.patterns = Patterns(inputs, outcomes)
         self.regimes = regimes.RegimeTally(
             regimes.gamma(len(inputs.targets), options.profile), options.ties, options.theta, self._origin
         )
@@ -139,7 +143,7 @@ class _Gathered:
             pre, post = self._origin
             said.append(
                 "theta and the normalised margin are of rewards less each model's mean over the texts of "
-                f"{self._scale.n} pairs ({self.inputs.pre} {pre:.4g}, {self.inputs.post} {post:.4g}): no "
+                f"{self.scale.n} pairs ({self.inputs.pre} {pre:.4g}, {self.inputs.post} {post:.4g}): no "
                 "training fixes where rewards have their zero"
             )
         if self.regimes.n_left_out:
@@ -170,6 +174,7 @@ def _refuse_nothing(joined: Joined, frames: Frames, options: AnalyzeOptions) -> 
 def _join_notes(joined: Joined, inputs: Inputs, of: str = "") -> list[str]:
     said = {
         "n_unscored": "pairs stand in some frame but lack a finite reward of one text or model: left out",
+        "n_not_finite": f"rewards are null, NaN or infinite: {', '.join(joined.not_finite)}",
         "n_unlabelled": "scored pairs have no labels on one side or both: left out of the regressions",
         "n_null_labels": "scored pairs have a null label, covariate or cluster: left out of the regressions",
         "n_without_text": "scored pairs are not among the texts",
@@ -207,19 +212,27 @@ def _equations(
 ) -> dict[str, Equation]:
     """Eq. 1 as written and with an intercept of the chosen side, Eq. 2 and Eq. 3, on the same regressors."""
     inputs, columns, how = gathered.inputs, gathered.patterns.columns, options.inference
-    judged = _same_regressors(gathered, cells, how.max_vif)
+    stacked = [(x.name, x.frame) for x in text_labelers(labelers)]
+    design = gathered.design
+    differences = gathered.differences or stack(inputs, design, stacked, gathered.scale.sd)
+    split = design.varying(differences.split)
+    judged = _same_regressors(
+        gathered, None if split or not design.plain else differences, cells, how.max_vif
+    )
     found: dict[str, Equation] = {}
     for name, chosen_side in (("imprint", False), ("imprint_chosen", True)):
-        if gathered.differences is not None:
-            found[name] = estimate_imprint(
-                gathered.differences, walk.rows, walk.places, how,
-                chosen_side=chosen_side, judged=judged.get(name),
-            )  # fmt: skip
-        else:
-            stacked = [(x.name, x.frame) for x in text_labelers(labelers)]
+        if split:
             found[name], _ = imprint_by_pyfixest(
-                inputs, design_of(options), how, labelers=stacked, chosen_side=chosen_side
+                inputs, design, how, labelers=stacked, chosen_side=chosen_side
             )
+        elif design.plain:
+            found[name] = estimate_imprint(
+                differences, walk.rows, walk.places, how, chosen_side=chosen_side, judged=judged.get(name)
+            )
+        else:
+            found[name] = imprint_by_cells(differences, how, chosen_side=chosen_side)
+    said = (*design.notes(differences), *found["imprint"].notes)
+    found["imprint"] = replace(found["imprint"], notes=said)
     if cells is None:
         empty = {"shift": shift.SCHEMA, "resistance": resistance.SCHEMA}
         return found | {name: Equation(pl.DataFrame(schema=schema)) for name, schema in empty.items()}
@@ -233,28 +246,32 @@ def _equations(
 
 
 def _same_regressors(
-    gathered: _Gathered, cells: Cells | None, max_vif: float
+    gathered: _Gathered, differences: Differences | None, cells: Cells | None, max_vif: float
 ) -> dict[str, Sequence[Verdict]]:
     """One set of regressors for all equations: verdicts by equation, one a column of its design.
 
-    An Eq. 1 with effects or slopes of its own chooses for itself, as Eq. 4, whose regressors are flips, does.
+    An Eq. 1 with slopes or effects of its own (`differences` None) chooses for itself, as Eq. 4, whose
+    regressors are flips, does.
     """
-    features, designs = gathered.inputs.regressed, []
-    differences = gathered.differences.cells() if gathered.differences is not None else None
-    if differences is not None:
-        designs += [design_of_differences(differences, features, chosen_side=c) for c in (False, True)]
+    sides = (
+        []
+        if differences is None
+        else [design_of_differences(differences, chosen_side=c) for c in (False, True)]
+    )
+    designs = [design for design in sides if design is not None]
     if cells is not None:
         columns = gathered.patterns.columns
         outcomes = {"shift": "margin_change", "resistance": "misaligned_post"}
         designs += [design_of_sides(cells, columns, of, name) for name, of in outcomes.items()]
-    verdicts = select_together(designs, len(features.regressors), threshold=max_vif)[1]
+    n = len(gathered.inputs.regressed.regressors)
+    verdicts = select_together(designs, n, threshold=max_vif)[1]
     return {design.equation: found for design, found in zip(designs, verdicts, strict=True)}
 
 
 def _robustness(frames: Frames, options: AnalyzeOptions, labelers: Sequence[Labeler]) -> Robustness | None:
     if frames.rewritten_scores is None:
         return None
-    plain = replace(options, covariates=())
+    plain = replace(options, covariates=(), fixed_effects=(), interactions=())
     original = make_inputs(frames, plain, labelers)
     main = choose_labeler(labelers, options.labeler)
     again = choose_labeler(find_labelers(frames.rewritten_labels), main.name)
@@ -264,7 +281,7 @@ def _robustness(frames: Frames, options: AnalyzeOptions, labelers: Sequence[Labe
     )  # fmt: skip
     _refuse_other_features(original.features, again.frame)
     return alignment_robustness(
-        original, rewritten, options.inference, ties=options.ties, cluster=options.cluster,
+        original, rewritten, options.inference, ties=options.ties, cluster=original.cluster,
         similarities=frames.similarities,
     )  # fmt: skip
 

@@ -81,12 +81,17 @@ class AnalyzeOptions(Options):
     level: float = _level("Of every interval.")
     max_vif: float = option(MAX_VIF, "Regressors above it are dropped.", above=1)
     fixed_effects: tuple[str, ...] = option(
-        (), "Further effects of Eq. 1 beside the pair's: columns of TEXTS, or `labeler` (all stacked)."
+        (),
+        "Further effects of Eq. 1 beside the pair's: columns of TEXTS, or `labeler` (all stacked, an effect "
+        "for each pair and labeler).",
     )
     cluster: str | None = option(None,
-        "Column of TEXTS to cluster errors by, in every equation; the pair otherwise.")  # fmt: skip
+        "Column of TEXTS to cluster errors by, in every equation, or `pair`; `group` where TEXTS have it, "
+        "else the pair.")  # fmt: skip
     interactions: tuple[str, ...] = option(
-        (), "FEATURE:COLUMN,...: in Eq. 1 a slope of the feature for each value of a column of TEXTS."
+        (),
+        "FEATURE:COLUMN,...: in Eq. 1 a slope of the feature for each value of a column of TEXTS, or for "
+        "each `labeler`.",
     )
     gold: str | None = option(None,
         "A labeler taken as right: precision, recall and F1 of the others against it.")  # fmt: skip

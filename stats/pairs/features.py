@@ -14,6 +14,7 @@ RegressorKind = Literal["boolean", "ternary", "category", "numeric"]
 
 _TERNARY = {"positive": 1, "neutral": 0, "negative": -1}
 _MOST_LEVELS = 20
+RESERVED = ("chosen", "intercept")  # terms of the equations' own, which no family of features holds
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,8 @@ def find_features(
         sentiment: how positive/neutral/negative enters.
 
     Raises:
-        InputError: a target, covariate or excluded feature is not there, or of a kind that cannot be used so.
+        InputError: a target, covariate or excluded feature is not there, or of a kind that cannot be used so,
+            or a feature has a name of `RESERVED`.
     """
     schema = labels.collect_schema()
     names = [n for n in schema if n not in LABELS.types and not (n.startswith("p_") and n[2:] in schema)]
@@ -130,6 +132,7 @@ def find_features(
             raise InputError(f"no numeric feature {name!r}; there are: {', '.join(numeric) or 'none'}")
         left_out.pop(name, None)
     regressors += [Regressor(n, n, "numeric") for n in dict.fromkeys(covariates)]
+    refuse_reserved([r.feature for r in regressors])
     return Features(
         regressors=tuple(regressors),
         curves=tuple(
@@ -138,6 +141,15 @@ def find_features(
         targets=tuple(_target(n, schema, levels) for n in targets),
         left_out=left_out,
     )
+
+
+def refuse_reserved(names: Sequence[str]) -> None:
+    """Refuse features that have the name of a term of the equations' own."""
+    if found := [n for n in dict.fromkeys(names) if n in RESERVED]:
+        raise InputError(
+            f"labels: a feature cannot be called {' or '.join(map(repr, found))}, which are terms of the "
+            "equations; rename the column, or leave it out with --exclude"
+        )
 
 
 def is_text(kind: pl.DataType | None) -> bool:

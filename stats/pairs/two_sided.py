@@ -1,7 +1,7 @@
 """Designs with the two texts' features side by side: what Eq. 2 and Eq. 3 regress on, grouped by pattern."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -12,8 +12,10 @@ from seal.stats.pairs.features import Regressor
 from seal.stats.pairs.joins import Inputs
 from seal.stats.pairs.sides import SIDES
 from seal.stats.regression import collinearity, linear
-from seal.stats.regression.cells import Cells, Tally, collapse
+from seal.stats.regression.cells import Cells, Codes, unpacked
 from seal.stats.regression.inference import Floats
+from seal.stats.regression.store import Part
+from seal.stats.regression.tally import PairTally
 
 INTERCEPT = "intercept"
 
@@ -36,26 +38,21 @@ class Column:
         return {"preference": self.preference, "term": self.regressor.term}
 
 
-@dataclass
 class Patterns:
     """Pairs grouped by the labels of both texts, block by block.
 
-    Attributes:
-        inputs: the frames.
+    Args:
+        inputs: the frames; errors are clustered by their `cluster`.
         outcomes: name -> expression over a block of `Pairs`.
-        cluster: a carried column to cluster by, if any.
     """
 
-    inputs: Inputs
-    outcomes: Mapping[str, pl.Expr]
-    cluster: str | None = None
-    _tally: Tally = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        self._words = [f"{w}_{s}" for s in SIDES for w in self.inputs.words]
-        self._dense = [f"{x}_{s}" for s in SIDES for x in self.inputs.covariates]
-        self._keys = [*self._words, *([self.cluster] if self.cluster else [])]
-        self._tally = Tally(self._keys, covariates=self._dense)
+    def __init__(self, inputs: Inputs, outcomes: Mapping[str, pl.Expr]) -> None:
+        self.inputs, self.outcomes = inputs, dict(outcomes)
+        self._words = [f"{w}_{s}" for s in SIDES for w in inputs.words]
+        self._dense = [f"{x}_{s}" for s in SIDES for x in inputs.covariates]
+        cluster = [inputs.cluster] if inputs.cluster else []
+        self._needs = [*self._words, *cluster, *self._dense]
+        self._tally = PairTally(self._words, list(self.outcomes), covariates=self._dense, split_by=cluster)
 
     @property
     def columns(self) -> list[Column]:
@@ -65,17 +62,21 @@ class Patterns:
 
     def add(self, block: pl.DataFrame) -> None:
         """Add a block of `Pairs`."""
-        frame = block.filter("regressed").select(*self._keys, *self._dense, **self.outcomes)
-        self._tally.add(collapse(frame, self._keys, list(self.outcomes), covariates=self._dense))
+        pairs = block.filter("regressed")
+        self._tally.add(pairs.select(*self._needs, **self.outcomes))
 
     def cells(self) -> Cells | None:
         """The patterns as arrays, or None where no pair could enter."""
-        frame = self._tally.total()
-        if frame is None or not frame.height:
-            return None
-        n_coded = len(self.inputs.regressed.coded)
-        halves = [self.inputs.codes(frame, s)[:, :n_coded] for s in SIDES]
-        return Cells.of(frame, np.concatenate(halves, axis=1), self._dense, self.cluster)
+        widths = (2 * len(self.inputs.regressed.coded), len(self._dense))
+        return self._tally.cells(self._codes, self._covariates, widths)
+
+    def _codes(self, part: Part) -> Codes:
+        n_coded, n_packed = len(self.inputs.regressed.coded), len(self.inputs.regressed.packed)
+        sides = [[part[f"{w}_{s}"] for w in self.inputs.words] for s in SIDES]
+        return np.concatenate([unpacked(words, n_packed, 1)[:, :n_coded] for words in sides], axis=1)
+
+    def _covariates(self, part: Part) -> Floats:
+        return np.array([part[x] for x in self._dense], dtype=np.float64).reshape(-1, len(part)).T
 
 
 _C = TypeVar("_C", bound=Column)
@@ -163,8 +164,10 @@ def sides(part: pl.DataFrame, inputs: Inputs, positions: Sequence[int]) -> Float
 
 def differing(cells: Cells, outcome: str, j: int) -> int:
     """Pairs whose value of column j is not its commonest one (all pairs, for a covariate)."""
-    n: Floats = cells.counts[outcome]
     if j >= cells.codes.shape[1]:
-        return int(n.sum())
-    by_value = np.bincount(cells.codes[:, j].astype(np.int64) + 4, weights=n)
-    return int(n.sum() - by_value.max())
+        return cells.total(outcome)
+    cells, by_value = cells.patterns, np.zeros(9)
+    for part in cells.parts():
+        at = cells.column(part, j).astype(np.int64) + 4
+        by_value += np.bincount(at, weights=cells.counts[outcome][part], minlength=9)
+    return int(by_value.sum() - by_value.max())
