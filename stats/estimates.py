@@ -116,11 +116,11 @@ class _Gathered:
         self, inputs: Inputs, options: AnalyzeOptions, as_published: bool, scale: RewardScale
     ) -> None:
         bases = {r.term: x for r, x in zip(inputs.regressed.numeric, inputs.covariates, strict=True)}
-        self.inputs, self._scale = inputs, scale
+        self.inputs, self.scale = inputs, scale
         self._origin = scale.centre if options.theta_origin == "centred" else ZERO
         self.design = replace(design_of(options), cluster=inputs.cluster)
         stacked = self.design.stacked  # then every labeler is walked through, once the rest is known
-        self.differences = None if stacked else Differences(inputs, self.design.interactions)
+        self.differences = None if stacked else Differences(inputs, self.design.interactions, sd=scale.sd)
         outcomes = shift.outcomes(options.theta, origin=self._origin, sd=scale.sd)
         outcomes |= resistance.outcomes(options.ties)
         outcomes |= {RAW_THETA: theta(options.theta)} if as_published else {}
@@ -153,7 +153,7 @@ class _Gathered:
             pre, post = self._origin
             said.append(
                 "theta and the normalised margin are of rewards less each model's mean over the texts of "
-                f"{self._scale.n} pairs ({self.inputs.pre} {pre:.4g}, {self.inputs.post} {post:.4g}): no "
+                f"{self.scale.n} pairs ({self.inputs.pre} {pre:.4g}, {self.inputs.post} {post:.4g}): no "
                 "training fixes where rewards have their zero"
             )
         if self.regimes.n_left_out:
@@ -222,12 +222,16 @@ def _equations(
 ) -> dict[str, Equation]:
     """Eq. 1 as written and with an intercept of the chosen side, Eq. 2 and Eq. 3, on the same regressors."""
     inputs, columns, how = gathered.inputs, gathered.patterns.columns, options.inference
-    judged = _same_regressors(gathered, cells, how.max_vif)
-    found: dict[str, Equation] = {}
     stacked = [(x.name, x.frame) for x in text_labelers(labelers)]
-    design, differences = gathered.design, gathered.differences or stack(inputs, gathered.design, stacked)
+    design = gathered.design
+    differences = gathered.differences or stack(inputs, design, stacked, gathered.scale.sd)
+    split = design.varying(differences.split)
+    judged = _same_regressors(
+        gathered, None if split or not design.plain else differences, cells, how.max_vif
+    )
+    found: dict[str, Equation] = {}
     for name, chosen_side in (("imprint", False), ("imprint_chosen", True)):
-        if design.varying(differences.split):
+        if split:
             found[name], _ = imprint_by_pyfixest(
                 inputs, design, how, labelers=stacked, chosen_side=chosen_side
             )
@@ -252,23 +256,25 @@ def _equations(
 
 
 def _same_regressors(
-    gathered: _Gathered, cells: Cells | None, max_vif: float
+    gathered: _Gathered, differences: Differences | None, cells: Cells | None, max_vif: float
 ) -> dict[str, Sequence[Verdict]]:
     """One set of regressors for all equations: verdicts by equation, one a column of its design.
 
-    An Eq. 1 with effects or slopes of its own chooses for itself, as Eq. 4, whose regressors are flips, does.
+    An Eq. 1 with slopes or effects of its own (`differences` None) chooses for itself, as Eq. 4, whose
+    regressors are flips, does.
     """
-    features, designs = gathered.inputs.regressed, []
-    own = gathered.differences
-    plain = own is not None and gathered.design.plain and not gathered.design.varying(own.split)
-    differences = own.cells() if plain and own is not None else None
-    if differences is not None:
-        designs += [design_of_differences(differences, features, chosen_side=c) for c in (False, True)]
+    sides = (
+        []
+        if differences is None
+        else [design_of_differences(differences, chosen_side=c) for c in (False, True)]
+    )
+    designs = [design for design in sides if design is not None]
     if cells is not None:
         columns = gathered.patterns.columns
         outcomes = {"shift": "margin_change", "resistance": "misaligned_post"}
         designs += [design_of_sides(cells, columns, of, name) for name, of in outcomes.items()]
-    verdicts = select_together(designs, len(features.regressors), threshold=max_vif)[1]
+    n = len(gathered.inputs.regressed.regressors)
+    verdicts = select_together(designs, n, threshold=max_vif)[1]
     return {design.equation: found for design, found in zip(designs, verdicts, strict=True)}
 
 

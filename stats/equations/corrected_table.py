@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from seal.stats.equations.differences import outcomes
 from seal.stats.equations.gold_sample import COLUMNS
 from seal.stats.equations.imprint import SCHEMA as IMPRINT
-from seal.stats.equations.imprint import outcomes
 from seal.stats.options import Inference
 from seal.stats.pairs.joins import Inputs
 from seal.stats.regression.inference import Floats, Rows, adjust, coefficient, coefficient_table

@@ -6,12 +6,12 @@ is its HC0 (no small-sample factor: pyfixest's `ssc(k_adj=False, G_adj=False)`),
 intervals. Pairs are grouped by d, so one pass over the data is all it takes.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import polars as pl
 
-from seal.stats.equations.differences import Differences, Spread, outcomes
+from seal.stats.equations.differences import Differences, outcomes
 from seal.stats.equations.equation import Equation
 from seal.stats.equations.imprint_influence import (
     CHOSEN_TERM,
@@ -27,7 +27,7 @@ from seal.stats.equations.standardised import (
     with_adjusted,
 )
 from seal.stats.options import LEVEL, USUAL, Inference
-from seal.stats.pairs.features import Features, Regressor
+from seal.stats.pairs.features import Regressor
 from seal.stats.pairs.joins import Inputs, Joined, Pairs
 from seal.stats.pairs.places import Places
 from seal.stats.pairs.spool import Spool
@@ -45,9 +45,8 @@ from seal.stats.regression.inference import (
 )
 
 __all__ = (
-    "CHOSEN_TERM", "NO_FEATURE", "NO_PAIR", "SCHEMA", "Differences", "ImprintInfluence", "Spread",
-    "design_of_differences", "differences", "estimate_imprint", "feature_imprint", "imprint_influence",
-    "outcomes", "standardise_rows",
+    "CHOSEN_TERM", "NO_FEATURE", "NO_PAIR", "SCHEMA", "ImprintInfluence", "design_of_differences",
+    "differences", "estimate_imprint", "feature_imprint", "imprint_influence",
 )  # fmt: skip
 _TEXT, _COUNT = pl.String(), pl.Int64()
 
@@ -91,19 +90,17 @@ def feature_imprint(
     return found, pairs.joined
 
 
-def design_of_differences(cells: Cells, features: Features, *, chosen_side: bool) -> collinearity.Design:
-    """What Eq. 1 regresses on, as regressors are chosen by."""
-    gram = linear.cross_products(cells, "pre", _columns(cells, features), intercept=chosen_side)
-    terms = tuple(r.term for r in features.regressors)
+def design_of_differences(gathered: Differences, *, chosen_side: bool) -> collinearity.Design | None:
+    """What Eq. 1 regresses on, as regressors are chosen by; None where no pair enters."""
+    cells = gathered.cells()
+    if cells is None:
+        return None
+    gram = linear.cross_products(cells, "pre", gathered.positions, intercept=chosen_side)
+    terms = tuple(r.term for r in gathered.regressors)
     return collinearity.Design(
         "imprint_chosen" if chosen_side else "imprint",
         linear.centred(gram) if chosen_side else gram, tuple(range(len(terms))), terms,
     )  # fmt: skip
-
-
-def _columns(cells: Cells, features: Features) -> list[int]:
-    """Of the cells: the regressors', without the curves."""
-    return [*range(len(features.coded)), *range(len(features.packed), cells.n_columns)]
 
 
 def estimate_imprint(
@@ -128,16 +125,17 @@ def estimate_imprint(
     if cells is None:
         return Equation(pl.DataFrame(schema=SCHEMA), notes=(NO_PAIR,))
     if judged is None:
-        design = design_of_differences(cells, features, chosen_side=chosen_side)
+        design = design_of_differences(gathered, chosen_side=chosen_side)
+        assert design is not None
         judged = collinearity.select_together([design], len(features.regressors), threshold=how.max_vif)[1][0]
     verdicts = tuple(zip(features.regressors, judged, strict=True))
-    kept = {j: r for j, (r, v) in zip(_columns(cells, features), verdicts, strict=True) if v.kept}
+    kept = {j: r for j, (r, v) in zip(gathered.positions, verdicts, strict=True) if v.kept}
     if not kept:
         return Equation(pl.DataFrame(schema=SCHEMA), verdicts, notes=(NO_FEATURE,))
     terms = [*[CHOSEN_TERM] * chosen_side, *(r.term for r in kept.values())]
     informative = [*[cells.total("pre")] * chosen_side, *(gathered.informative(cells, j) for j in kept)]
     in_sds = standardise(imprint_influence(rows, inputs, list(kept), places, chosen_side=chosen_side))
-    units = np.array([1.0] * chosen_side + [_unit(r, gathered) for r in kept.values()])
+    units = np.array([1.0] * chosen_side + [gathered.unit(gathered.slopes[j]) for j in kept])
     table: Rows = []
     notes: list[str] = []
     for outcome, model in outcomes(inputs).items():
@@ -165,36 +163,6 @@ def _std_columns(
     return standardised_columns(in_sds, outcome, found.rows, found.dof.tolist(), units, level)
 
 
-def _unit(regressor: Regressor, gathered: Differences) -> float:
-    """What of a regressor `_std` columns are for: 1, of a covariate its SD over the texts."""
-    if regressor.kind != "numeric":
-        return 1.0
-    at = gathered.inputs.regressed.numeric.index(regressor)
-    return gathered.spread.sd(gathered.inputs.covariates[at])
-
-
-def standardise_rows(rows: Rows, margin_sd: Callable[[str], float], inputs: Inputs, spread: Spread) -> None:
-    """Set `estimate_std` alone, where there is no influence to give its error by.
-
-    Args:
-        rows: pre's, post's, then their difference's.
-        margin_sd: SD of the margins of `pre` and `post`.
-        inputs: for the names.
-        spread: of the covariates.
-    """
-    numeric = {r.term: x for r, x in zip(inputs.regressed.numeric, inputs.covariates, strict=True)}
-    found: dict[tuple[str, str], float] = {}
-    for row in rows:
-        model, term = str(row["model"]), str(row["term"])
-        unit = spread.sd(numeric[term]) if term in numeric else 1.0
-        if model in (inputs.pre, inputs.post):
-            value = float(str(row["estimate"])) * unit / margin_sd("pre" if model == inputs.pre else "post")
-            found[model, term] = value
-        else:
-            value = found[inputs.post, term] - found[inputs.pre, term]
-        row["estimate_std"] = value if np.isfinite(value) else None
-
-
 def _linearity(gathered: Differences, cells: Cells, kept: Mapping[int, Regressor]) -> Rows:
     """Whether positive/neutral/negative is linear: add |value|, test its coefficient."""
     rows: Rows = []
@@ -220,15 +188,14 @@ def _linearity(gathered: Differences, cells: Cells, kept: Mapping[int, Regressor
 
 def _dropped(gathered: Differences, cells: Cells, kept: Mapping[int, Regressor]) -> Rows:
     """A Wald test of all that was dropped, added back to Eq. 1 as far as it is no exact repeat."""
-    features = gathered.inputs.regressed
-    order = [*kept, *(j for j in _columns(cells, features) if j not in kept)]
+    order = [*kept, *(j for j in gathered.positions if j not in kept)]
     gram = linear.cross_products(cells, "pre", columns := sorted(order), intercept=False)
     at = [columns.index(j) for j in order]
     whole = sorted(order[i] for i in pivot_rank(gram[np.ix_(at, at)]))
     back = [i for i, j in enumerate(whole) if j not in kept]
     if not back:
         return []
-    every = dict(zip(_columns(cells, features), features.regressors, strict=True))
+    every = dict(zip(gathered.positions, gathered.regressors, strict=True))
     names = ", ".join(every[whole[i]].term for i in back)
     rows: Rows = []
     for outcome, model in outcomes(gathered.inputs).items():

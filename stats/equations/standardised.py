@@ -103,6 +103,19 @@ def standardised_columns(
     return out
 
 
+def known_sd_columns(rows: Rows, scale: Sequence[float]) -> Rows:
+    """The `_std` columns where the SDs of margins are taken as known: (K,) rows times a scale."""
+    out: Rows = []
+    for row, by in zip(rows, scale, strict=True):
+        scaled: dict[str, object] = {
+            k: None if row[k] is None or not np.isfinite(by) else float(str(row[k])) * by
+            for k in ("estimate", "std_error", "conf_low", "conf_high")
+        }
+        scaled["p_value"] = row["p_value"] if np.isfinite(by) else None
+        out.append({_SAID[k]: v for k, v in scaled.items()})
+    return out
+
+
 def with_adjusted(table: pl.DataFrame, family: str, method: Adjust, *, outside: str) -> pl.DataFrame:
     """Set `p_adjusted_std`: a family is the rows alike in a column, less the term `outside`."""
     numbered = table.with_row_index("__row")

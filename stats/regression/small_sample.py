@@ -7,16 +7,17 @@ a coefficient is therefore too small by the average leverage of the pairs that i
 distribution has too many degrees of freedom where those are few. So HC2 with Satterthwaite's degrees of
 freedom judges a coefficient where any of these holds:
 
-- the equation has more than one coefficient for every 100 pairs (k/n > `LEVERAGE`);
+- the equation has more than one coefficient for every 50 pairs (k/n > `LEVERAGE`);
 - the average leverage of its pairs, weighed by their share in it, is above `LEVERAGE`: the plain standard
-  error is more than half a per cent too small;
+  error is more than one per cent too small;
 - it rests on fewer than `EFFECTIVE` pairs in effect, (sum of shares)^2 / sum of squared shares;
 - fewer than 30 pairs are informative (`FEW_INFORMATIVE`).
 
 Where errors are clustered wider, CR1 with t(G - 1) allows for G clusters that are alike. CR2 with Bell and
 McCaffrey's degrees of freedom takes its place where they are not: the average leverage of a coefficient's
-clusters is more than `LEVERAGE` above 1/G, or fewer than half of them count in effect. It holds the cross
-products of every cluster, so it is worked out for at most `CLUSTERS` of them; above that CR1 stays.
+clusters is more than `LEVERAGE` above 1/G, or fewer than half of them (at most `EFFECTIVE`) count in effect.
+It holds the cross products of every cluster, so it is worked out for at most `CLUSTERS` of them; above that
+CR1 stays.
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,7 +30,7 @@ from numpy.typing import NDArray
 from seal.stats.regression.cells import Cells
 from seal.stats.regression.inference import FEW_INFORMATIVE, Floats
 
-LEVERAGE = 0.01
+LEVERAGE = 0.02
 EFFECTIVE = 100
 CLUSTERS = 2_000
 _NONE = 1e-8  # of 1 - leverage: below it an observation is fitted to itself alone
@@ -158,15 +159,16 @@ def _cluster_sums(data: Data) -> ClusterSums:
 def _strained_by_cluster(data: Data) -> Flags:
     p, ids = len(data.bread), data.cells.cluster
     assert ids is not None
-    n_clusters = len(np.unique(ids[data.cells.counts[data.outcome] > 0]))
+    n_clusters = data.cells.n_clusters(data.outcome)
     if not 2 <= n_clusters <= CLUSTERS:
         return np.zeros(p, dtype=bool)
     moved = data.cluster_sums.gram @ data.bread  # S_g M, (G, p, p)
     share = np.einsum("jk,gkj->gj", data.bread, moved)
     leverage = np.einsum("jk,gkl,glj->gj", data.bread, moved, moved, optimize=True)
     total = np.diag(data.bread)
-    uneven = leverage.sum(axis=0) > (LEVERAGE + 1 / n_clusters) * total
-    return np.asarray(uneven | (total**2 < n_clusters / 2 * (share**2).sum(axis=0)))
+    allowed = 1 / n_clusters if data.cells.corrected else 0.0  # what the factor of CR1 stands for
+    uneven = leverage.sum(axis=0) > (LEVERAGE + allowed) * total
+    return np.asarray(uneven | (total**2 < min(n_clusters / 2, EFFECTIVE) * (share**2).sum(axis=0)))
 
 
 def _by_cluster(data: Data, at: Sequence[int]) -> tuple[Floats, Floats]:

@@ -212,16 +212,27 @@ def test_linearity_of_sentiment_is_tested_and_found_wanting() -> None:
 
 
 def test_more_than_a_word_of_features() -> None:
-    # 30 booleans need two packed words
+    # 26 labels need two packed words
     rng = np.random.default_rng(0)
     w = world(2000, seed=1)
-    extra = {f"f{j}": rng.random(w.labels.height) < 0.5 for j in range(30)}
+    extra = {f"f{j}": rng.random(w.labels.height) < 0.5 for j in range(20)}
     labels = w.labels.with_columns(**{k: pl.Series(v) for k, v in extra.items()})
     w2 = World(w.scores, labels, w.texts, w.values, w.rewards)
     table = run(w2, max_vif=100.0).table.filter(pl.col("model") == "post")
     wide = labels.sort("row_id", "preference").select(*BOOLEANS, *extra).to_numpy().astype(float)
     sentiment = w.values[:, :, 5].ravel()[:, None]
     x = np.column_stack([wide[:, :5], sentiment, wide[:, 5:]]).reshape(2000, 2, -1)
-    fit = sm.OLS(w.rewards[1, :, 0] - w.rewards[1, :, 1], x[:, 0] - x[:, 1]).fit(cov_type="HC2")
-    assert table["estimate"].to_numpy() == pytest.approx(fit.params, abs=1e-8)
-    assert table["std_error"].to_numpy() == pytest.approx(fit.bse, abs=1e-8)  # 36 regressors on 2,000 pairs
+    b, se = closed_form(x[:, 0] - x[:, 1], w.rewards[1, :, 0] - w.rewards[1, :, 1])
+    assert table["estimate"].to_numpy() == pytest.approx(b, abs=1e-8)
+    assert table["std_error"].to_numpy() == pytest.approx(se, abs=1e-8)
+
+
+def test_many_features_on_few_pairs_get_hc2() -> None:
+    values = drawn(250, seed=5)
+    result = run(small(values))
+    w = small(values)
+    fit = sm.OLS(w.rewards[1, :, 0] - w.rewards[1, :, 1], values[:, 0] - values[:, 1]).fit(cov_type="HC2")
+    part = result.table.filter(pl.col("model") == "post")
+    assert part["n_informative"].min() > 100  # type: ignore[operator]
+    assert part["std_error"].to_numpy() == pytest.approx(fit.bse, rel=1e-9)
+    assert any("250 pairs for 6 coefficients: HC2 standard error" in n for n in result.notes)

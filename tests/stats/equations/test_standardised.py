@@ -159,3 +159,29 @@ def test_intervals_of_the_contrast_hold_the_truth() -> None:
         assert part["term"].to_list() == list(TERMS)
         held.append((part["conf_low_std"].to_numpy() <= truth) & (truth <= part["conf_high_std"].to_numpy()))
     assert 0.93 <= np.mean(held) <= 0.97
+
+
+def test_designs_of_their_own_take_the_sds_as_known(w: World) -> None:
+    d, margins = w.values[:, 0] - w.values[:, 1], w.rewards[:, :, 0] - w.rewards[:, :, 1]
+    s = margins.std(axis=1)
+    found = analysis(w, interactions=("last_response_is_refusal:source",))
+    by_source = [d[:, 4] * (np.arange(5000) % 3 == i) for i in range(3)]
+    x = np.column_stack([d[:, :4], *by_source, d[:, 5]])
+    bread = np.linalg.inv(x.T @ x)
+    for model, y in (("pre", margins[0] / s[0]), ("post-pre", margins[1] / s[1] - margins[0] / s[0])):
+        b = bread @ x.T @ y
+        error = np.sqrt((((x * (y - x @ b)[:, None]) @ bread) ** 2).sum(axis=0))
+        part = found.tables["imprint"].filter(model=model)
+        np.testing.assert_allclose(part["estimate_std"], b, atol=1e-9)
+        np.testing.assert_allclose(part["std_error_std"], error, rtol=1e-8)
+    assert any("taken as known" in note for note in found.notes)
+    writers = w.texts.with_columns(
+        meta_writer=(pl.col("row_id") * 7 + (pl.col("preference") == "chosen")) % 3
+    )
+    varying = World(w.scores, w.labels, writers, w.values, w.rewards)
+    table = analysis(varying, fixed_effects=("meta_writer",)).tables["imprint"]
+    pre, change = table.filter(model="pre"), table.filter(model="post-pre")
+    np.testing.assert_allclose(pre["std_error_std"], pre["std_error"].to_numpy() / s[0], rtol=1e-6)
+    post = table.filter(model="post")["estimate"].to_numpy() / s[1]
+    np.testing.assert_allclose(change["estimate_std"], post - pre["estimate"].to_numpy() / s[0], atol=1e-7)
+    assert change["std_error_std"].null_count() == change["p_adjusted_std"].null_count() == 0

@@ -114,7 +114,7 @@ def flags(cells: Cells, k: int, informative: float = np.inf) -> list[bool]:
 def test_the_rule_goes_by_leverage_regressors_and_pairs_in_effect() -> None:
     assert flags(drawn(4000, 3)[0], 3) == [False] * 3
     assert flags(drawn(4000, 3)[0], 3, informative=29) == [True] * 3
-    assert flags(drawn(299, 3)[0], 3) == [True] * 3  # over one regressor for 100 pairs
+    assert flags(drawn(149, 3)[0], 3) == [True] * 3  # over one regressor for 50 pairs
     cells = drawn(4000, 3)[0]
     heavy = cells.dense.copy()
     heavy[:4] *= 100  # four pairs carry the covariate
