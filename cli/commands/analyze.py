@@ -108,7 +108,7 @@ def _show_human(out: "Console", human: "pl.DataFrame") -> None:
 _ENDS = ("conf_low", "conf_high")
 _EQUATIONS = {
     "imprint": "Feature imprint (Eq. 1), SDs of each model's own margins (reward units in imprint.csv)",
-    "shift": "Change of the margin (Eq. 2), SDs of each model's own margins",
+    "shift": "Reward shift (Eq. 2): change of the margin, SDs of each model's own margins",
     "resistance": "Alignment resistance (Eq. 3), log odds of misalignment",
     "robustness": "Alignment robustness (Eq. 4), log odds of becoming misaligned",
 }
