@@ -25,7 +25,7 @@ coverage: $(STAMP)  ## the tests with the lines they reach; half as slow again
 test-slow: $(STAMP)  ## what takes longer: many kills, every real pair
 	$(BIN)/python -m pytest -m slow -q
 
-test-browser: $(STAMP)  ## the report in a real browser; needs Node, npm and Chromium (CHROMIUM=its path)
+test-browser: $(STAMP)  ## the report and the page for labeling in a real browser; needs Node, npm and Chromium (CHROMIUM=its path)
 	npm install --prefix tests/browser --no-package-lock --no-audit --no-fund --silent
 	$(BIN)/python -m pytest tests/browser -q
 

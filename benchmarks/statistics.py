@@ -1,9 +1,10 @@
 """Speed and memory of the statistics, each case in a process of its own, beside pyfixest where it fits.
 
 `python -m benchmarks.statistics --data DIR` draws the data it lacks under DIR (about 1 GB for 10 million
-pairs) and writes benchmarks/results/statistics.json. Data: 15 features as prevalent as the study's, two
-models, two labelers, texts of some 100 characters, one pair in a hundred rewritten; `dense` has features of
-prevalence one half, so that hardly two pairs are alike and grouping saves nothing.
+pairs) and writes benchmarks/results/statistics.json; `--only NAME` measures one case of the plan anew. Data:
+15 features as prevalent as the study's, two models, two labelers, three computed numbers, texts of some 100
+characters with a topic of twenty and groups of four pairs, one pair in a hundred rewritten; `dense` has
+features of prevalence one half, so that hardly two pairs are alike and grouping saves nothing.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,18 +40,19 @@ PREVALENCE = {
     "last_response_is_eloquent": 0.295,
 }
 SENTIMENT = "last_response_sentiment"
+NUMBERS = ("n_words", "n_lines", "reading_ease")
 PART = 500_000  # pairs drawn at a time
 
 
 def draw(folder: Path, n: int, *, dense: bool = False) -> None:
     """Write scores, labels of two labelers, texts and rewritings of n pairs as Parquet folders."""
-    if (folder / "done").exists():
+    if (folder / "drawn").exists():
         return
     for start in range(0, n, PART):
         rng = np.random.default_rng([n, start])
         _part(folder, "", rng, np.arange(start, min(start + PART, n)), dense)
         _part(folder, "rewritten_", rng, np.arange(start, min(start + PART, n), 100), dense)
-    (folder / "done").touch()
+    (folder / "drawn").touch()
 
 
 def _part(folder: Path, prefix: str, rng: np.random.Generator, ids: np.ndarray, dense: bool) -> None:
@@ -81,10 +84,13 @@ def _part(folder: Path, prefix: str, rng: np.random.Generator, ids: np.ndarray, 
         frame = key.with_columns(labeler=pl.lit(labeler), **{k: pl.Series(v) for k, v in columns.items()})
         _write(frame.with_columns(sentiment.alias(SENTIMENT)), folder / f"{prefix}labels_{labeler}", ids)
     if not prefix:
+        numbers = {n: np.round(rng.lognormal(3 - i, 1, rows), 2) for i, n in enumerate(NUMBERS)}
+        _write(key.with_columns(labeler=pl.lit("computed"), **numbers), folder / "labels_computed", ids)
         words = pl.Series("response", rng.integers(5, 30, rows))
         texts = key.with_columns(
-            source=pl.lit("simulated"), prompt=pl.lit("Hello?"), response=pl.lit("word ")
-        )
+            source=pl.lit("simulated"), prompt=pl.lit("Hello?"), response=pl.lit("word "),
+            meta_topic=pl.format("topic{}", pl.col("row_id") % 20), group=pl.col("row_id") // 4,
+        )  # fmt: skip
         texts = texts.with_columns(response=pl.col("response").repeat_by(words).list.join(""))
         _write(texts, folder / "texts", ids)
 
@@ -122,31 +128,107 @@ def case_analyze(folder: Path) -> dict[str, Any]:
     return {"seconds": time.perf_counter() - start, "result_files": len(list(out.glob("*.csv"))) + 1}
 
 
-def _inputs(folder: Path) -> Any:
+def _inputs(folder: Path, *, numbers: bool = False, **texts: Any) -> Any:
     from seal.engine.frames.schema import LABELS, SCORES, scan
     from seal.stats.options import TARGETS
-    from seal.stats.pairs.features import find_features
+    from seal.stats.pairs.features import Regressor, find_features
     from seal.stats.pairs.joins import Inputs
 
     scores = pl.concat([scan(folder / f"scores_{m}", SCORES, columns=("reward",)) for m in ("pre", "post")])
     labels = scan(folder / "labels_first", LABELS)
-    return Inputs(scores, "pre", "post", labels, find_features(labels, targets=TARGETS))
+    features = find_features(labels, targets=TARGETS)
+    if numbers:
+        numeric = [Regressor(n, n, "numeric") for n in NUMBERS]
+        features = replace(features, regressors=(*features.regressors, *numeric))
+        texts |= {"computed": scan(folder / "labels_computed", LABELS)}
+    return Inputs(scores, "pre", "post", labels, features, **texts)
 
 
-def case_imprint(folder: Path) -> dict[str, Any]:
-    """Eq. 1 of both models and their difference, by the streaming path."""
+def _imprint(folder: Path, *, numbers: bool = False) -> dict[str, Any]:
     from seal.stats.equations.imprint import feature_imprint
 
     start = time.perf_counter()
-    result, joined = feature_imprint(_inputs(folder))
+    result, joined = feature_imprint(_inputs(folder, numbers=numbers))
     seconds = time.perf_counter() - start
     assert joined.n_regressed == joined.n_pairs
     return {"seconds": seconds, "estimates": result.table["estimate"].to_list()}
 
 
+def case_imprint(folder: Path) -> dict[str, Any]:
+    """Eq. 1 of both models and their difference, by the streaming path."""
+    return _imprint(folder)
+
+
+def case_imprint_numbers(folder: Path) -> dict[str, Any]:
+    """The same with three numeric covariates, so that every pair is its own pattern."""
+    return _imprint(folder, numbers=True)
+
+
+def case_logits_numbers(folder: Path) -> dict[str, Any]:
+    """Eq. 3 of both models with three numeric covariates."""
+    from seal.stats.equations import resistance
+    from seal.stats.options import TIES, USUAL
+    from seal.stats.pairs.joins import Pairs
+    from seal.stats.pairs.two_sided import Patterns
+
+    start = time.perf_counter()
+    patterns = Patterns(_inputs(folder, numbers=True), resistance.outcomes(TIES))
+    for block in Pairs(patterns.inputs):
+        patterns.add(block)
+    cells = patterns.cells()
+    assert cells is not None
+    found = resistance.estimate_resistance(cells, patterns.columns, USUAL, models=("pre", "post"))
+    return {"seconds": time.perf_counter() - start, "estimates": found.table["estimate"].to_list()}
+
+
+def _estimate(folder: Path, **options: Any) -> dict[str, Any]:
+    from seal.stats.estimates import estimate
+    from seal.stats.inputs import Frames
+    from seal.stats.options import AnalyzeOptions
+
+    given: dict[str, list[Path]] = {
+        "scores": [folder / "scores_pre", folder / "scores_post"], "labels": [folder / "labels_first"],
+        "texts": [folder / "texts"],
+    }  # fmt: skip
+    others = ("rewritten", "rewritten-scores", "rewritten-labels", "similarities")
+    start = time.perf_counter()
+    results = estimate(
+        Frames.of(given | {role: [] for role in others}),
+        AnalyzeOptions("pre", "post", labeler="first", **options),
+    )
+    seconds = time.perf_counter() - start
+    return {"seconds": seconds, "estimates": results.tables["imprint"]["estimate"].to_list()}
+
+
+def case_tables(folder: Path) -> dict[str, Any]:
+    """All equations of the original texts, errors by pair: what the designs below are held against."""
+    return _estimate(folder, cluster="pair")
+
+
+def case_by_group(folder: Path) -> dict[str, Any]:
+    """The same with errors clustered by groups of four pairs."""
+    return _estimate(folder, cluster="group")
+
+
+def case_by_topic(folder: Path) -> dict[str, Any]:
+    """The same with errors clustered by twenty topics."""
+    return _estimate(folder, cluster="meta_topic")
+
+
+def case_slopes(folder: Path) -> dict[str, Any]:
+    """The same with a slope of one feature for each of twenty topics."""
+    return _estimate(folder, cluster="pair", interactions=("last_response_is_helpful:meta_topic",))
+
+
+def case_absorbed(folder: Path) -> dict[str, Any]:
+    """The same with a fixed effect of the topic, which the pair effect absorbs."""
+    return _estimate(folder, cluster="pair", fixed_effects=("meta_topic",))
+
+
 def case_pyfixest(folder: Path) -> dict[str, Any]:
-    """The same three regressions by pyfixest, from the same files."""
-    from seal.stats.equations.imprint_fixed_effects import Design, imprint_by_pyfixest
+    """The same three regressions as `imprint` by pyfixest, from the same files."""
+    from seal.stats.equations.designs import Design
+    from seal.stats.equations.imprint_fixed_effects import imprint_by_pyfixest
 
     start = time.perf_counter()
     result, _ = imprint_by_pyfixest(_inputs(folder), Design())
@@ -154,12 +236,15 @@ def case_pyfixest(folder: Path) -> dict[str, Any]:
 
 
 CASES: dict[str, Callable[[Path], dict[str, Any]]] = {
-    "analyze": case_analyze, "imprint": case_imprint, "pyfixest": case_pyfixest
-}  # fmt: skip
+    name.removeprefix("case_"): case for name, case in list(globals().items()) if name.startswith("case_")
+}
 PLAN = [  # the case, pairs, dense
     ("imprint", 160_800, False), ("pyfixest", 160_800, False), ("imprint", 1_000_000, False),
     ("pyfixest", 1_000_000, False), ("imprint", 10_000_000, False), ("imprint", 1_000_000, True),
     ("analyze", 160_800, False), ("analyze", 3_000_000, False), ("analyze", 3_000_000, True),
+    *((case, 1_000_000, False) for case in ("tables", "by_group", "by_topic", "slopes", "absorbed")),
+    *((case, n, True) for n in (1_000_000, 2_000_000, 10_000_000)
+      for case in ("imprint_numbers", "logits_numbers")),
 ]  # fmt: skip
 
 
@@ -182,23 +267,38 @@ def _baseline() -> float:
     )
 
 
-def run(data: Path, note: str) -> dict[str, Any]:
-    """Every case of the plan, smallest first."""
+def _name(case: str, n: int, dense: bool) -> str:
+    return f"{case}-{n}{'-dense' if dense else ''}"
+
+
+def _measure(data: Path, case: str, n: int, dense: bool) -> dict[str, Any]:
+    """One case of the plan; its data are drawn by another process, whose memory would count as its own."""
+    folder = data / f"{n}{'_dense' if dense else ''}"
+    command = [sys.executable, "-m", "benchmarks.statistics", "--draw", str(n), "--data", str(folder)]
+    subprocess.run([*command, *["--dense"] * dense], check=True)
+    found = _alone(case, folder)
+    row = {"case": case, "n_pairs": n, "features": "dense" if dense else "as in the study"}
+    return row | {k: round(v, 3) if isinstance(v, float) else v for k, v in found.items()}
+
+
+def run(data: Path, note: str, before: list[dict[str, Any]], only: str | None) -> dict[str, Any]:
+    """Every case of the plan in its order, or one of them beside what was measured before."""
     rows: list[dict[str, Any]] = []
     for case, n, dense in PLAN:
-        folder = data / f"{n}{'_dense' if dense else ''}"
-        draw(folder, n, dense=dense)
-        found = _alone(case, folder)
-        row = {"case": case, "n_pairs": n, "features": "dense" if dense else "as in the study"}
-        row |= {k: round(v, 3) if isinstance(v, float) else v for k, v in found.items() if k != "estimates"}
-        same = next((r for r in rows if r["case"] == "imprint" and r["n_pairs"] == n and not dense), None)
-        if case == "pyfixest" and same is not None:
-            gap = np.abs(np.subtract(found["estimates"], same["estimates"])).max()
+        features = "dense" if dense else "as in the study"
+        if only not in (None, _name(case, n, dense)):
+            key = {"case": case, "n_pairs": n, "features": features}
+            rows += [row for row in before if row | key == row]
+            continue
+        row = _measure(data, case, n, dense)
+        same = next((r for r in rows if r["case"] == "imprint" and r["n_pairs"] == n and not dense), {})
+        if case == "pyfixest" and "estimates" in same:
+            gap = np.abs(np.subtract(row["estimates"], same["estimates"])).max()
             row["largest_difference_from_streaming"] = float(gap)
-        print(row)
-        rows.append(row | {"estimates": found.get("estimates")})
+        print({k: v for k, v in row.items() if k != "estimates"})
+        rows.append(row)
     for row in rows:
-        row.pop("estimates")
+        row.pop("estimates", None)
     return {
         "machine": f"{os.cpu_count()} cores, {platform.machine()}",
         "versions": f"Python {platform.python_version()}, polars {pl.__version__}",
@@ -212,15 +312,25 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--case", choices=list(CASES))
+    parser.add_argument("--only", choices=[_name(*planned) for planned in PLAN], help="This case alone.")
+    parser.add_argument("--draw", type=int, help="Draw so many pairs into DATA, and no more.")
+    parser.add_argument(
+        "--dense", action="store_true", help="Of --draw: every feature of prevalence one half."
+    )
     parser.add_argument("--note", default="", help="About the machine, kept in the result.")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/statistics.json"))
     options = parser.parse_args()
-    if options.case:
+    if options.draw:
+        draw(options.data, options.draw, dense=options.dense)
+    elif options.case:
         measured = CASES[options.case](options.data.resolve())
         used = resource.getrusage(resource.RUSAGE_SELF)
         measured |= {"cpu_seconds": used.ru_utime + used.ru_stime, "peak_gib": used.ru_maxrss / 2**20}
         print(json.dumps(measured))
     else:
-        results = run(options.data, options.note)
+        known: dict[str, Any] = {"cases": [], "note": ""}
+        if options.out.exists():
+            known = json.loads(options.out.read_text(encoding="utf-8"))
+        results = run(options.data, options.note or known["note"], known["cases"], options.only)
         options.out.parent.mkdir(parents=True, exist_ok=True)
         options.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")

@@ -37,11 +37,11 @@ if TYPE_CHECKING:  # what type checkers and editors read; `_HOMES` is what runs,
     from seal.engine.gold.options import GoldReadOptions as GoldReadOptions
     from seal.engine.gold.options import GoldSampleOptions as GoldSampleOptions
     from seal.engine.gold.options import GoldSheetOptions as GoldSheetOptions
-    from seal.engine.gold.reading import GoldLabels as GoldLabels
+    from seal.engine.gold.reading import GoldReadReport as GoldReadReport
     from seal.engine.gold.reading import gold_read as gold_read
-    from seal.engine.gold.sampling import GoldSample as GoldSample
+    from seal.engine.gold.sampling import GoldSampleReport as GoldSampleReport
     from seal.engine.gold.sampling import gold_sample as gold_sample
-    from seal.engine.gold.sheet import GoldSheet as GoldSheet
+    from seal.engine.gold.sheet import GoldSheetReport as GoldSheetReport
     from seal.engine.gold.sheet import gold_sheet as gold_sheet
     from seal.engine.labeling.labeling import LabelReport as LabelReport
     from seal.engine.labeling.labeling import label as label
@@ -65,7 +65,10 @@ if TYPE_CHECKING:  # what type checkers and editors read; `_HOMES` is what runs,
     from seal.stats.options import AgreementOptions as AgreementOptions
     from seal.stats.options import AnalyzeOptions as AnalyzeOptions
     from seal.stats.options import CompareOptions as CompareOptions
+    from seal.stats.options import GoldPowerOptions as GoldPowerOptions
     from seal.stats.options import ReportOptions as ReportOptions
+    from seal.stats.power import GoldNeeds as GoldNeeds
+    from seal.stats.power import gold_power as gold_power
     from seal.stats.report.page import Report as Report
     from seal.stats.report.page import report as report
     from seal.stats.results import Results as Results
@@ -80,12 +83,14 @@ _HOMES = {
     "ExportReport": "seal.engine.export.exporting",
     "FAILURES": "seal.engine.frames.schema",
     "GeneratorOptions": "seal.engine.generation.options",
-    "GoldLabels": "seal.engine.gold.reading",
+    "GoldNeeds": "seal.stats.power",
+    "GoldPowerOptions": "seal.stats.options",
     "GoldReadOptions": "seal.engine.gold.options",
-    "GoldSample": "seal.engine.gold.sampling",
+    "GoldReadReport": "seal.engine.gold.reading",
     "GoldSampleOptions": "seal.engine.gold.options",
-    "GoldSheet": "seal.engine.gold.sheet",
+    "GoldSampleReport": "seal.engine.gold.sampling",
     "GoldSheetOptions": "seal.engine.gold.options",
+    "GoldSheetReport": "seal.engine.gold.sheet",
     "ImportOptions": "seal.engine.datasets.options",
     "ImportReport": "seal.engine.datasets.importing",
     "InputError": "seal.engine.errors",
@@ -121,6 +126,7 @@ _HOMES = {
     "compare": "seal.stats.alignment.compare",
     "export": "seal.engine.export.exporting",
     "gold": "seal",
+    "gold_power": "seal.stats.power",
     "gold_read": "seal.engine.gold.reading",
     "gold_sample": "seal.engine.gold.sampling",
     "gold_sheet": "seal.engine.gold.sheet",

@@ -1,6 +1,6 @@
 """From frames to every result table, in one walk through the pairs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 
 import polars as pl
@@ -9,11 +9,15 @@ from seal.engine.errors import InputError, UsageError
 from seal.engine.frames.schema import ORIGINAL, REWRITTEN
 from seal.stats.alignment import regimes
 from seal.stats.alignment.alignment import Rulers, alignment, ruler_notes
-from seal.stats.equations import resistance, shift
+from seal.stats.corrections import Naive, correct
+from seal.stats.equations import amplification, resistance, shift
+from seal.stats.equations.designs import imprint_by_cells, stack
+from seal.stats.equations.differences import Differences
 from seal.stats.equations.equation import Equation
-from seal.stats.equations.imprint import Differences, estimate_imprint
+from seal.stats.equations.imprint import design_of_differences, estimate_imprint
 from seal.stats.equations.imprint_fixed_effects import imprint_by_pyfixest
-from seal.stats.equations.published import PublishedTally, published_robustness
+from seal.stats.equations.published import RAW_THETA, PublishedTally, published_robustness
+from seal.stats.equations.remarks import Verdicts, family_note, flagged, vif_table
 from seal.stats.equations.robustness import DIRECTIONS, Robustness, alignment_robustness
 from seal.stats.inputs import Frames, choose_labeler, design_of, make_inputs
 from seal.stats.labelers import measures
@@ -21,10 +25,12 @@ from seal.stats.labelers.measures import Labeler, find_labelers, text_labelers
 from seal.stats.options import AnalyzeOptions
 from seal.stats.pairs.features import Features, Regressor
 from seal.stats.pairs.joins import Inputs, Joined, Pairs, collect_all
+from seal.stats.pairs.places import Places
+from seal.stats.pairs.rewards import ZERO, RewardScale, theta
 from seal.stats.pairs.spool import Spool
-from seal.stats.pairs.two_sided import Column, Patterns
+from seal.stats.pairs.two_sided import Patterns, design_of_sides, kept_columns
 from seal.stats.regression.cells import Cells
-from seal.stats.regression.collinearity import Verdict
+from seal.stats.regression.collinearity import Verdict, select_together
 from seal.stats.regression.inference import Rows
 from seal.stats.results import Results
 
@@ -47,18 +53,27 @@ def estimate(frames: Frames, options: AnalyzeOptions, *, as_published: bool = Fa
     """
     labelers = find_labelers(frames.labels)
     inputs = make_inputs(frames, options, labelers)
-    pairs, gathered = Pairs(inputs), _Gathered(inputs, options, as_published)
+    pairs = Pairs(inputs)
     with Spool(pairs) as rows:
+        scale = RewardScale.of(rows)
+        _refuse_nothing(pairs.joined, frames, options)
+        gathered = _Gathered(inputs, options, as_published, scale)
         for block in rows:
             gathered.add(block)
-    _refuse_nothing(pairs.joined, frames, options)
-    notes = [*_join_notes(pairs.joined, inputs), *gathered.notes()]
-    tables = _reward_tables(frames, gathered, options)
-    notes += ruler_notes(tables["alignment"])
-    cells = gathered.patterns.cells()
-    equations = _equations(gathered, cells, options, labelers)
+        notes = [*_join_notes(pairs.joined, inputs), *gathered.notes()]
+        tables = _reward_tables(frames, gathered, options)
+        notes += ruler_notes(tables["alignment"])
+        cells = gathered.patterns.cells()
+        walk = shift.Walk(rows, inputs, Places.find(rows, inputs.cluster))
+        equations = _equations(gathered, cells, walk, options, labelers)
+        human = _human(walk, equations["imprint"], options)
+        naive = Naive(equations["imprint"].table, equations["resistance"].table, human.table)
+        corrected = correct(rows, inputs, labelers, options, naive)
     tables |= {name: found.table for name, found in equations.items()}
-    verdicts: dict[str, _Verdicts] = {name: found.verdicts for name, found in equations.items()}
+    tables["human"] = human.table
+    tables |= corrected.tables
+    verdicts: dict[str, Verdicts] = {name: found.verdicts for name, found in equations.items()}
+    verdicts |= {name: found.verdicts for name, found in corrected.equations.items()}
     robustness = _robustness(frames, options, labelers)
     if robustness is not None:
         tables |= _robustness_tables(robustness)
@@ -66,12 +81,15 @@ def estimate(frames: Frames, options: AnalyzeOptions, *, as_published: bool = Fa
     tables["labelers"] = measures.compare_labelers(
         text_labelers(labelers), gold=options.gold, level=options.level, variant=ORIGINAL
     )
-    tables = _flagged(tables, measures.doubtful_features(tables["labelers"], options.min_alpha))
-    tables["vif"] = _vif_table(inputs, verdicts)
-    tests = [t for found in equations.values() for t in found.tests]
+    tables = flagged(tables, measures.doubtful_features(tables["labelers"], options.min_alpha))
+    tables["vif"] = vif_table(inputs, verdicts)
+    tests = [t for found in (*equations.values(), human) for t in found.tests]
+    tests += [*corrected.tests, *(t for found in corrected.equations.values() for t in found.tests)]
     tests += [*(robustness.tests if robustness else ()), *gathered.tests()]
     tables["tests"] = pl.DataFrame(tests, schema=TESTS)
-    notes += [n for found in equations.values() for n in found.notes]
+    notes += [n for found in (*equations.values(), human) for n in found.notes]
+    notes += [*corrected.notes, *(n for found in corrected.equations.values() for n in found.notes)]
+    notes += family_note(tables)
     joins = {"original": asdict(pairs.joined)}
     if robustness is not None:
         notes += [*_join_notes(robustness.joined[1], inputs, "rewritten: "), *robustness.notes]
@@ -84,7 +102,6 @@ def estimate(frames: Frames, options: AnalyzeOptions, *, as_published: bool = Fa
     return Results(tables, tuple(dict.fromkeys(notes)), joins, options, published)
 
 
-_Verdicts = Sequence[tuple[Regressor | Column, Verdict]]
 TESTS: dict[str, pl.DataType] = {
     **dict.fromkeys(("test", "group"), pl.String()),
     **dict.fromkeys(("statistic", "p_value"), pl.Float64()),
@@ -95,14 +112,21 @@ TESTS: dict[str, pl.DataType] = {
 class _Gathered:
     """Everything one walk through the pairs adds up."""
 
-    def __init__(self, inputs: Inputs, options: AnalyzeOptions, as_published: bool) -> None:
+    def __init__(
+        self, inputs: Inputs, options: AnalyzeOptions, as_published: bool, scale: RewardScale
+    ) -> None:
         bases = {r.term: x for r, x in zip(inputs.regressed.numeric, inputs.covariates, strict=True)}
-        self.inputs = inputs
-        self.differences = Differences(inputs) if design_of(options).plain else None
-        outcomes = {**shift.outcomes(options.theta), **resistance.outcomes(options.ties)}
-        self.patterns = Patterns(inputs, outcomes, options.cluster)
+        self.inputs, self._scale = inputs, scale
+        self._origin = scale.centre if options.theta_origin == "centred" else ZERO
+        self.design = replace(design_of(options), cluster=inputs.cluster)
+        stacked = self.design.stacked  # then every labeler is walked through, once the rest is known
+        self.differences = None if stacked else Differences(inputs, self.design.interactions)
+        outcomes = shift.outcomes(options.theta, origin=self._origin, sd=scale.sd)
+        outcomes |= resistance.outcomes(options.ties)
+        outcomes |= {RAW_THETA: theta(options.theta)} if as_published else {}
+        self.patterns = Patterns(inputs, outcomes)
         self.regimes = regimes.RegimeTally(
-            regimes.gamma(len(inputs.targets), options.profile), options.ties, options.theta
+            regimes.gamma(len(inputs.targets), options.profile), options.ties, options.theta, self._origin
         )
         self.rulers = Rulers(lengths=inputs.texts is not None, features=bases)
         self.published = PublishedTally(inputs) if as_published else None
@@ -124,9 +148,19 @@ class _Gathered:
 
     def notes(self) -> list[str]:
         """What the walk found that readers must know."""
-        if not self.regimes.n_left_out:
-            return []
-        return [f"{self.regimes.n_left_out} pairs tied under a model are left out of regimes and logits"]
+        said = []
+        if self._origin != ZERO:
+            pre, post = self._origin
+            said.append(
+                "theta and the normalised margin are of rewards less each model's mean over the texts of "
+                f"{self._scale.n} pairs ({self.inputs.pre} {pre:.4g}, {self.inputs.post} {post:.4g}): no "
+                "training fixes where rewards have their zero"
+            )
+        if self.regimes.n_left_out:
+            said.append(
+                f"{self.regimes.n_left_out} pairs tied under a model are left out of regimes and logits"
+            )
+        return said
 
     def tests(self) -> Rows:
         """Tests of the shift and of the three agreements."""
@@ -150,6 +184,7 @@ def _refuse_nothing(joined: Joined, frames: Frames, options: AnalyzeOptions) -> 
 def _join_notes(joined: Joined, inputs: Inputs, of: str = "") -> list[str]:
     said = {
         "n_unscored": "pairs stand in some frame but lack a finite reward of one text or model: left out",
+        "n_not_finite": f"rewards are null, NaN or infinite: {', '.join(joined.not_finite)}",
         "n_unlabelled": "scored pairs have no labels on one side or both: left out of the regressions",
         "n_null_labels": "scored pairs have a null label, covariate or cluster: left out of the regressions",
         "n_without_text": "scored pairs are not among the texts",
@@ -179,34 +214,82 @@ def _reward_tables(frames: Frames, gathered: _Gathered, options: AnalyzeOptions)
 
 
 def _equations(
-    gathered: _Gathered, cells: Cells | None, options: AnalyzeOptions, labelers: Sequence[Labeler]
+    gathered: _Gathered,
+    cells: Cells | None,
+    walk: shift.Walk,
+    options: AnalyzeOptions,
+    labelers: Sequence[Labeler],
 ) -> dict[str, Equation]:
-    """Eq. 1 as written and with an intercept of the chosen side, Eq. 2 and Eq. 3."""
+    """Eq. 1 as written and with an intercept of the chosen side, Eq. 2 and Eq. 3, on the same regressors."""
     inputs, columns, how = gathered.inputs, gathered.patterns.columns, options.inference
+    judged = _same_regressors(gathered, cells, how.max_vif)
     found: dict[str, Equation] = {}
+    stacked = [(x.name, x.frame) for x in text_labelers(labelers)]
+    design, differences = gathered.design, gathered.differences or stack(inputs, gathered.design, stacked)
     for name, chosen_side in (("imprint", False), ("imprint_chosen", True)):
-        if gathered.differences is not None:
-            found[name] = estimate_imprint(gathered.differences, how, chosen_side=chosen_side)
-        else:
-            stacked = [(x.name, x.frame) for x in text_labelers(labelers)]
+        if design.varying(differences.split):
             found[name], _ = imprint_by_pyfixest(
-                inputs, design_of(options), how, labelers=stacked, chosen_side=chosen_side
+                inputs, design, how, labelers=stacked, chosen_side=chosen_side
             )
+        elif design.plain:
+            found[name] = estimate_imprint(
+                differences, walk.rows, walk.places, how, chosen_side=chosen_side, judged=judged.get(name)
+            )
+        else:
+            found[name] = imprint_by_cells(differences, how, chosen_side=chosen_side)
+    said = (*design.notes(differences), *found["imprint"].notes)
+    found["imprint"] = replace(found["imprint"], notes=said)
     if cells is None:
         empty = {"shift": shift.SCHEMA, "resistance": resistance.SCHEMA}
         return found | {name: Equation(pl.DataFrame(schema=schema)) for name, schema in empty.items()}
-    found["shift"] = shift.estimate_shift(cells, columns, how)
+    kept = {name: kept_columns(columns, judged[name]) for name in ("shift", "resistance")}
+    found["shift"] = shift.estimate_shift(cells, columns, how, kept=kept["shift"], walk=walk)
     models = (inputs.pre, inputs.post)
-    found["resistance"] = resistance.estimate_resistance(cells, columns, how, models=models)
+    found["resistance"] = resistance.estimate_resistance(
+        cells, columns, how, models=models, kept=kept["resistance"]
+    )
     return found
+
+
+def _same_regressors(
+    gathered: _Gathered, cells: Cells | None, max_vif: float
+) -> dict[str, Sequence[Verdict]]:
+    """One set of regressors for all equations: verdicts by equation, one a column of its design.
+
+    An Eq. 1 with effects or slopes of its own chooses for itself, as Eq. 4, whose regressors are flips, does.
+    """
+    features, designs = gathered.inputs.regressed, []
+    own = gathered.differences
+    plain = own is not None and gathered.design.plain and not gathered.design.varying(own.split)
+    differences = own.cells() if plain and own is not None else None
+    if differences is not None:
+        designs += [design_of_differences(differences, features, chosen_side=c) for c in (False, True)]
+    if cells is not None:
+        columns = gathered.patterns.columns
+        outcomes = {"shift": "margin_change", "resistance": "misaligned_post"}
+        designs += [design_of_sides(cells, columns, of, name) for name, of in outcomes.items()]
+    verdicts = select_together(designs, len(features.regressors), threshold=max_vif)[1]
+    return {design.equation: found for design, found in zip(designs, verdicts, strict=True)}
+
+
+def _human(walk: shift.Walk, imprint: Equation, options: AnalyzeOptions) -> Equation:
+    """What people pay beside what each model pays, on the regressors that Eq. 1 kept."""
+    features = walk.inputs.regressed
+    where = {r: j for j, r in enumerate(features.packed)}
+    where |= {r: j for j, r in enumerate(features.numeric, len(features.packed))}
+    kept = sorted(where[c] for c, v in imprint.verdicts if v.kept and isinstance(c, Regressor) and c in where)
+    if not kept:
+        return Equation(pl.DataFrame(schema=amplification.SCHEMA))
+    how = options.inference
+    return amplification.estimate_human(walk.rows, walk.inputs, kept, walk.places, how, options.rm_scale)
 
 
 def _robustness(frames: Frames, options: AnalyzeOptions, labelers: Sequence[Labeler]) -> Robustness | None:
     if frames.rewritten_scores is None:
         return None
-    plain = replace(options, covariates=())
+    plain = replace(options, covariates=(), fixed_effects=(), interactions=())
     original = make_inputs(frames, plain, labelers)
-    main = choose_labeler(labelers, options.labeler)
+    main = choose_labeler(labelers, options.labeler, options.gold)
     again = choose_labeler(find_labelers(frames.rewritten_labels), main.name)
     rewritten = replace(
         original, scores=frames.rewritten_scores, labels=again.frame, texts=None, carried=(),
@@ -214,7 +297,7 @@ def _robustness(frames: Frames, options: AnalyzeOptions, labelers: Sequence[Labe
     )  # fmt: skip
     _refuse_other_features(original.features, again.frame)
     return alignment_robustness(
-        original, rewritten, options.inference, ties=options.ties, cluster=options.cluster,
+        original, rewritten, options.inference, ties=options.ties, cluster=original.cluster,
         similarities=frames.similarities,
     )  # fmt: skip
 
@@ -230,35 +313,3 @@ def _robustness_tables(found: Robustness) -> dict[str, pl.DataFrame]:
     names = ("robustness", "robustness_given_aligned", "robustness_became_aligned")
     tables = {name: found.tables[of] for name, of in zip(names, DIRECTIONS, strict=True)}
     return tables | {"rewriting": found.alignment, "rewriting_targets": found.targets, "flips": found.flips}
-
-
-def _flagged(tables: dict[str, pl.DataFrame], doubtful: dict[str, float]) -> dict[str, pl.DataFrame]:
-    """Mark the coefficients of features on which labelers agree too little."""
-    out = dict(tables)
-    for name, table in tables.items():
-        if "term" in table.columns and "estimate" in table.columns:
-            alphas = [measures.alpha_of(term, doubtful) for term in table["term"]]
-            flags = [None if a is None else f"labelers agree little: alpha {a:.2f}" for a in alphas]
-            out[name] = table.with_columns(pl.Series("flag", flags, dtype=pl.String))
-    return out
-
-
-VIF: dict[str, pl.DataType] = {
-    "equation": pl.String(), "term": pl.String(), "vif": pl.Float64(), "kept": pl.Boolean(),
-    "reason": pl.String(), "preference": pl.String(), "flip": pl.String(),
-}  # fmt: skip
-
-
-def _vif_table(inputs: Inputs, verdicts: Mapping[str, _Verdicts]) -> pl.DataFrame:
-    """Every regressor of every equation: its VIF, and why it does not enter where it does not."""
-    rows: Rows = [
-        {"equation": equation, **column.key, **asdict(verdict)}
-        for equation, judged in verdicts.items()
-        for column, verdict in judged
-    ]
-    if inputs.features is not None:
-        rows += [
-            {"equation": "all", "term": name, "kept": False, "reason": reason}
-            for name, reason in inputs.features.left_out.items()
-        ]
-    return pl.DataFrame(rows, schema=VIF)

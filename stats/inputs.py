@@ -7,12 +7,14 @@ import polars as pl
 
 from seal.engine.errors import InputError, UsageError
 from seal.engine.frames.given import Given, as_frame
-from seal.engine.frames.schema import LABELS, SCORES, SIMILARITIES, TEXTS
-from seal.stats.equations.imprint_fixed_effects import Design
+from seal.engine.frames.schema import INCLUSION, LABELS, SCORES, SIMILARITIES, TEXTS
+from seal.stats.equations.designs import Design
 from seal.stats.labelers.measures import Labeler, text_labelers
 from seal.stats.options import AnalyzeOptions
-from seal.stats.pairs.features import Regressor, find_features
+from seal.stats.pairs.features import Regressor, find_features, refuse_reserved
 from seal.stats.pairs.joins import Inputs
+
+PAIR, GROUP = "pair", "group"  # what errors are clustered by, where no column is named
 
 
 @dataclass(frozen=True)
@@ -50,22 +52,29 @@ class Frames:
         """
         if given["rewritten"] and not given["rewritten-scores"]:
             raise UsageError("rewritten comes with rewritten-scores and rewritten-labels")
-        columns = ("source", "response")
-        texts, rewritten = ([as_frame(x, TEXTS, columns) for x in given[r]] for r in ("texts", "rewritten"))
+        texts, rewritten = (
+            [as_frame(x, TEXTS, ("source", "response"), further=True) for x in given[r]]
+            for r in ("texts", "rewritten")
+        )
         scores, again = (
             [as_frame(x, SCORES, ("reward",)) for x in given[r]] for r in ("scores", "rewritten-scores")
         )
         labels, marks = ([as_frame(x, LABELS) for x in given[r]] for r in ("labels", "rewritten-labels"))
         similarities = [as_frame(x, SIMILARITIES) for x in given["similarities"]]
         return cls(
-            pl.concat(scores), tuple(labels), texts[0] if texts else None,
-            pl.concat(again) if again else None, tuple(marks), similarities[0] if similarities else None,
+            _together(scores), tuple(labels), texts[0] if texts else None,
+            _together(again) if again else None, tuple(marks), similarities[0] if similarities else None,
             rewritten[0] if rewritten else None,
         )  # fmt: skip
 
 
-def choose_labeler(labelers: Sequence[Labeler], name: str | None) -> Labeler:
-    """The named labeler, or the only one that is not all numbers.
+def _together(scores: Sequence[pl.LazyFrame]) -> pl.LazyFrame:
+    """Frames of several models as one; where one has rewards as Float64, all are read so."""
+    return pl.concat(scores, how="vertical_relaxed")
+
+
+def choose_labeler(labelers: Sequence[Labeler], name: str | None, gold: str | None = None) -> Labeler:
+    """The named labeler, or the only one that is neither all numbers nor the one taken as right.
 
     Raises:
         UsageError: there is no such labeler, or a choice must be made.
@@ -77,6 +86,7 @@ def choose_labeler(labelers: Sequence[Labeler], name: str | None) -> Labeler:
             raise UsageError(f"no labeler {name!r}; there are: {names}")
         return chosen[0]
     candidates = text_labelers(labelers) or list(labelers)
+    candidates = [x for x in candidates if x.name != gold] or candidates
     if len(candidates) > 1:
         raise UsageError(f"several labelers ({names}); choose one with labeler")
     return candidates[0]
@@ -88,7 +98,20 @@ def design_of(options: AnalyzeOptions) -> Design:
     Raises:
         UsageError: effects, cluster and interactions that do not go together.
     """
-    return Design(options.fixed_effects, options.cluster, options.crossed)
+    return Design(
+        options.fixed_effects, None if options.cluster == PAIR else options.cluster, options.crossed
+    )
+
+
+def cluster_of(frames: Frames, options: AnalyzeOptions) -> str | None:
+    """The column of TEXTS that errors are clustered by: what was asked for, or `group`; None: the pair.
+
+    A `group` that slopes differ by has one cluster a slope; errors are then those by pair.
+    """
+    if options.cluster is not None:
+        return None if options.cluster == PAIR else options.cluster
+    grouped = frames.texts is not None and GROUP in frames.texts.collect_schema()
+    return GROUP if grouped and GROUP not in {column for _, column in options.crossed} else None
 
 
 def make_inputs(frames: Frames, options: AnalyzeOptions, labelers: Sequence[Labeler]) -> Inputs:
@@ -97,7 +120,7 @@ def make_inputs(frames: Frames, options: AnalyzeOptions, labelers: Sequence[Labe
     Raises:
         InputError: a covariate or target is nowhere, or covariates stand with several labelers.
     """
-    main = choose_labeler(labelers, options.labeler)
+    main = choose_labeler(labelers, options.labeler, options.gold)
     numbers = tuple(dict.fromkeys(options.covariates))
     holders = [x for x in labelers if all(_is_number(x.frame, n) for n in numbers)] if numbers else []
     if numbers and not holders:
@@ -116,17 +139,18 @@ def make_inputs(frames: Frames, options: AnalyzeOptions, labelers: Sequence[Labe
     )
     numeric = tuple(Regressor(n, n, "numeric") for n in numbers)
     left_out = {k: v for k, v in features.left_out.items() if k not in numbers}
-    columns = design_of(options).columns
-    if columns and frames.texts is None:
-        raise InputError(f"{', '.join(columns)} come with the texts; give the texts also")
+    refuse_reserved(numbers)
+    design, cluster = design_of(options), cluster_of(frames, options)
+    if design.columns and frames.texts is None:
+        raise InputError(f"{', '.join(design.columns)} come with the texts; give the texts also")
     return Inputs(
         frames.scores, options.pre, options.post, main.frame,
         replace(features, regressors=(*features.regressors, *numeric), left_out=left_out),
         computed=None if own else holders[0].frame, texts=frames.texts,
-        carried=(options.cluster,) if options.cluster and options.cluster in columns else (),
+        carried=(cluster,) if cluster else (), effects=design.effects, crossed=design.crossed,
     )  # fmt: skip
 
 
 def _is_number(frame: pl.LazyFrame, name: str) -> bool:
     schema = frame.collect_schema()
-    return name in schema and schema[name].is_numeric()
+    return name in schema and name != INCLUSION and schema[name].is_numeric()

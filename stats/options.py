@@ -9,18 +9,25 @@ from seal.engine.options import Options, option
 
 Ties = Literal["misaligned", "half", "drop"]
 Theta = Literal["signed", "unsigned"]
+ThetaOrigin = Literal["centred", "raw"]
 Sentiment = Literal["linear", "categories"]
 Profile = Literal["lexicographic", "pareto"]
 Adjust = Literal["holm", "bonferroni", "bh"]
 Method = Literal["majority", "dawid-skene"]
+Correct = Literal["rectified", "calibrated", "latent", "none"]
+Proxy = Literal["label", "probability"]
+RmScale = Literal["calibrated", "own", "choice"]
 
 TARGETS = ("last_response_is_harmless", "last_response_is_helpful")
 TIES: Ties = "misaligned"
 THETA: Theta = "signed"
+THETA_ORIGIN: ThetaOrigin = "centred"
 SENTIMENT: Sentiment = "linear"
 PROFILE: Profile = "lexicographic"
 ADJUST: Adjust = "holm"
+RM_SCALE: RmScale = "calibrated"
 LEVEL = 0.95
+PROXY: Proxy = "label"
 MAX_VIF = 5.0
 MIN_ALPHA = 0.667  # Krippendorff's lowest for tentative conclusions
 RESAMPLES = 1000
@@ -73,19 +80,34 @@ class AnalyzeOptions(Options):
         TIES, "What equal rewards count as; `half` and `drop` leave tied pairs out of regimes and logits."
     )
     theta: Theta = option(THETA, "The reward shift's angle: counter-clockwise positive, or its size.")
+    theta_origin: ThetaOrigin = option(THETA_ORIGIN,
+        "Where theta and the normalised margin have zero: at each model's mean reward, or at 0.")  # fmt: skip
+    rm_scale: RmScale = option(RM_SCALE,
+        "Margins beside people's choices: calibrated to these, as they are, or signs alone.")  # fmt: skip
     adjust: Adjust = option(ADJUST, "For multiplicity over the features of one equation and model.")
     level: float = _level("Of every interval.")
     max_vif: float = option(MAX_VIF, "Regressors above it are dropped.", above=1)
     fixed_effects: tuple[str, ...] = option(
-        (), "Further effects of Eq. 1 beside the pair's: columns of TEXTS, or `labeler` (all stacked)."
+        (),
+        "Further effects of Eq. 1 beside the pair's: columns of TEXTS, or `labeler` (all stacked, an effect "
+        "for each pair and labeler).",
     )
     cluster: str | None = option(None,
-        "Column of TEXTS to cluster errors by, in every equation; the pair otherwise.")  # fmt: skip
+        "Column of TEXTS to cluster errors by, in every equation, or `pair`; `group` where TEXTS have it, "
+        "else the pair.")  # fmt: skip
     interactions: tuple[str, ...] = option(
-        (), "FEATURE:COLUMN,...: in Eq. 1 a slope of the feature for each value of a column of TEXTS."
+        (),
+        "FEATURE:COLUMN,...: in Eq. 1 a slope of the feature for each value of a column of TEXTS, or for "
+        "each `labeler`.",
     )
     gold: str | None = option(None,
-        "A labeler taken as right: precision, recall and F1 of the others against it.")  # fmt: skip
+        "A labeler taken as right: precision, recall and F1 of the others against it, and what coefficients "
+        "are corrected by.")  # fmt: skip
+    correct: Correct | None = option(None,
+        "Correct coefficients for label errors: by gold labels (rectified, calibrated) or by several "
+        "labelers (latent); rectified by default where there is gold enough.")  # fmt: skip
+    proxy: Proxy = option(PROXY,
+        "What gold corrects: the labels, or the probabilities beside them (`p_<feature>`).")  # fmt: skip
     min_alpha: float = option(MIN_ALPHA,
         "Flag coefficients of features on which labelers agree less (Krippendorff's alpha).")  # fmt: skip
 
@@ -116,6 +138,25 @@ class AnalyzeOptions(Options):
                 )
             pairs.append((feature, column))
         return tuple(pairs)
+
+
+@dataclass(frozen=True)
+class GoldPowerOptions(Options):
+    """How narrow intervals must be, and whose labels they are of."""
+
+    pre: str = option(MISSING, "Name of the model before it saw the preferences.")
+    post: str = option(MISSING, "Name of the model after.")
+    gold: str = option(MISSING, "The labeler taken as right: the pilot.", metavar="LABELER")
+    width: float = option(
+        MISSING, "Wanted half-width of the intervals, in SDs of each model's margins.", above=0
+    )
+    labeler: str | None = option(None, "Whose labels are corrected, where there are several.")
+    features: tuple[str, ...] = option(
+        (), "Only for this feature; all enter the regression. Repeatable. Default: all.", flag="feature",
+        repeat=True, metavar="FEATURE",
+    )  # fmt: skip
+    exclude: tuple[str, ...] = option((), "Features to leave out of the regression, comma-separated.")
+    level: float = _level("Of the intervals.")
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,10 @@ from seal.stats.csv_files import write_csv
 from seal.stats.options import AnalyzeOptions
 
 FILES = (
-    "alignment", "regimes", "profile", "imprint", "imprint_chosen", "shift", "resistance", "robustness",
-    "robustness_given_aligned", "robustness_became_aligned", "rewriting", "rewriting_targets", "flips",
-    "vif", "labelers", "tests", "theta_histogram", "reward_sample",
+    "alignment", "regimes", "profile", "human", "imprint", "imprint_chosen", "shift", "resistance",
+    "robustness", "robustness_given_aligned", "robustness_became_aligned", "rewriting",
+    "rewriting_targets", "flips", "vif", "labelers", "tests", "theta_histogram", "reward_sample",
+    "human_corrected", "imprint_corrected", "resistance_corrected", "label_errors",
 )  # fmt: skip
 FORMAT = 1
 JSON = "results.json"
@@ -181,7 +182,8 @@ def read(folder: Path) -> Results:
 
 _TEXT = frozenset(
     ("model", "regime", "gamma", "term", "outcome", "preference", "flip", "flag", "equation", "reason",
-     "labeler_a", "labeler_b", "feature", "test", "group")
+     "labeler_a", "labeler_b", "feature", "test", "group", "scale", "labeler", "side",
+     "source", "method")
 )  # fmt: skip
 
 

@@ -10,6 +10,9 @@ from seal.cli.tables import console, print_table
 from seal.stats.options import AnalyzeOptions
 
 if TYPE_CHECKING:
+    import polars as pl
+    from rich.console import Console
+
     from seal.stats.results import Results
 
 
@@ -39,9 +42,9 @@ def command(
 ) -> None:  # fmt: skip
     """Estimate what the reward models learned, from their scores and a labeler's features.
 
-    Writes alignment, regimes, profile, imprint, shift, resistance, vif, labelers and tests as CSV, with the
-    rewritten texts robustness, rewriting and flips also, and all of them in results.json. Frames are Parquet
-    files or folders.
+    Writes alignment, regimes, profile, human, imprint, shift, resistance, vif, labelers and tests as CSV,
+    with the rewritten texts robustness, rewriting and flips also, and all of them in results.json. Frames are
+    Parquet files or folders.
     """
     from seal.stats.analysis import analyze
 
@@ -74,14 +77,17 @@ def _show(results: "Results") -> None:
         "agreement_conf_high",
     ]
     print_table(out, "Regimes", tables["regimes"], regimes)
-    coefficients = ["term", "estimate", *_ENDS, "p_adjusted"]
+    _show_human(out, tables["human"])
     for name, title in _EQUATIONS.items():
         if name in tables and tables[name].height:
             lead = [c for c in ("model", "preference") if c in tables[name].columns]
-            extra = [c for c in ("n_informative", "flip", "odds_ratio", "ame") if c in tables[name].columns]
+            extra = [c for c in _BESIDE if c in tables[name].columns]
             frame = tables[name].filter(tables[name]["term"] != "intercept")
-            frame = frame.filter(frame["outcome"] == "theta") if "outcome" in frame.columns else frame
-            print_table(out, title, frame, [*lead, *coefficients, *extra])
+            if "outcome" in frame.columns:
+                frame = frame.filter(frame["outcome"] == "standardised_margin_change")
+            std = "_std" if "conf_low_std" in frame.columns else ""
+            said = [f"{c}{std}" for c in ("estimate", *_ENDS, "p_adjusted")]
+            print_table(out, title, frame, [*lead, "term", *said, *extra])
     if "rewriting" in tables:
         print_table(out, "Alignment of the rewritten pairs", tables["rewriting"], tables["rewriting"].columns)
     dropped = tables["vif"].filter(~tables["vif"]["kept"])
@@ -89,10 +95,22 @@ def _show(results: "Results") -> None:
         print_table(out, "Left out", dropped, ["equation", "term", "preference", "flip", "vif", "reason"])
 
 
+def _show_human(out: "Console", human: "pl.DataFrame") -> None:
+    """What people pay, what each model pays, and the difference, in log odds."""
+    if human.height:
+        columns = ["model", "term", "human", "rm", "difference", *_ENDS, "p_adjusted", "n_informative"]
+        rows = human.filter(human["scale"] == "log_odds")
+        print_table(
+            out, "What people pay, what the model pays: log odds; limits of the difference", rows, columns
+        )
+
+
 _ENDS = ("conf_low", "conf_high")
+_BESIDE = ("naive_estimate", "n_gold_informative", "n_informative", "flip", "odds_ratio", "ame")
 _EQUATIONS = {
-    "imprint": "Feature imprint (Eq. 1), reward units",
-    "shift": "Reward shift theta (Eq. 2), degrees",
+    "imprint": "Feature imprint (Eq. 1), SDs of each model's own margins (reward units in imprint.csv)",
+    "imprint_corrected": "Feature imprint corrected for label errors, SDs of each model's own margins",
+    "shift": "Reward shift (Eq. 2): change of the margin, SDs of each model's own margins",
     "resistance": "Alignment resistance (Eq. 3), log odds of misalignment",
     "robustness": "Alignment robustness (Eq. 4), log odds of becoming misaligned",
 }

@@ -1,4 +1,4 @@
-"""`seal gold`: labels from people: a random sample of pairs, a page to label it on, and back."""
+"""`seal gold`: labels from people: a sample of pairs, a page to label it on, and back; how many it takes."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,11 +16,14 @@ from seal.cli.options import (
     refuse_too_many,
     say,
 )
+from seal.cli.tables import console, print_table
 from seal.engine.gold.options import GoldReadOptions, GoldSampleOptions, GoldSheetOptions
+from seal.stats.options import GoldPowerOptions
 
 if TYPE_CHECKING:
-    from seal.engine.gold.reading import GoldLabels
+    from seal.engine.gold.reading import GoldReadReport
 
+_NEEDS = ("model", "term", "n_gold", "n_gold_informative", "half_width", "n_needed")
 _FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
@@ -110,9 +113,39 @@ def read(
     refuse_too_many(found.failed_share, max_failures, out)
 
 
-def _show(found: "GoldLabels", out: Path) -> None:
+def _show(found: "GoldReadReport", out: Path) -> None:
     for name, n_pairs in found.n_pairs.items():
         click.echo(f"{name}: {n_pairs:,} of {found.n_drawn:,} pairs labeled")
     click.echo(f"{found.n_rows:,} rows + {found.n_failures:,} failures -> {out}")
     if found.errors:
         click.echo("failures: " + ", ".join(f"{code} {n:,}" for code, n in found.errors.items()))
+
+
+@command.command("power")
+@click.argument("labels", type=PATH, nargs=-1, required=True)
+@click.option("--scores", type=PATH, multiple=True, required=True, help="SCORES; repeatable.")
+@options_of(GoldPowerOptions)
+@json_option
+def power(
+    labels: tuple[Path, ...], scores: tuple[Path, ...], options: GoldPowerOptions, as_json: bool
+) -> None:
+    """Say from a pilot how many pairs people must label.
+
+    LABELS are those of the pilot and of the labeler it corrects. For each model and feature: the half-width
+    of the corrected interval with the pilot alone, and the pairs to label for the one wanted.
+    """
+    from seal.stats.power import gold_power
+
+    found = gold_power(labels, scores, options)
+    if as_json:
+        print_json({**vars(found), "table": found.table.to_dicts()})
+    else:
+        print_table(console(), f"Gold pairs for a half-width of {found.width:g} SD", found.table, _NEEDS)
+        enough = (
+            f"{found.n_needed:,} pairs labeled"
+            if found.n_needed
+            else "not every interval with all pairs labeled"
+        )
+        click.echo(f"{enough}: {found.n_gold:,} are, of {found.n_pairs:,}")
+    for note in found.notes:
+        say(f"note: {note}")

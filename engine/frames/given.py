@@ -13,21 +13,25 @@ Given = Any
 """A path (text or `Path`), a polars frame (eager or lazy), a pandas data frame, or an Arrow table."""
 
 
-def as_frame(given: Given, schema: Schema, columns: Sequence[str] = ()) -> pl.LazyFrame:
+def as_frame(
+    given: Given, schema: Schema, columns: Sequence[str] = (), *, further: bool = False
+) -> pl.LazyFrame:
     """Open whatever was given as a lazy frame of a schema.
 
     Args:
         given: see `Given`; an index of pandas is left out.
         schema: what it must be.
         columns: the fixed columns wanted beyond the key; all of them when empty.
+        further: carry through whatever other columns there are.
 
     Raises:
         UsageError: it is nothing of that kind.
         InputError: a file is missing, or a column is missing or of a wrong type.
     """
     if (path := given_path(given)) is not None:
-        return scan(path, schema, columns=columns)
-    return check(_in_memory(given), schema, origin=schema.name.lower(), columns=columns)
+        return scan(path, schema, columns=columns, further=further)
+    origin = schema.name.lower()
+    return check(_in_memory(given), schema, origin=origin, columns=columns, further=further)
 
 
 def given_path(given: Given) -> Path | None:

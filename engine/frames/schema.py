@@ -72,7 +72,14 @@ _PARTLY_UNKNOWN = frozenset({"preference", "variant"})
 FAILURES = Schema("FAILURES", TEXT_KEY, _strings("stage", "error", "detail"), nullable=_PARTLY_UNKNOWN)
 
 
-def check(frame: pl.LazyFrame, schema: Schema, *, origin: str, columns: Sequence[str] = ()) -> pl.LazyFrame:
+def check(
+    frame: pl.LazyFrame,
+    schema: Schema,
+    *,
+    origin: str,
+    columns: Sequence[str] = (),
+    further: bool = False,
+) -> pl.LazyFrame:
     """Check a lazy frame against a schema and cast what may stand in another form (strings for enums).
 
     Nothing is read but the column names and types; a value that does not fit its type (a preference that is
@@ -83,9 +90,11 @@ def check(frame: pl.LazyFrame, schema: Schema, *, origin: str, columns: Sequence
         schema: what it must be.
         origin: where it came from, for the error text.
         columns: the fixed columns wanted beyond the key; all of them when empty.
+        further: carry through whatever other columns there are, fixed or not, as they are.
 
     Returns:
-        The frame with the key first, then the wanted columns, then the open ones, each of its type.
+        The frame with the key first, then the wanted columns, then the open ones, each of its type; a number
+        that is finer than its type (a reward as Float64) stays as fine.
 
     Raises:
         InputError: a column is missing or of a type that cannot be cast, with its name and the origin.
@@ -100,8 +109,9 @@ def check(frame: pl.LazyFrame, schema: Schema, *, origin: str, columns: Sequence
     for name, want in wanted.items():
         if not _castable(have[name], want):
             raise InputError(f"{origin}: column '{name}' is {have[name]}, a {schema.name} frame needs {want}")
-    extra = [n for n in have if n not in schema.types and any(n.startswith(p) for p in schema.open_prefixes)]
-    return frame.select(*(pl.col(n).cast(t) for n, t in wanted.items()), *extra)
+    open_ones = (n for n in have if n not in schema.types and n.startswith(schema.open_prefixes))
+    extra = [n for n in have if n not in wanted] if further else list(open_ones)
+    return frame.select(*(pl.col(n).cast(_at_least(have[n], t)) for n, t in wanted.items()), *extra)
 
 
 def parquet_files(path: Path) -> list[Path]:
@@ -132,10 +142,11 @@ def parquet_files(path: Path) -> list[Path]:
     return files
 
 
-def scan(path: Path, schema: Schema, *, columns: Sequence[str] = ()) -> pl.LazyFrame:
+def scan(path: Path, schema: Schema, *, columns: Sequence[str] = (), further: bool = False) -> pl.LazyFrame:
     """Open a frame lazily from a Parquet file or folder and check it (see `parquet_files`, `check`)."""
     with readable(path):
-        return check(pl.scan_parquet(parquet_files(path)), schema, origin=str(path), columns=columns)
+        frame = pl.scan_parquet(parquet_files(path))
+        return check(frame, schema, origin=str(path), columns=columns, further=further)
 
 
 @contextmanager
@@ -156,6 +167,12 @@ def _is_unfinished(manifest: Path) -> bool:
     except (FileNotFoundError, ValueError):
         return False
     return isinstance(document, dict) and document.get("complete") is False
+
+
+def _at_least(have: pl.DataType, want: pl.DataType) -> pl.DataType:
+    """The type to cast to: Float64 where a Float32 would round what is there."""
+    finer = have == pl.Float64() or (have.is_integer() and have not in (pl.Int8(), pl.Int16()))
+    return pl.Float64() if want == pl.Float32() and finer else want
 
 
 def _castable(have: pl.DataType, want: pl.DataType) -> bool:

@@ -152,7 +152,8 @@ class Taxonomy:
             among: the features it must have, all of them by default; others may be missing.
 
         Returns:
-            The key, the features that are there in the taxonomy's order, then their probabilities.
+            The key, the features that are there in the taxonomy's order, then their probabilities; not
+            how likely a pair was to be drawn.
 
         Raises:
             InputError: a column is missing, of a wrong type, or belongs to no feature (with the nearest).
@@ -165,7 +166,7 @@ class Taxonomy:
         there = {name: dtype for name, dtype in self.types.items() if name in have}
         there |= {PROBABILITY + n: pl.Float32() for n in tuple(there) if PROBABILITY + n in have}
         for name in have:
-            if name not in LABELS.types and name not in there:
+            if name not in (*LABELS.types, INCLUSION) and name not in there:
                 near = nearest(name, self.names)
                 raise InputError(f"{origin}: column '{name}' is no feature of {self.origin}; {near}")
         for name, want in there.items():

@@ -30,7 +30,7 @@ Pair = tuple[dict[str, Any], dict[str, Any]]
 
 
 @dataclass(frozen=True)
-class GoldLabels(Shown):
+class GoldReadReport(Shown):
     """What was read.
 
     Attributes:
@@ -66,7 +66,7 @@ class _Read:
 def gold_read(
     answers: str | Path | Sequence[str | Path], gold: str | Path, out: str | Path,
     options: GoldReadOptions | None = None, *, overwrite: bool = False,
-) -> GoldLabels:  # fmt: skip
+) -> GoldReadReport:  # fmt: skip
     """Check what people answered on a page and write it as LABELS with `inclusion_probability`.
 
     A pair counts where every question is answered for both texts. One that is half labeled, has a value that
@@ -106,7 +106,7 @@ def gold_read(
         sink.finish(n_texts=texts.height, n_rows=rows.height, n_failures=failed.height)
     n_pairs = {name: len(read.good) for name, read in people.items()}
     errors = dict(sorted(Counter(failed["error"]).items()))
-    return GoldLabels(len(pairs), n_pairs, rows.height, failed.height, errors, notes)
+    return GoldReadReport(len(pairs), n_pairs, rows.height, failed.height, errors, notes)
 
 
 def _questions(files: Sequence[Answers], options: GoldReadOptions, key: str) -> tuple[Feature, ...]:

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import polars as pl
 
 from seal.engine.errors import UsageError
-from seal.engine.frames.folder import content_hash
+from seal.engine.frames.folder import StageFolder, content_hash
 from seal.engine.frames.manifest import Manifest
 from seal.engine.frames.reader import keep_apart
 from seal.engine.frames.schema import FAILURES, ORIGINAL, TEXT_KEY, TEXTS, VARIANT, readable, scan
@@ -22,7 +23,7 @@ _PART_PAIRS = 8192
 
 
 @dataclass(frozen=True)
-class GoldSample(Shown):
+class GoldSampleReport(Shown):
     """What was drawn.
 
     Attributes:
@@ -41,7 +42,7 @@ class GoldSample(Shown):
 def gold_sample(
     texts: str | Path, out: str | Path, options: GoldSampleOptions, *, labels: str | Path | None = None,
     overwrite: bool = False,
-) -> GoldSample:  # fmt: skip
+) -> GoldSampleReport:  # fmt: skip
     """Draw pairs at random into a TEXTS folder for people to label.
 
     Columns `meta_inclusion_probability` (Float64: pairs drawn over pairs there were, of the pair's stratum)
@@ -67,13 +68,12 @@ def gold_sample(
     inputs = {"texts": content_hash(texts)} | (
         {} if labels is None else {"labels": content_hash(Path(labels))}
     )
-    with Sink(out, Manifest(STAGE, _identity(options, labels), inputs), overwrite=overwrite) as sink:
-        if not sink.finished:
-            population = _population(texts, out / ".sorted.tmp", options, labels)
-            drawn = draw(
-                population.row_id, population.stratum, _sizes(population, options, labels), options.seed
-            )
-            _write(sink, _texts_of(texts, drawn, population.names), population.n_incomplete)
+    manifest = Manifest(STAGE, _identity(options, labels), inputs)
+    is_there = not overwrite and _is_there(out, manifest)
+    drawn = None if is_there else _drawn(texts, options, labels)  # what is refused leaves no folder
+    with Sink(out, manifest, overwrite=overwrite) as sink:
+        if drawn is not None and not sink.finished:
+            _write(sink, *drawn)
         found = _report(sink)
         sink.finish(n_pairs=found.n_pairs, n_incomplete=found.n_incomplete, n_drawn=found.n_drawn)
     return found
@@ -100,16 +100,20 @@ def _identity(options: GoldSampleOptions, labels: str | Path | None) -> dict[str
     }
 
 
-def _population(
-    texts: Path, aside: Path, options: GoldSampleOptions, labels: str | Path | None
-) -> Population:
-    try:
-        population = read_population(texts, aside, options.strata)
-    finally:
-        aside.unlink(missing_ok=True)
-    if labels is None:
-        return population
-    return population.parted(rare_pairs(Path(labels), options.rare)[0])
+def _is_there(out: Path, manifest: Manifest) -> bool:
+    stage = StageFolder.open(out) if out.is_dir() else None
+    return stage is not None and stage.complete and stage.identity == manifest.identity
+
+
+def _drawn(texts: Path, options: GoldSampleOptions, labels: str | Path | None) -> tuple[pl.DataFrame, int]:
+    """The texts of the drawn pairs, and how many pairs could not be drawn for want of a text."""
+    with TemporaryDirectory() as aside:
+        population = read_population(texts, Path(aside) / "sorted.parquet", options.strata)
+    if labels is not None:
+        population = population.parted(rare_pairs(Path(labels), options.rare)[0])
+    sizes = _sizes(population, options, labels)
+    drawn = draw(population.row_id, population.stratum, sizes, options.seed)
+    return _texts_of(texts, drawn, population.names), population.n_incomplete
 
 
 def _sizes(population: Population, options: GoldSampleOptions, labels: str | Path | None) -> list[int]:
@@ -124,7 +128,11 @@ def _texts_of(texts: Path, drawn: Drawn, names: tuple[str, ...]) -> pl.DataFrame
         "row_id": drawn.row_id, DRAWN_WITH: drawn.probability,
         STRATUM: pl.Series([names[number] for number in drawn.stratum], dtype=pl.String),
     })  # fmt: skip
-    rows = scan(texts, TEXTS).filter(variant=pl.lit(ORIGINAL, VARIANT)).join(wanted.lazy(), on="row_id")
+    rows = (
+        scan(texts, TEXTS, further=True)
+        .filter(variant=pl.lit(ORIGINAL, VARIANT))
+        .join(wanted.lazy(), on="row_id")
+    )
     with readable(texts):
         return rows.collect(engine="streaming").sort(TEXT_KEY)
 
@@ -138,11 +146,11 @@ def _write(sink: Sink, rows: pl.DataFrame, n_incomplete: int) -> None:
         sink.commit(part, FAILURES.empty(), last_row_id=part["row_id"].item(-1), counters=counters)
 
 
-def _report(sink: Sink) -> GoldSample:
+def _report(sink: Sink) -> GoldSampleReport:
     """What the parts say: a run of before says the same."""
     files = sorted(sink.folder / name for name in sink.log.files if name.startswith("part-"))
     pairs = pl.scan_parquet(files).filter(pl.col("preference") == "chosen").group_by(STRATUM)
     counts = pairs.agg(pl.len().alias("drawn"), pl.col(DRAWN_WITH).first()).sort(STRATUM).collect()
     strata = {name: (n, round(n / share)) for name, n, share in counts.iter_rows()}
     n_pairs, n_drawn = (sum(s[i] for s in strata.values()) for i in (1, 0))
-    return GoldSample(n_pairs, int(sink.total("n_incomplete")), n_drawn, strata)
+    return GoldSampleReport(n_pairs, int(sink.total("n_incomplete")), n_drawn, strata)

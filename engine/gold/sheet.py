@@ -34,7 +34,7 @@ Pieces = list[str | list[str]]
 
 
 @dataclass(frozen=True)
-class GoldSheet(Shown):
+class GoldSheetReport(Shown):
     """A page that was written.
 
     Attributes:
@@ -52,7 +52,7 @@ class GoldSheet(Shown):
     path: Path
 
 
-def gold_sheet(gold: str | Path, out: str | Path, options: GoldSheetOptions | None = None) -> GoldSheet:
+def gold_sheet(gold: str | Path, out: str | Path, options: GoldSheetOptions | None = None) -> GoldSheetReport:
     """Write the page on which people label a sample of pairs.
 
     Which text was chosen is not on the page; sides and order of the pairs are shuffled by the sample's own
@@ -83,7 +83,7 @@ def gold_sheet(gold: str | Path, out: str | Path, options: GoldSheetOptions | No
     except OSError as error:
         raise SealError(f"cannot write {path}: {error.strerror or error}") from None
     n_questions = sum(1 if _once(f, pair) else 2 for pair in pairs for f in features)
-    return GoldSheet(len(pairs), n_questions, sheet, len(page), path)
+    return GoldSheetReport(len(pairs), n_questions, sheet, len(page), path)
 
 
 def render(sheet: str, features: Sequence[Feature], pairs: Sequence[dict[str, Any]]) -> str:

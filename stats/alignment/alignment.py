@@ -12,8 +12,9 @@ import polars as pl
 from seal.engine.errors import InputError
 from seal.engine.frames.schema import SCORES, check
 from seal.stats.options import LEVEL, TIES, Ties
+from seal.stats.pairs.checks import huge_rewards, too_large
 from seal.stats.pairs.joins import PAIRS_PER_BLOCK, collect_all, row_blocks
-from seal.stats.pairs.sides import pair_up, stands_twice
+from seal.stats.pairs.sides import SIDES, pair_up, stands_twice
 from seal.stats.regression.inference import require_choice, require_level, wilson
 
 
@@ -47,12 +48,13 @@ def alignment(
     for low, high in row_blocks([frame], PAIRS_PER_BLOCK) or [(0, 0)]:
         pairs = _margins(frame.filter(pl.col("row_id").is_between(low, high)), group)
         blocks += collect_all([_counts(pairs, group)])
-    counts = pl.concat(blocks).group_by(group).agg(pl.exclude("example").sum(), pl.col("example").min())
+    counts = pl.concat(blocks).group_by(group).agg(pl.exclude(*_EXAMPLES).sum(), pl.col(*_EXAMPLES).min())
     _refuse_doubtful(counts, [*by, "model"])
     table = counts.select(*by, "model", *_COUNTS).sort(*by, "model")
     return with_alignment(table, ties=ties, level=level)
 
 
+_EXAMPLES = ("example", "example_huge")
 _COUNTS = ("n_pairs", "n_ties", "n_incomplete", "n_won", "sum_margin")
 
 
@@ -74,11 +76,11 @@ def with_alignment(counts: pl.DataFrame, *, ties: Ties = TIES, level: float = LE
 
 def _typed(scores: pl.LazyFrame, by: Sequence[str]) -> pl.LazyFrame:
     """The key, the reward as Float64 and the columns of `by`, each of its type."""
-    known = check(scores, SCORES, origin="scores", columns=("reward",)).collect_schema()
+    checked = check(scores, SCORES, origin="scores", columns=("reward",), further=True)
     if missing := [c for c in by if c not in scores.collect_schema()]:
         raise InputError(f"scores: no column {', '.join(map(repr, missing))} to split the alignment by")
-    extra = [c for c in by if c not in known]
-    return scores.select(*(pl.col(n).cast(SCORES.types[n]) for n in known), *extra).with_columns(
+    fixed = [*SCORES.key, "reward"]
+    return checked.select(*fixed, *(c for c in by if c not in fixed)).with_columns(
         pl.col("reward").cast(pl.Float64)
     )
 
@@ -86,10 +88,12 @@ def _typed(scores: pl.LazyFrame, by: Sequence[str]) -> pl.LazyFrame:
 def _margins(frame: pl.LazyFrame, group: Sequence[str]) -> pl.LazyFrame:
     """One row a pair: its margin (null where it is incomplete) and whether a key stands twice."""
     valid = pl.col("reward").is_not_null() & pl.col("reward").is_finite()
-    pairs = pair_up(frame, {"reward": (valid, pl.col("reward"))}, by=tuple(dict.fromkeys((*group, "row_id"))))
+    values = {"reward": (valid, pl.col("reward")), "huge": (too_large(pl.col("reward")), pl.lit(1))}
+    pairs = pair_up(frame, values, by=tuple(dict.fromkeys((*group, "row_id"))))
     return pairs.with_columns(
-        margin=pl.col("reward_chosen") - pl.col("reward_rejected"), twice=stands_twice()
-    )
+        margin=pl.col("reward_chosen") - pl.col("reward_rejected"), twice=stands_twice(),
+        huge=pl.any_horizontal(pl.col(f"huge_{side}").is_not_null() for side in SIDES),
+    )  # fmt: skip
 
 
 def _counts(pairs: pl.LazyFrame, group: Sequence[str]) -> pl.LazyFrame:
@@ -97,6 +101,8 @@ def _counts(pairs: pl.LazyFrame, group: Sequence[str]) -> pl.LazyFrame:
         **_counted(pl.col("margin")),
         n_twice=pl.col("twice").sum(),
         example=pl.col("row_id").filter("twice").min(),
+        n_huge=pl.col("huge").sum(),
+        example_huge=pl.col("row_id").filter("huge").min(),
     )
 
 
@@ -107,13 +113,16 @@ def _counted(margin: pl.Expr) -> dict[str, pl.Expr]:
 
 
 def _refuse_doubtful(counts: pl.DataFrame, group: Sequence[str]) -> None:
-    """Refuse keys that stand twice, and original and rewritten texts counted together."""
+    """Refuse keys that stand twice, rewards that no model gives, and both variants counted together."""
     if (twice := counts.filter(pl.col("n_twice") > 0)).height:
         row = twice.row(0, named=True)
         raise InputError(
             f"scores: {twice['n_twice'].sum()} pairs have a text scored twice by one model, the first row_id "
             f"{row['example']} of model {row['model']!r}; a (row_id, preference, variant, model) stands once"
         )
+    if (huge := counts.filter(pl.col("n_huge") > 0)).height:
+        row = huge.row(0, named=True)
+        raise InputError(huge_rewards(row["model"], row["n_huge"], row["example_huge"]))
     if counts.select(pl.struct(*group).is_duplicated().any()).item():
         raise InputError(
             "scores: original and rewritten texts stand together; keep one, or split with by=['variant']"

@@ -11,6 +11,7 @@ from seal.engine.frames.schema import ORIGINAL, SCORES, TEXTS, readable
 from seal.engine.notebook import html
 from seal.stats.alignment.alignment import alignment
 from seal.stats.options import CompareOptions
+from seal.stats.pairs.joins import collect_all
 
 ALL = "all"
 
@@ -51,7 +52,7 @@ def compare(
     options, given = options or CompareOptions(), given_list(scores)
     named = list(dict.fromkeys(given_name(x, "scores") for x in given))
     frames = [as_frame(x, SCORES, ("reward",)) for x in given]
-    rows = pl.concat(frames).filter(pl.col("variant") == ORIGINAL)
+    rows = pl.concat(frames, how="vertical_relaxed").filter(pl.col("variant") == ORIGINAL)
     with readable(*filter(None, map(given_path, given))):
         table = alignment(rows, ties=options.ties, level=options.level).with_columns(source=pl.lit(ALL))
     if texts is not None:
@@ -63,8 +64,19 @@ def compare(
     if not table.height:
         raise InputError(f"{', '.join(named)}: no original text was scored")
     table = table.select("model", "source", pl.exclude("model", "source"))
-    notes = (
+    incomplete = table.filter(table["n_incomplete"] > 0).to_dicts()
+    notes = [
         f"{row['model']}, {row['source']}: {row['n_incomplete']} pairs lack a reward and are left out"
-        for row in table.filter(table["n_incomplete"] > 0).to_dicts()
+        for row in incomplete
+    ]
+    return Comparison({"alignment": table}, (*notes, *(_not_finite(rows) if incomplete else ())))
+
+
+def _not_finite(rows: pl.LazyFrame) -> list[str]:
+    """A note that names the first rewards that are null, NaN or infinite."""
+    bad = rows.filter(~pl.col("reward").is_finite().fill_null(False))
+    (found,) = collect_all(
+        [bad.select("row_id", "model", "preference").sort("row_id", "model", "preference")]
     )
-    return Comparison({"alignment": table}, tuple(notes))
+    first = [f"row_id {i} of {model} ({side})" for i, model, side in found.head(5).iter_rows()]
+    return [f"{found.height} rewards are null, NaN or infinite: {', '.join(first)}"] if first else []

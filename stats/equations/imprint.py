@@ -6,38 +6,60 @@ is its HC0 (no small-sample factor: pyfixest's `ssc(k_adj=False, G_adj=False)`),
 intervals. Pairs are grouped by d, so one pass over the data is all it takes.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import polars as pl
 
+from seal.stats.equations.differences import Differences, Spread, outcomes
 from seal.stats.equations.equation import Equation
+from seal.stats.equations.imprint_influence import (
+    CHOSEN_TERM,
+    ImprintInfluence,
+    differences,
+    imprint_influence,
+)
+from seal.stats.equations.standardised import (
+    STANDARDISED,
+    Standardised,
+    standardise,
+    standardised_columns,
+    with_adjusted,
+)
 from seal.stats.options import LEVEL, USUAL, Inference
-from seal.stats.pairs.features import Regressor
+from seal.stats.pairs.features import Features, Regressor
 from seal.stats.pairs.joins import Inputs, Joined, Pairs
-from seal.stats.pairs.rewards import margin
-from seal.stats.pairs.sides import SIDES
+from seal.stats.pairs.places import Places
+from seal.stats.pairs.spool import Spool
 from seal.stats.regression import collinearity, linear
-from seal.stats.regression.cells import FIELDS, Cells, Tally, collapse, packed_difference, unpack
-from seal.stats.regression.inference import INFERENCE, Rows, coefficient, coefficient_table, tested
+from seal.stats.regression.cells import Cells
+from seal.stats.regression.collinearity import Verdict
+from seal.stats.regression.inference import (
+    INFERENCE,
+    Floats,
+    Rows,
+    coefficient_table,
+    pivot_rank,
+    tested,
+    wald,
+)
 
-CHOSEN_TERM = "chosen"
-_TEXT, _FLOAT, _COUNT = pl.String(), pl.Float64(), pl.Int64()
+__all__ = (
+    "CHOSEN_TERM", "NO_FEATURE", "NO_PAIR", "SCHEMA", "Differences", "ImprintInfluence", "Spread",
+    "design_of_differences", "differences", "estimate_imprint", "feature_imprint", "imprint_influence",
+    "outcomes", "standardise_rows",
+)  # fmt: skip
+_TEXT, _COUNT = pl.String(), pl.Int64()
 
 SCHEMA: dict[str, pl.DataType] = (
     dict.fromkeys(("model", "term"), _TEXT)
     | INFERENCE
-    | {"n_pairs": _COUNT, "n_informative": _COUNT, "estimate_std": _FLOAT}
+    | {"n_pairs": _COUNT, "n_informative": _COUNT}
+    | STANDARDISED
 )
 
 NO_PAIR = "no pair has both rewards and labels: no imprint"
 NO_FEATURE = "no feature varies within pairs: no imprint"
-
-
-def outcomes(inputs: Inputs) -> dict[str, str]:
-    """The three outcomes, and what each is called as a model."""
-    return {"pre": inputs.pre, "post": inputs.post, "change": f"{inputs.post}-{inputs.pre}"}
 
 
 def feature_imprint(
@@ -52,133 +74,121 @@ def feature_imprint(
             chosen premium that no feature explains.
 
     Returns:
-        The estimates, in the model's reward units a unit of the feature (`estimate_std`: in SDs of the
-        model's rewards, and of a covariate; for the difference of the two models the difference of theirs),
-        and what the joins counted.
+        The estimates, in the model's reward units a unit of the feature (in the `_std` columns in SDs of the
+        model's own margins, for a SD of a covariate; for the difference of the two models the difference of
+        theirs), and what the joins counted.
 
     Raises:
         InputError: a key stands twice, or a column is missing.
     """
     pairs, gathered = Pairs(inputs), Differences(inputs)
-    for block in pairs:
-        gathered.add(block)
-    return estimate_imprint(gathered, how, chosen_side=chosen_side), pairs.joined
-
-
-@dataclass
-class Differences:
-    """Pairs grouped by their feature differences, block by block."""
-
-    inputs: Inputs
-    spread: "Spread" = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.covariates = [f"d_{x}" for x in self.inputs.covariates]
-        self.spread = Spread(("pre", "post", *self.inputs.covariates))
-        self._tally = Tally(self.inputs.words, covariates=self.covariates)
-
-    def add(self, block: pl.DataFrame) -> None:
-        """Add a block of `Pairs`."""
-        pairs = block.filter("regressed")
-        self.spread.add(pairs)
-        margins = {m: margin(m) for m in ("pre", "post")}
-        n_codes = len(self.inputs.regressed.packed)
-        fields = [min(FIELDS, n_codes - FIELDS * i) for i in range(len(self.inputs.words))]
-        words = {
-            w: packed_difference(pl.col(f"{w}_chosen"), pl.col(f"{w}_rejected"), n)
-            for w, n in zip(self.inputs.words, fields, strict=True)
-        }
-        dense = {f"d_{x}": margin(x) for x in self.inputs.covariates}
-        frame = pairs.select(**words, **dense, **margins, change=margins["post"] - margins["pre"])
-        self._tally.add(
-            collapse(frame, self.inputs.words, list(outcomes(self.inputs)), covariates=self.covariates)
+    with Spool(pairs) as rows:
+        for block in rows:
+            gathered.add(block)
+        found = estimate_imprint(
+            gathered, rows, Places.find(rows, inputs.cluster), how, chosen_side=chosen_side
         )
-
-    def cells(self) -> Cells | None:
-        """The differences as arrays, or None where no pair could enter."""
-        frame = self._tally.total()
-        if frame is None or not frame.height:
-            return None
-        codes = unpack(frame.select(self.inputs.words), len(self.inputs.regressed.packed), 2)
-        return Cells.of(frame, codes, self.covariates)
+    return found, pairs.joined
 
 
-class Spread:
-    """Standard deviations over the texts of the pairs that enter, both sides pooled."""
-
-    def __init__(self, columns: Sequence[str]) -> None:
-        self._columns = tuple(columns)
-        self._sums = np.zeros((len(self._columns), 3))
-
-    def add(self, pairs: pl.DataFrame) -> None:
-        """Add a block."""
-        for i, column in enumerate(self._columns):
-            values = np.concatenate([pairs[f"{column}_{s}"].to_numpy() for s in SIDES])
-            self._sums[i] += len(values), values.sum(), values @ values
-
-    def sd(self, column: str) -> float:
-        """Sample standard deviation; NaN where there are not two texts, or no variation."""
-        n, s, q = self._sums[self._columns.index(column)]
-        variance = (q - s * s / n) / (n - 1) if n > 1 else 0.0
-        return float(np.sqrt(variance)) if variance > 1e-14 * max(q / max(n, 1), 1e-300) else float("nan")
+def design_of_differences(cells: Cells, features: Features, *, chosen_side: bool) -> collinearity.Design:
+    """What Eq. 1 regresses on, as regressors are chosen by."""
+    gram = linear.cross_products(cells, "pre", _columns(cells, features), intercept=chosen_side)
+    terms = tuple(r.term for r in features.regressors)
+    return collinearity.Design(
+        "imprint_chosen" if chosen_side else "imprint",
+        linear.centred(gram) if chosen_side else gram, tuple(range(len(terms))), terms,
+    )  # fmt: skip
 
 
-def estimate_imprint(gathered: Differences, how: Inference, *, chosen_side: bool) -> Equation:
-    """Eq. 1 from grouped differences; see `feature_imprint`."""
+def _columns(cells: Cells, features: Features) -> list[int]:
+    """Of the cells: the regressors', without the curves."""
+    return [*range(len(features.coded)), *range(len(features.packed), cells.n_columns)]
+
+
+def estimate_imprint(
+    gathered: Differences,
+    rows: Iterable[pl.DataFrame],
+    places: Places,
+    how: Inference,
+    *,
+    chosen_side: bool,
+    judged: Sequence[Verdict] | None = None,
+) -> Equation:
+    """Eq. 1 from grouped differences; see `feature_imprint`.
+
+    Args:
+        gathered: the differences.
+        rows: the same pairs, to be walked through again (see `seal.stats.pairs.spool.Spool`).
+        places: their clusters.
+        how, chosen_side: as there.
+        judged: each regressor's verdict, where several equations choose together; else this one chooses.
+    """
     cells, inputs, features = gathered.cells(), gathered.inputs, gathered.inputs.regressed
     if cells is None:
         return Equation(pl.DataFrame(schema=SCHEMA), notes=(NO_PAIR,))
-    columns = [*range(len(features.coded)), *range(len(features.packed), cells.n_columns)]
-    gram = linear.cross_products(cells, "pre", columns, intercept=chosen_side)
-    gram = linear.centred(gram) if chosen_side else gram
-    judged = collinearity.select(gram, [r.term for r in features.regressors], threshold=how.max_vif)
+    if judged is None:
+        design = design_of_differences(cells, features, chosen_side=chosen_side)
+        judged = collinearity.select_together([design], len(features.regressors), threshold=how.max_vif)[1][0]
     verdicts = tuple(zip(features.regressors, judged, strict=True))
-    kept = {j: r for j, (r, v) in zip(columns, verdicts, strict=True) if v.kept}
+    kept = {j: r for j, (r, v) in zip(_columns(cells, features), verdicts, strict=True) if v.kept}
     if not kept:
         return Equation(pl.DataFrame(schema=SCHEMA), verdicts, notes=(NO_FEATURE,))
     terms = [*[CHOSEN_TERM] * chosen_side, *(r.term for r in kept.values())]
-    informative = [*[cells.total("pre")] * chosen_side, *(_informative(cells, j) for j in kept)]
-    rows: Rows = []
+    informative = [*[cells.total("pre")] * chosen_side, *(gathered.informative(cells, j) for j in kept)]
+    in_sds = standardise(imprint_influence(rows, inputs, list(kept), places, chosen_side=chosen_side))
+    units = np.array([1.0] * chosen_side + [_unit(r, gathered) for r in kept.values()])
+    table: Rows = []
     notes: list[str] = []
     for outcome, model in outcomes(inputs).items():
-        found, said = linear.coefficient_rows(
+        found = linear.fitted_rows(
             cells, outcome, list(kept), terms, informative,
             intercept=chosen_side, robust="HC0", level=how.level, scarce="informative pairs for",
         )  # fmt: skip
-        rows += [
-            {"model": model, "term": term, **row, "n_informative": n}
-            for term, row, n in zip(terms, found, informative, strict=True)
+        std = _std_columns(in_sds, outcome, found, units, how.level)
+        table += [
+            {"model": model, "term": term, **row, "n_informative": n, **more}
+            for term, row, n, more in zip(terms, found.rows, informative, std, strict=True)
         ]
-        notes += [f"imprint of {model}: {text}" for text in said]
-    standardise(rows, gathered.spread.sd, inputs)
-    table = coefficient_table(rows, SCHEMA, "model", how.adjust, outside=CHOSEN_TERM)
-    tests = () if chosen_side else tuple(_linearity(gathered, cells, kept))
-    return Equation(table, verdicts, tests, tuple(dict.fromkeys(notes)))
+        notes += [f"imprint of {model}: {text}" for text in found.notes]
+    whole = coefficient_table(table, SCHEMA, "model", how.adjust, outside=CHOSEN_TERM)
+    whole = with_adjusted(whole, "model", how.adjust, outside=CHOSEN_TERM)
+    tests = () if chosen_side else (*_linearity(gathered, cells, kept), *_dropped(gathered, cells, kept))
+    return Equation(whole, verdicts, tests, tuple(dict.fromkeys(notes)))
 
 
-def _informative(cells: Cells, j: int) -> int:
-    """Pairs in which a regressor differs between the two texts."""
-    k = cells.codes.shape[1]
-    values = cells.codes[:, j] if j < k else cells.dense[:, j - k]
-    return int(cells.counts["pre"][values != 0].sum())
+def _std_columns(
+    in_sds: Standardised | None, outcome: str, found: linear.Fitted, units: Floats, level: float
+) -> Rows:
+    if in_sds is None:
+        return [{} for _ in found.rows]
+    return standardised_columns(in_sds, outcome, found.rows, found.dof.tolist(), units, level)
 
 
-def standardise(rows: Rows, sd: Callable[[str], float], inputs: Inputs) -> None:
-    """Set `estimate_std`: in SDs of the model's rewards, for a covariate a SD of it.
+def _unit(regressor: Regressor, gathered: Differences) -> float:
+    """What of a regressor `_std` columns are for: 1, of a covariate its SD over the texts."""
+    if regressor.kind != "numeric":
+        return 1.0
+    at = gathered.inputs.regressed.numeric.index(regressor)
+    return gathered.spread.sd(gathered.inputs.covariates[at])
+
+
+def standardise_rows(rows: Rows, margin_sd: Callable[[str], float], inputs: Inputs, spread: Spread) -> None:
+    """Set `estimate_std` alone, where there is no influence to give its error by.
 
     Args:
         rows: pre's, post's, then their difference's.
-        sd: standard deviation of `pre`, `post`, and the covariates by their base names.
+        margin_sd: SD of the margins of `pre` and `post`.
         inputs: for the names.
+        spread: of the covariates.
     """
-    assert inputs.features is not None
-    numeric = {r.term: x for r, x in zip(inputs.features.numeric, inputs.covariates, strict=True)}
+    numeric = {r.term: x for r, x in zip(inputs.regressed.numeric, inputs.covariates, strict=True)}
     found: dict[tuple[str, str], float] = {}
     for row in rows:
         model, term = str(row["model"]), str(row["term"])
-        unit = sd(numeric[term]) if term in numeric else 1.0
+        unit = spread.sd(numeric[term]) if term in numeric else 1.0
         if model in (inputs.pre, inputs.post):
-            value = float(str(row["estimate"])) * unit / sd("pre" if model == inputs.pre else "post")
+            value = float(str(row["estimate"])) * unit / margin_sd("pre" if model == inputs.pre else "post")
             found[model, term] = value
         else:
             value = found[inputs.post, term] - found[inputs.pre, term]
@@ -194,13 +204,39 @@ def _linearity(gathered: Differences, cells: Cells, kept: Mapping[int, Regressor
         if curve.feature not in ternary:
             continue
         columns = sorted([*kept, at])
-        j = columns.index(at)
+        j, informative = columns.index(at), [gathered.informative(cells, c) for c in columns]
         for outcome, model in outcomes(gathered.inputs).items():
             try:
-                fit = linear.least_squares(cells, outcome, columns, intercept=False, robust="HC0")
+                found = linear.fitted_rows(
+                    cells, outcome, columns, [""] * len(columns), informative,
+                    intercept=False, robust="HC0", level=LEVEL, scarce="",
+                )  # fmt: skip
             except np.linalg.LinAlgError:
                 continue
-            row = coefficient(float(fit.estimate[j]), float(fit.std_error[j]), fit.dof, LEVEL)
-            group = f"{model}: {curve.feature}"
-            rows.append(tested("linearity", group, row["statistic"], row["p_value"], fit.n))
+            row, group = found.rows[j], f"{model}: {curve.feature}"
+            rows.append(tested("linearity", group, row["statistic"], row["p_value"], found.fit.n))
+    return rows
+
+
+def _dropped(gathered: Differences, cells: Cells, kept: Mapping[int, Regressor]) -> Rows:
+    """A Wald test of all that was dropped, added back to Eq. 1 as far as it is no exact repeat."""
+    features = gathered.inputs.regressed
+    order = [*kept, *(j for j in _columns(cells, features) if j not in kept)]
+    gram = linear.cross_products(cells, "pre", columns := sorted(order), intercept=False)
+    at = [columns.index(j) for j in order]
+    whole = sorted(order[i] for i in pivot_rank(gram[np.ix_(at, at)]))
+    back = [i for i, j in enumerate(whole) if j not in kept]
+    if not back:
+        return []
+    every = dict(zip(_columns(cells, features), features.regressors, strict=True))
+    names = ", ".join(every[whole[i]].term for i in back)
+    rows: Rows = []
+    for outcome, model in outcomes(gathered.inputs).items():
+        try:
+            fit = linear.least_squares(cells, outcome, whole, intercept=False, robust="HC0")
+        except np.linalg.LinAlgError:
+            continue
+        statistic, p_value, rank = wald(fit.estimate[back], fit.covariance[np.ix_(back, back)])
+        if rank:
+            rows.append(tested("dropped_block", f"{model}: {names}", statistic, p_value, fit.n))
     return rows

@@ -20,7 +20,7 @@ from seal.stats.pairs.joins import Inputs, Joined, Pairs
 from seal.stats.pairs.rewards import margin
 from seal.stats.pairs.sides import SIDES
 from seal.stats.pairs.two_sided import INTERCEPT, KeptColumns, choose
-from seal.stats.regression.cells import Cells, cluster_ids, grouped
+from seal.stats.regression.cells import Cells, grouped, number_clusters
 from seal.stats.regression.collinearity import Verdict
 from seal.stats.regression.inference import INFERENCE, Rows, coefficient_table
 from seal.stats.regression.logit import EFFECTS, logit_rows
@@ -171,7 +171,12 @@ def _cells(
     y = frame.select(**{k: v.cast(pl.Float64) for k, v in found.items()})
     counts = {k: y[k].is_not_null().cast(pl.Float64).to_numpy() for k in found}
     sums = {k: y[k].fill_null(0.0).to_numpy() for k in found}
-    return Cells(codes, np.empty((frame.height, 0)), counts, sums, sums, cluster_ids(frame, cluster)), design
+    ids = (
+        None
+        if cluster is None or not frame.height
+        else number_clusters(frame[cluster].to_numpy(), frame.height)
+    )
+    return Cells(codes, np.empty((frame.height, 0)), counts, sums, sums, ids), design
 
 
 def _estimate(

@@ -13,7 +13,7 @@ from seal.engine.frames.folder import content_hash
 from seal.engine.frames.given import Given, as_frame, given_list, given_name, given_path
 from seal.engine.frames.manifest import Manifest
 from seal.engine.frames.reader import keep_apart
-from seal.engine.frames.schema import FAILURES, LABELS, scan
+from seal.engine.frames.schema import FAILURES, INCLUSION, LABELS, scan
 from seal.engine.frames.sink import Sink
 from seal.engine.frames.taxonomy import load_taxonomy
 from seal.engine.notebook import html
@@ -169,7 +169,8 @@ def _hash(given: Given) -> str:
 def _notes(combination: Combination, labelers: Sequence[Labeler]) -> list[str]:
     """What a reader of the combined labels must know."""
     notes = []
-    columns = {name for x in labelers for name in x.frame.collect_schema()} - set(LABELS.types)
+    columns = {name for x in labelers for name in x.frame.collect_schema()}
+    columns -= {*LABELS.types, INCLUSION}
     if alone := sorted(n for n in columns - set(combination.features) if not n.startswith("p_")):
         notes.append(f"not combined, being lists, numbers or not common to all: {', '.join(alone)}")
     fits = {feature: x.fit for feature, x in combination.features.items() if x.fit}

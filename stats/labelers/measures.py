@@ -14,7 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from seal.engine.errors import InputError
-from seal.engine.frames.schema import LABELS, check
+from seal.engine.frames.schema import INCLUSION, LABELS, check
 from seal.stats.options import LEVEL, MIN_ALPHA, RESAMPLES
 from seal.stats.pairs.features import is_text
 from seal.stats.pairs.joins import PAIRS_PER_BLOCK, collect_all, outer_join, row_blocks
@@ -113,7 +113,9 @@ def compare_labelers(
 def shared_features(labelers: Sequence[Labeler]) -> list[str]:
     """Boolean and text columns that all have, in the first one's order."""
     schemas = [x.frame.collect_schema() for x in labelers]
-    kinds = {name: [s.get(name) for s in schemas] for name in schemas[0] if name not in LABELS.types}
+    kinds = {name: [s.get(name) for s in schemas] for name in schemas[0]}
+    for name in (*LABELS.types, INCLUSION):
+        kinds.pop(name, None)
     return [n for n, ks in kinds.items() if all(k == pl.Boolean() for k in ks) or all(map(is_text, ks))]
 
 

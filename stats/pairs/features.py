@@ -7,13 +7,14 @@ from typing import Literal
 import polars as pl
 
 from seal.engine.errors import InputError, UsageError
-from seal.engine.frames.schema import LABELS
+from seal.engine.frames.schema import INCLUSION, LABELS
 from seal.stats.options import SENTIMENT, Sentiment
 
 RegressorKind = Literal["boolean", "ternary", "category", "numeric"]
 
 _TERNARY = {"positive": 1, "neutral": 0, "negative": -1}
 _MOST_LEVELS = 20
+RESERVED = ("chosen", "intercept")  # terms of the equations' own, which no family of features holds
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def find_features(
     Booleans enter as 0/1. Text whose values are positive, neutral and negative enters as 1, 0 and -1 or as
     categories; other text of at most 20 values as categories, the first value (of an Enum) or the first in
     the alphabet left out as the baseline. Numbers enter where `covariates` names them; lists and
-    probabilities (`p_<feature>`) do not.
+    probabilities (`p_<feature>`, `inclusion_probability`) do not.
 
     Args:
         labels: a LABELS frame of one labeler.
@@ -106,10 +107,12 @@ def find_features(
         sentiment: how positive/neutral/negative enters.
 
     Raises:
-        InputError: a target, covariate or excluded feature is not there, or of a kind that cannot be used so.
+        InputError: a target, covariate or excluded feature is not there, or of a kind that cannot be used so,
+            or a feature has a name of `RESERVED`.
     """
     schema = labels.collect_schema()
-    names = [n for n in schema if n not in LABELS.types and not (n.startswith("p_") and n[2:] in schema)]
+    held = {*LABELS.types, INCLUSION}
+    names = [n for n in schema if n not in held and not (n.startswith("p_") and n[2:] in schema)]
     levels = _levels(labels, [n for n in names if is_text(schema[n])])
     regressors: list[Regressor] = []
     left_out: dict[str, str] = {}
@@ -125,11 +128,12 @@ def find_features(
         else:
             regressors += found
     for name in covariates:
-        if name not in schema or not schema[name].is_numeric():
+        if name == INCLUSION or name not in schema or not schema[name].is_numeric():
             numeric = [n for n in names if schema[n].is_numeric()]
             raise InputError(f"no numeric feature {name!r}; there are: {', '.join(numeric) or 'none'}")
         left_out.pop(name, None)
     regressors += [Regressor(n, n, "numeric") for n in dict.fromkeys(covariates)]
+    refuse_reserved([r.feature for r in regressors])
     return Features(
         regressors=tuple(regressors),
         curves=tuple(
@@ -138,6 +142,15 @@ def find_features(
         targets=tuple(_target(n, schema, levels) for n in targets),
         left_out=left_out,
     )
+
+
+def refuse_reserved(names: Sequence[str]) -> None:
+    """Refuse features that have the name of a term of the equations' own."""
+    if found := [n for n in dict.fromkeys(names) if n in RESERVED]:
+        raise InputError(
+            f"labels: a feature cannot be called {' or '.join(map(repr, found))}, which are terms of the "
+            "equations; rename the column, or leave it out with --exclude"
+        )
 
 
 def is_text(kind: pl.DataType | None) -> bool:
@@ -182,7 +195,7 @@ def _regressors(
 
 
 def _target(name: str, schema: pl.Schema, levels: dict[str, list[str]]) -> Regressor:
-    if name not in schema or name in LABELS.types:
+    if name not in schema or name in (*LABELS.types, INCLUSION):
         there = [n for n in schema if schema[n] == pl.Boolean()]
         raise InputError(
             f"target feature {name!r} is not among the labels; choose targets with --targets from: "

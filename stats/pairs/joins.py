@@ -6,7 +6,7 @@ rows follow `row_id` each block reads its own row groups alone.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 
 import numpy as np
@@ -15,8 +15,17 @@ from numpy.typing import NDArray
 
 from seal.engine.errors import InputError, UsageError
 from seal.engine.frames.schema import LABELS, ORIGINAL, SCORES, TEXT_KEY, TEXTS, check
+from seal.stats.pairs.checks import (
+    NAMED,
+    identity,
+    not_finite,
+    refuse_duplicates,
+    refuse_huge,
+    refuse_split,
+    require_columns,
+)
 from seal.stats.pairs.features import Features
-from seal.stats.pairs.sides import SIDES, pair_up, stands_twice
+from seal.stats.pairs.sides import SIDES, pair_up
 from seal.stats.regression.cells import n_words, pack, unpack
 
 PAIRS_PER_BLOCK = 500_000
@@ -34,7 +43,10 @@ class Inputs:
         features: what of `labels` (and `computed`) enters.
         computed: a further LABELS frame that holds the numeric features, where `labels` does not.
         texts: TEXTS, for lengths, sources and `meta_` columns.
-        carried: columns of `texts` to carry along a pair (a cluster); the chosen side's value.
+        carried: columns of `texts` to carry along a pair as numbers that tell their values apart; a pair
+            without one is not regressed. The first is what errors are clustered by.
+        effects: further columns, of which it is only asked whether they differ within pairs.
+        crossed: further columns whose values slopes differ by, as text; the chosen side's value.
         variant: which texts are meant.
     """
 
@@ -47,12 +59,29 @@ class Inputs:
     texts: pl.LazyFrame | None = None
     carried: tuple[str, ...] = ()
     variant: str = ORIGINAL
+    effects: tuple[str, ...] = ()
+    crossed: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.pre == self.post:
             raise UsageError(f"pre and post are the same model, {self.pre!r}; name two")
         if (self.labels is None) != (self.features is None):
             raise ValueError("labels and features come together")
+
+    @property
+    def models(self) -> tuple[tuple[str, str], ...]:
+        """What blocks call the models, and their names."""
+        return (("pre", self.pre), ("post", self.post))
+
+    @property
+    def cluster(self) -> str | None:
+        """The column that errors are clustered by; None for the pair."""
+        return self.carried[0] if self.carried else None
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """All columns of the texts that blocks have, a `<column>_split` beside each."""
+        return tuple(dict.fromkeys((*self.carried, *self.effects, *self.crossed)))
 
     @property
     def regressed(self) -> Features:
@@ -98,6 +127,8 @@ class Joined:
         n_unlabelled: scored pairs without labels on one side or both (missing keys).
         n_null_labels: scored pairs whose labels stand there but hold a null in a feature that enters.
         n_without_text: scored pairs whose text is not in TEXTS, where TEXTS are given.
+        n_not_finite: rewards that stand there but are null, NaN or infinite.
+        not_finite: the first of them, by `row_id`, as "row_id 7 of MODEL (chosen)".
     """
 
     n_pairs: int = 0
@@ -107,11 +138,14 @@ class Joined:
     n_unlabelled: int = 0
     n_null_labels: int = 0
     n_without_text: int = 0
+    n_not_finite: int = 0
+    not_finite: tuple[str, ...] = ()
 
-    def add(self, counts: dict[str, int]) -> None:
-        """Add one block's counts."""
-        for f in fields(self):
-            setattr(self, f.name, getattr(self, f.name) + counts[f.name])
+    def add(self, counts: dict[str, int], not_finite: Sequence[str] = ()) -> None:
+        """Add one block's counts, and the names of its rewards that are not finite."""
+        for name, n in counts.items():
+            setattr(self, name, getattr(self, name) + n)
+        self.not_finite = (*self.not_finite, *not_finite)[:NAMED]
 
 
 @dataclass(frozen=True)
@@ -121,7 +155,8 @@ class Pairs:
     A block has one row a pair: `row_id`; `pre_chosen`, `pre_rejected`, `post_chosen`, `post_rejected` as
     Float64; with labels `w0_chosen` ... (packed, Int64), `x0_chosen` ... (Float64), `t0_chosen` ... (Int8,
     null where the label is), `regressed` (Boolean); with texts `length_chosen`, `length_rejected` (characters
-    of the response) and the carried columns.
+    of the response) and the columns of `Inputs.beside`: those of `crossed` as text, the others as Int64 (a
+    hash of what is no whole number), each with `<column>_split`, whether it differs between the two texts.
     """
 
     inputs: Inputs
@@ -135,7 +170,8 @@ class Pairs:
         parts = [make(given) for make, frame in zip(makers, frames, strict=True) if frame is not None]
         for low, high in row_blocks([p.frame for p in parts], self.per_block):
             block = _judge(outer_join([_block(p, low, high) for p in parts]), self.inputs)
-            self.joined.add(_count(block, self.inputs))
+            bad = not_finite(block, self.inputs.models)
+            self.joined.add(_count(block, self.inputs) | {"n_not_finite": len(bad)}, bad[:NAMED])
             yield block.filter("scored")
 
 
@@ -240,28 +276,24 @@ def _text_part(name: str, frame: pl.LazyFrame, variant: str, values: list[tuple[
 
 def _texts_part(inputs: Inputs) -> _Part:
     assert inputs.texts is not None
-    require_columns(inputs.texts, inputs.carried)
-    frame = check(inputs.texts, TEXTS, origin="texts", columns=("source", "response"))
+    require_columns(inputs.texts, inputs.beside)
+    frame = check(inputs.texts, TEXTS, origin="texts", columns=("source", "response"), further=True)
+    kinds = frame.collect_schema()
+    values = {
+        c: pl.col(c).cast(pl.String) if c in inputs.crossed else identity(c, kinds[c]) for c in inputs.beside
+    }
     worked = frame.filter(pl.col("variant") == inputs.variant).select(
-        *TEXT_KEY, *inputs.carried, length=pl.col("response").str.len_chars().cast(pl.Int64)
+        *TEXT_KEY, length=pl.col("response").str.len_chars().cast(pl.Int64), **values
     )
-    return _Part("texts", worked, {"length": (_ANY, pl.col("length"))}, inputs.carried)
-
-
-def require_columns(texts: pl.LazyFrame, columns: Sequence[str]) -> None:
-    """Refuse columns that TEXTS do not have, naming those to choose from."""
-    schema = texts.collect_schema()
-    if missing := [c for c in columns if c not in schema]:
-        there = [c for c in schema if c == "source" or c.startswith("meta_")]
-        raise InputError(
-            f"texts: no column {', '.join(map(repr, missing))}; there are: {', '.join(there) or 'none'}"
-        )
+    return _Part("texts", worked, {"length": (_ANY, pl.col("length"))}, inputs.beside)
 
 
 def _judge(block: pl.DataFrame, inputs: Inputs) -> pl.DataFrame:
     """Refuse keys that stand twice; mark which pairs are scored and which enter the regressions."""
     for name in ("scores", "labels", "computed", "texts"):
-        _refuse_duplicates(block, name, inputs)
+        refuse_duplicates(block, name)
+    refuse_huge(block, inputs.models)
+    refuse_split(block, inputs.carried)
     rewards = [f"{m}_{s}" for m in ("pre", "post") for s in SIDES]
     marked = block.with_columns(scored=pl.all_horizontal(pl.col(rewards).is_not_null()))
     if inputs.features is None:
@@ -270,23 +302,6 @@ def _judge(block: pl.DataFrame, inputs: Inputs) -> pl.DataFrame:
     known = [pl.col(f"{x}_{s}").is_not_null() for x in inputs.covariates for s in SIDES]
     carried = [pl.col(c).is_not_null() for c in inputs.carried]
     return marked.with_columns(regressed=pl.all_horizontal([pl.col("scored"), whole, *known, *carried]))
-
-
-def _refuse_duplicates(block: pl.DataFrame, name: str, inputs: Inputs) -> None:
-    columns = [f"n_{name}_{s}" for s in SIDES]
-    if columns[0] not in block.columns:
-        return
-    twice = stands_twice(f"n_{name}")
-    if name == "scores":
-        models = [pl.col(f"has_{m}_{s}").fill_null(0) for s in SIDES for m in ("pre", "post")]
-        twice = (pl.col(columns[0]) > models[0] + models[1]) | (pl.col(columns[1]) > models[2] + models[3])
-    if (found := block.filter(twice)).height:
-        key = "row_id, preference, variant" + {"scores": ", model", "texts": ""}.get(name, ", labeler")
-        first = int(found.select(pl.col("row_id").min()).item())
-        raise InputError(
-            f"{name}: {found.height} pairs have a text that stands there twice, the first row_id "
-            f"{first}; every ({key}) must stand once"
-        )
 
 
 def _count(block: pl.DataFrame, inputs: Inputs) -> dict[str, int]:

@@ -70,7 +70,7 @@ class Places:
     @property
     def by_pair(self) -> bool:
         """Whether each pair is its own cluster."""
-        return self.cluster == PAIR
+        return self.cluster == PAIR or not self.shared.height
 
     @property
     def factor(self) -> float:

@@ -24,7 +24,8 @@ def pair_up(
         values: name -> (which rows hold it, the value); a side has one such row, or the key stands twice.
         by: what a pair is.
         count: name of the counts of rows, by which keys that stand twice are seen.
-        carried: further columns, of which the chosen side's value is kept.
+        carried: further columns, of which the chosen side's value is kept, and as `<column>_split` whether
+            the other side's is another one.
 
     Returns:
         `by`, then `<name>_chosen`, ..., `<count>_chosen`, the same of the other side, then `carried`. A
@@ -39,6 +40,7 @@ def pair_up(
         ]
         columns.append(here.sum().cast(pl.Int64).alias(f"{count}_{side}"))
     columns += [pl.col(c).filter(pl.col("preference") == CHOSEN).first() for c in carried]
+    columns += [(pl.col(c).first() != pl.col(c).last()).fill_null(False).alias(f"{c}_split") for c in carried]
     return frame.group_by(*by).agg(columns)
 
 

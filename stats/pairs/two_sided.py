@@ -1,7 +1,7 @@
 """Designs with the two texts' features side by side: what Eq. 2 and Eq. 3 regress on, grouped by pattern."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -12,8 +12,10 @@ from seal.stats.pairs.features import Regressor
 from seal.stats.pairs.joins import Inputs
 from seal.stats.pairs.sides import SIDES
 from seal.stats.regression import collinearity, linear
-from seal.stats.regression.cells import Cells, Tally, collapse
+from seal.stats.regression.cells import Cells, Codes, unpacked
 from seal.stats.regression.inference import Floats
+from seal.stats.regression.store import Part
+from seal.stats.regression.tally import PairTally
 
 INTERCEPT = "intercept"
 
@@ -36,26 +38,21 @@ class Column:
         return {"preference": self.preference, "term": self.regressor.term}
 
 
-@dataclass
 class Patterns:
     """Pairs grouped by the labels of both texts, block by block.
 
-    Attributes:
-        inputs: the frames.
+    Args:
+        inputs: the frames; errors are clustered by their `cluster`.
         outcomes: name -> expression over a block of `Pairs`.
-        cluster: a carried column to cluster by, if any.
     """
 
-    inputs: Inputs
-    outcomes: Mapping[str, pl.Expr]
-    cluster: str | None = None
-    _tally: Tally = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        self._words = [f"{w}_{s}" for s in SIDES for w in self.inputs.words]
-        self._dense = [f"{x}_{s}" for s in SIDES for x in self.inputs.covariates]
-        self._keys = [*self._words, *([self.cluster] if self.cluster else [])]
-        self._tally = Tally(self._keys, covariates=self._dense)
+    def __init__(self, inputs: Inputs, outcomes: Mapping[str, pl.Expr]) -> None:
+        self.inputs, self.outcomes = inputs, dict(outcomes)
+        self._words = [f"{w}_{s}" for s in SIDES for w in inputs.words]
+        self._dense = [f"{x}_{s}" for s in SIDES for x in inputs.covariates]
+        cluster = [inputs.cluster] if inputs.cluster else []
+        self._needs = [*self._words, *cluster, *self._dense]
+        self._tally = PairTally(self._words, list(self.outcomes), covariates=self._dense, split_by=cluster)
 
     @property
     def columns(self) -> list[Column]:
@@ -65,17 +62,21 @@ class Patterns:
 
     def add(self, block: pl.DataFrame) -> None:
         """Add a block of `Pairs`."""
-        frame = block.filter("regressed").select(*self._keys, *self._dense, **self.outcomes)
-        self._tally.add(collapse(frame, self._keys, list(self.outcomes), covariates=self._dense))
+        pairs = block.filter("regressed")
+        self._tally.add(pairs.select(*self._needs, **self.outcomes))
 
     def cells(self) -> Cells | None:
         """The patterns as arrays, or None where no pair could enter."""
-        frame = self._tally.total()
-        if frame is None or not frame.height:
-            return None
-        n_coded = len(self.inputs.regressed.coded)
-        halves = [self.inputs.codes(frame, s)[:, :n_coded] for s in SIDES]
-        return Cells.of(frame, np.concatenate(halves, axis=1), self._dense, self.cluster)
+        widths = (2 * len(self.inputs.regressed.coded), len(self._dense))
+        return self._tally.cells(self._codes, self._covariates, widths)
+
+    def _codes(self, part: Part) -> Codes:
+        n_coded, n_packed = len(self.inputs.regressed.coded), len(self.inputs.regressed.packed)
+        sides = [[part[f"{w}_{s}"] for w in self.inputs.words] for s in SIDES]
+        return np.concatenate([unpacked(words, n_packed, 1)[:, :n_coded] for words in sides], axis=1)
+
+    def _covariates(self, part: Part) -> Floats:
+        return np.array([part[x] for x in self._dense], dtype=np.float64).reshape(-1, len(part)).T
 
 
 _C = TypeVar("_C", bound=Column)
@@ -120,10 +121,53 @@ def choose(cells: Cells, columns: Sequence[_C], outcome: str, max_vif: float) ->
     return KeptColumns(tuple(columns[j] for j in kept), kept, tuple(zip(columns, judged, strict=True)))
 
 
+def design_of_sides(
+    cells: Cells, columns: Sequence[Column], outcome: str, equation: str
+) -> collinearity.Design:
+    """What Eq. 2 or 3 regresses on, for the choice of one set of regressors for all equations.
+
+    Args:
+        cells, columns, outcome: as for `choose`; columns in the order of `Patterns.columns`.
+        equation: what reasons call it.
+    """
+    gram = linear.centred(linear.cross_products(cells, outcome, range(len(columns)), intercept=True))
+    names = list(dict.fromkeys(c.regressor.term for c in columns))
+    owners = tuple(names.index(c.regressor.term) for c in columns)
+    return collinearity.Design(equation, gram, owners, tuple(c.name for c in columns))
+
+
+def kept_columns(columns: Sequence[Column], judged: Sequence[collinearity.Verdict]) -> KeptColumns[Column]:
+    """The columns that enter, where the verdicts are known."""
+    kept = tuple(j for j, v in enumerate(judged) if v.kept)
+    return KeptColumns(tuple(columns[j] for j in kept), kept, tuple(zip(columns, judged, strict=True)))
+
+
+def sides(part: pl.DataFrame, inputs: Inputs, positions: Sequence[int]) -> Floats:
+    """The design of Eq. 2 and 3 for rows of a block of `Pairs`: a constant, then `Patterns.columns`.
+
+    Args:
+        part: rows that are all `regressed`.
+        inputs: for the layout of its packed words.
+        positions: of the columns that enter.
+
+    Returns:
+        (rows, 1 + len(positions)).
+    """
+    n_coded = len(inputs.regressed.coded)
+    coded = [inputs.codes(part, s)[:, :n_coded].astype(np.float64) for s in SIDES]
+    dense = [
+        part.select(f"{x}_{s}" for x in inputs.covariates).to_numpy() for s in SIDES if inputs.covariates
+    ]
+    whole = np.concatenate([*coded, *dense], axis=1)
+    return np.concatenate([np.ones((part.height, 1)), whole[:, list(positions)]], axis=1)
+
+
 def differing(cells: Cells, outcome: str, j: int) -> int:
     """Pairs whose value of column j is not its commonest one (all pairs, for a covariate)."""
-    n: Floats = cells.counts[outcome]
     if j >= cells.codes.shape[1]:
-        return int(n.sum())
-    by_value = np.bincount(cells.codes[:, j].astype(np.int64) + 4, weights=n)
-    return int(n.sum() - by_value.max())
+        return cells.total(outcome)
+    cells, by_value = cells.patterns, np.zeros(9)
+    for part in cells.parts():
+        at = cells.column(part, j).astype(np.int64) + 4
+        by_value += np.bincount(at, weights=cells.counts[outcome][part], minlength=9)
+    return int(by_value.sum() - by_value.max())

@@ -4,19 +4,22 @@ Least squares and logits need no more of such pairs than how many they are and t
 of each outcome, so a billion pairs come down to the patterns that occur. Labels are packed three bits each
 into integers, value + 1, so that grouping compares one or two numbers a pair, and the difference of two sides
 is one subtraction: (c + 1) - (r + 1) + 2 lies in 0..4, and no field borrows from the next. With continuous
-covariates hardly two pairs are alike; every pair is then its own cell and all else stays the same.
+covariates, or many features that have nothing to do with each other, hardly two pairs are alike; every pair
+is then its own cell, kept on disk where there are many, and all else stays the same.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from seal.stats.regression.inference import Floats
+from seal.stats.regression.store import Array, Stored
 
 Codes = NDArray[np.int8]
+Values = Floats | Stored  # (cells,) numbers, in memory or read when asked for
 FIELDS = 21  # fields of three bits in one word of 63
 BLOCK = 1 << 16  # cells turned into float64 at a time
 
@@ -43,33 +46,29 @@ def packed_difference(chosen: pl.Expr, rejected: pl.Expr, n_fields: int) -> pl.E
 
 def unpack(words: pl.DataFrame, n_fields: int, offset: int) -> Codes:
     """The fields of packed words, shape (rows, n_fields); `offset` is what was added to each value."""
-    out = np.empty((words.height, n_fields), dtype=np.int8)
+    return unpacked([words.to_series(i).to_numpy() for i in range(words.width)], n_fields, offset)
+
+
+def unpacked(words: Sequence[Array], n_fields: int, offset: int) -> Codes:
+    """`unpack` of words as arrays, (rows,) each."""
+    out = np.empty((len(words[0]), n_fields), dtype=np.int8, order="F")
     for j in range(n_fields):
-        word = words.to_series(j // FIELDS).to_numpy()
-        out[:, j] = ((word >> (3 * (j % FIELDS))) & 7).astype(np.int8) - offset
+        out[:, j] = ((words[j // FIELDS] >> (3 * (j % FIELDS))) & 7).astype(np.int8) - offset
     return out
 
 
-def collapse(
-    pairs: pl.DataFrame, keys: Sequence[str], outcomes: Sequence[str], *, covariates: Sequence[str] = ()
-) -> pl.DataFrame:
+def collapse(pairs: pl.DataFrame, keys: Sequence[str], outcomes: Sequence[str]) -> pl.DataFrame:
     """Group pairs by their regressors.
 
     Args:
         pairs: one row a pair; an outcome may be null, and its pair then counts for the others only.
         keys: packed words, and what else splits cells (a cluster).
         outcomes: numeric columns.
-        covariates: continuous regressors; where there are any, pairs are not grouped.
 
     Returns:
-        `keys`, `covariates`, and for each outcome `n_`, `s_` and `q_`: count, sum, sum of squares.
+        `keys`, and for each outcome `n_`, `s_` and `q_`: count, sum, sum of squares.
     """
     values = [(y, pl.col(y).cast(pl.Float64)) for y in outcomes]
-    if covariates:
-        sums = {f"s_{y}": v.fill_null(0.0) for y, v in values}
-        squares = {f"q_{y}": (v * v).fill_null(0.0) for y, v in values}
-        counts = {f"n_{y}": v.is_not_null().cast(pl.Float64) for y, v in values}
-        return pairs.select(*keys, *covariates, **counts, **sums, **squares)
     return (
         pairs.lazy()
         .group_by(*keys)
@@ -83,13 +82,9 @@ def collapse(
     )
 
 
-def merge(
-    frames: Sequence[pl.DataFrame], keys: Sequence[str], *, covariates: Sequence[str] = ()
-) -> pl.DataFrame:
+def merge(frames: Sequence[pl.DataFrame], keys: Sequence[str]) -> pl.DataFrame:
     """Add up cells of several blocks."""
     together = pl.concat(frames, rechunk=False)
-    if covariates:
-        return together
     if len(frames) == 1:
         return together.sort(*keys)
     return together.lazy().group_by(*keys).agg(pl.exclude(*keys).sum()).sort(*keys).collect()
@@ -104,28 +99,27 @@ class Cells:
         dense: (cells, c) covariates.
         counts, sums, squares: per outcome, (cells,) each.
         cluster: (cells,) cluster numbers from 0, where inference is clustered wider than by pair.
+        per_row: observations behind a row: 2 where it is a difference of two texts within its effect.
+        corrected: whether clustered variances have small-sample factors.
+        coarser: the same pairs grouped by regressors alone, where clusters split them into many more cells.
+
+    What does not fit into memory is read in parts when a slice of it is asked for (`Stored`).
     """
 
-    codes: Codes
-    dense: Floats
-    counts: Mapping[str, Floats]
-    sums: Mapping[str, Floats]
-    squares: Mapping[str, Floats]
+    codes: Codes | Stored
+    dense: Floats | Stored
+    counts: Mapping[str, Values]
+    sums: Mapping[str, Values]
+    squares: Mapping[str, Values]
     cluster: NDArray[np.int64] | None = None
+    per_row: int = 1
+    corrected: bool = True
+    coarser: "Cells | None" = None
 
-    @classmethod
-    def of(
-        cls, frame: pl.DataFrame, codes: Codes, covariates: Sequence[str], cluster: str | None = None
-    ) -> "Cells":
-        """Take the arrays out of a collapsed frame whose words were unpacked to `codes`."""
-        part = {
-            kind: {name[2:]: frame[name].to_numpy() for name in frame.columns if name.startswith(f"{kind}_")}
-            for kind in "nsq"
-        }
-        empty = np.empty((frame.height, 0))
-        dense = frame.select(pl.col(*covariates).cast(pl.Float64)).to_numpy() if covariates else empty
-        ids = cluster_ids(frame, cluster)
-        return cls(codes, dense, part["n"], part["s"], part["q"], ids)
+    @property
+    def patterns(self) -> "Cells":
+        """The fewest cells there are: for all that does not depend on clusters."""
+        return self.coarser or self
 
     @property
     def n_columns(self) -> int:
@@ -142,18 +136,53 @@ class Cells:
             raise ValueError("columns must ascend: codes come before covariates")
         k = self.codes.shape[1]
         coded, dense = [j for j in columns if j < k], [j - k for j in columns if j >= k]
-        for start in range(0, len(self.codes), BLOCK):
-            part = slice(start, min(start + BLOCK, len(self.codes)))
+        for part in self.parts():
             ones = np.ones((part.stop - part.start, int(intercept)))
             codes = self.codes[part][:, coded].astype(np.float64)
             yield part, np.concatenate([ones, codes, self.dense[part][:, dense]], axis=1)
 
+    def loaded(self) -> "Cells":
+        """The same with all of it in memory."""
+        n, s, q = (
+            {y: np.asarray(v) for y, v in part.items()} for part in (self.counts, self.sums, self.squares)
+        )
+        codes, dense = np.asarray(self.codes), np.asarray(self.dense)
+        return replace(self, codes=codes, dense=dense, counts=n, sums=s, squares=q)
 
-def cluster_ids(frame: pl.DataFrame, cluster: str | None) -> NDArray[np.int64] | None:
-    """Clusters numbered from 0 in sorted order, or None without a cluster column."""
-    if cluster is None:
-        return None
-    return frame[cluster].rank("dense").cast(pl.Int64).to_numpy() - 1
+    def column(self, part: slice, j: int) -> Array:
+        """One column of the design, of some cells."""
+        k = self.codes.shape[1]
+        return np.asarray(self.codes[part, j] if j < k else self.dense[part, j - k])
+
+    def parts(self) -> Iterator[slice]:
+        """The cells in slices of at most `BLOCK`."""
+        n = len(self.codes)
+        return (slice(start, min(start + BLOCK, n)) for start in range(0, n, BLOCK))
+
+    def small_sample(self, n: int, p: int, groups: int) -> float:
+        """What a clustered sandwich is multiplied by: G/(G-1) (N-1)/(N-p), as pyfixest counts.
+
+        Of differences N is the number of texts, and the effects they are taken within count as one column
+        more, those that lie in one cluster each as none.
+
+        Args:
+            n, p: rows and coefficients.
+            groups: clusters.
+        """
+        if not self.corrected:
+            return 1.0
+        slack = self.per_row * n - p - (self.per_row > 1)
+        return groups / (groups - 1) * (self.per_row * n - 1) / slack if slack > 0 else float("nan")
+
+    def n_clusters(self, outcome: str) -> int:
+        """Clusters in which some pair has the outcome; 0 where errors are by pair."""
+        return 0 if self.cluster is None else len(np.unique(self.cluster[self.counts[outcome] > 0]))
+
+
+def number_clusters(ids: Array, n_pairs: int) -> NDArray[np.int64] | None:
+    """Clusters numbered from 0, (rows,); None where each pair has its own, whose errors are those by pair."""
+    distinct, numbers = np.unique(ids, return_inverse=True)
+    return None if len(distinct) == n_pairs else numbers.astype(np.int64)
 
 
 def grouped(cells: Cells) -> Cells:
@@ -161,11 +190,12 @@ def grouped(cells: Cells) -> Cells:
     if cells.dense.shape[1] or not len(cells.codes):
         return cells
     ids = np.zeros(len(cells.codes), dtype=np.int64) if cells.cluster is None else cells.cluster
-    keys = np.column_stack([cells.codes.astype(np.int64), ids])
+    keys = np.column_stack([np.asarray(cells.codes, dtype=np.int64), ids])
     distinct, at = np.unique(keys, axis=0, return_inverse=True)
 
-    def summed(part: Mapping[str, Floats]) -> dict[str, Floats]:
-        return {k: np.bincount(at.ravel(), v, len(distinct)).astype(np.float64) for k, v in part.items()}
+    def summed(part: Mapping[str, Values]) -> dict[str, Floats]:
+        found = {k: np.bincount(at.ravel(), np.asarray(v), len(distinct)) for k, v in part.items()}
+        return {k: v.astype(np.float64) for k, v in found.items()}
 
     codes, cluster = distinct[:, :-1].astype(np.int8), distinct[:, -1]
     counts, sums, squares = summed(cells.counts), summed(cells.sums), summed(cells.squares)
@@ -176,8 +206,8 @@ def grouped(cells: Cells) -> Cells:
 class Tally:
     """Cells added up block by block, merged whenever what waits outgrows what is there."""
 
-    def __init__(self, keys: Sequence[str], *, covariates: Sequence[str] = ()) -> None:
-        self._keys, self._covariates = tuple(keys), tuple(covariates)
+    def __init__(self, keys: Sequence[str]) -> None:
+        self._keys = tuple(keys)
         self._whole: pl.DataFrame | None = None
         self._waiting: list[pl.DataFrame] = []
 
@@ -186,10 +216,10 @@ class Tally:
         self._waiting.append(frame)
         waiting = sum(f.height for f in self._waiting)
         there = self._whole.height if self._whole is not None else 0
-        if not self._covariates and waiting > max(2_000_000, there):
+        if waiting > max(2_000_000, there):
             self._whole, self._waiting = self.total(), []
 
     def total(self) -> pl.DataFrame | None:
         """All cells so far, or None when no block came."""
         frames = [*([self._whole] if self._whole is not None else []), *self._waiting]
-        return merge(frames, self._keys, covariates=self._covariates) if frames else None
+        return merge(frames, self._keys) if frames else None

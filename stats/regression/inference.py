@@ -196,3 +196,14 @@ def coefficient_table(
         for i, p in zip(members, adjust([p_values[m] for m in members], method), strict=True):
             adjusted[i] = p
     return table.with_columns(p_adjusted=pl.Series(adjusted, dtype=pl.Float64))
+
+
+def n_families(tables: Mapping[str, pl.DataFrame]) -> int:
+    """How many families of hypotheses result tables hold, each adjusted for multiplicity by itself."""
+    found = 0
+    for table in tables.values():
+        by = [c for c in ("model", "outcome", "scale") if c in table.columns]
+        for column in ("p_adjusted", "p_adjusted_std"):
+            if column in table.columns and by:
+                found += table.filter(pl.col(column).is_not_null()).select(by).n_unique()
+    return found

@@ -1,7 +1,7 @@
 """A logit on cells: Newton's method, robust variance, marginal effects, separation, Firth's fallback."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import polars as pl
@@ -80,11 +80,12 @@ def fit_logit(cells: Cells, outcome: str, columns: Sequence[int], *, level: floa
         raise NoFit(f"the outcome is {'always' if positive else 'never'} met in {n} pairs")
     if n <= p:
         raise NoFit(f"{n} pairs do not identify {p} coefficients")
-    data = Data(cells, outcome, columns)
-    separated = find_separation(cells, outcome, columns)
+    data = Data(cells.patterns, outcome, columns)
+    separated = find_separation(cells.patterns, outcome, columns)
     estimate, information = newton(data, firth=bool(separated))
     bread = inverse(information)
-    covariance = bread if separated else _sandwich(data, estimate, bread, n)
+    whole = replace(data, cells=cells)
+    covariance = bread if separated else _sandwich(whole, estimate, bread, n)
     ame, ame_std_error = _marginal_effects(data, estimate, covariance, n)
     profile = _profiles(data, estimate, bread, separated, level) if separated else {}
     return LogitFit(estimate, covariance, n, ame, ame_std_error, tuple(separated), profile)
@@ -222,10 +223,10 @@ def _sandwich(data: Data, b: Floats, bread: Floats, n: int) -> Floats:
             meat += (x * square[:, None]).T @ x
     if not scores.active:
         return np.asarray(bread @ meat @ bread, dtype=np.float64)
-    groups = len(np.unique(cells.cluster[counts > 0])) if cells.cluster is not None else 0
+    groups = cells.n_clusters(data.outcome)
     if groups < 2:
         raise NoFit("one cluster alone gives no clustered variance")
-    return groups / (groups - 1) * (n - 1) / (n - p) * bread @ scores.meat() @ bread
+    return cells.small_sample(n, p, groups) * bread @ scores.meat() @ bread
 
 
 def _marginal_effects(data: Data, b: Floats, covariance: Floats, n: int) -> tuple[Floats, Floats]:

@@ -64,7 +64,8 @@ def _worst(scores: Sequence[Path], pre: str, post: str, n_pairs: int) -> pl.Data
     model, reward = pl.col("model"), pl.col("reward").cast(pl.Float64)
     with readable(*scores):
         frame = pl.concat(
-            [scan(p, SCORES, columns=("reward",)).select(*SCORES.key, "reward") for p in scores]
+            [scan(p, SCORES, columns=("reward",)).select(*SCORES.key, "reward") for p in scores],
+            how="vertical_relaxed",
         )
         frame = frame.filter(pl.col("variant") == ORIGINAL, model.is_in([pre, post]), reward.is_finite())
         found = []

@@ -4,8 +4,6 @@
 """
 
 import json
-import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -13,10 +11,10 @@ from typing import Any
 import pytest
 
 from seal.stats.options import ReportOptions
+from tests.support.browsers import HERE, find_browser
 from tests.support.hostile import payloads
 from tests.support.reports import ELOQUENT, make_report, make_results
 
-HERE = Path(__file__).parent
 WIDE, PHONE = 1280, 375
 pytestmark = pytest.mark.slow
 
@@ -25,16 +23,7 @@ Look = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def browser() -> Path:
-    """Chromium's path; skips where something is missing."""
-    names = (os.environ.get("CHROMIUM", "chromium"), "chromium-browser", "google-chrome")
-    found = next((p for n in names if (p := shutil.which(n))), None)
-    if found is None:
-        pytest.skip("no Chromium here: install one, or name it in CHROMIUM")
-    if shutil.which("node") is None:
-        pytest.skip("no Node here: install it")
-    if not (HERE / "node_modules" / "playwright-core").is_dir():
-        pytest.skip("playwright-core and axe-core are not here: `make test-browser` installs them")
-    return Path(found)
+    return find_browser()
 
 
 def look(browser: Path, *pages: Look) -> list[Look]:

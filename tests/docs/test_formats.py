@@ -56,10 +56,12 @@ def columns(file: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An analysis that writes every file, of twelve pairs."""
+    """An analysis that writes every file, of 48 pairs, all with gold labels."""
     folder = tmp_path_factory.mktemp("every_file")
-    rows: dict[str, list[dict[str, object]]] = {name: [] for name in ("texts", "scores", "labels", "sims")}
-    for pair in range(12):
+    rows: dict[str, list[dict[str, object]]] = {
+        name: [] for name in ("texts", "scores", "labels", "gold", "sims")
+    }
+    for pair in range(48):
         for side, preference in enumerate(("chosen", "rejected")):
             for variant in ("original", "rewritten"):
                 flipped = variant == "rewritten" and pair % 3 == 0
@@ -70,8 +72,12 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 rows["labels"].append(
                     key
                     | {"labeler": "me", "last_response_is_harmless": True, "last_response_is_helpful": True}
-                    | {"kind": (pair + side) % 2 == 0 and not flipped}
+                    | {"kind": pair % (2 + side) == 0 and not flipped}
                 )
+        for side, preference in enumerate(("chosen", "rejected")):
+            kind = (pair % (2 + side) == 0) != (pair % 7 == 0)
+            key = {"row_id": pair, "preference": preference, "variant": "original", "labeler": "gold"}
+            rows["gold"].append(key | {"kind": kind})
             rows["sims"].append({"row_id": pair, "preference": preference, "embedder": "e", "cosine": 0.9})
     where = {}
     for name, content in rows.items():
@@ -83,7 +89,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = [
         "--texts", where["texts", "original"], "--rewritten", where["texts", "rewritten"],
         "--scores", where["scores", "original"], "--rewritten-scores", where["scores", "rewritten"],
-        "--labels", where["labels", "original"], "--rewritten-labels", where["labels", "rewritten"],
+        "--labels", where["labels", "original"], "--labels", where["gold", "original"], "--gold", "gold",
+        "--rewritten-labels", where["labels", "rewritten"],
         "--similarities", where["sims", "rewritten"],
         "--pre", "a", "--post", "b", "--out", str(folder / "out"),
     ]  # fmt: skip

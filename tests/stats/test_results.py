@@ -37,6 +37,9 @@ COLUMNS = {
 }
 
 
+OF_GOLD = {"imprint_corrected", "resistance_corrected", "human_corrected", "label_errors"}
+
+
 def all_frames(w: World, n: int = 600, **changes: object) -> Frames:
     rng = np.random.default_rng(0)
     values = w.values[:n].copy()
@@ -63,7 +66,7 @@ def results() -> Results:
 
 def test_files_and_columns(results: Results, tmp_path: Path) -> None:
     write(results, tmp_path)
-    assert set(results.tables) == set(FILES)
+    assert set(results.tables) == set(FILES) - OF_GOLD
     for name, columns in COLUMNS.items():
         with (tmp_path / f"{name}.csv").open(encoding="utf-8") as file:
             head = next(csv.reader(file))

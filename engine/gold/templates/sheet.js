@@ -5,6 +5,8 @@
   const place = `seal-gold-${sheet.sheet}`;
   const sides = ["A", "B"];
   const answers = new Map(); // text -> feature -> value
+  const [NOTHING, HALF, COMPLETE] = [0, 1, 2]; // what of a pair is answered
+  const states = sheet.pairs.map(() => NOTHING);
   let at = 0; // the pair that is shown
   let rows = []; // its cells, a row a question
   let kept = true; // whether the browser keeps what is answered
@@ -28,8 +30,11 @@
   }
   const valueOf = ({ feature, texts }) => answers.get(texts[0])?.get(feature.name);
   const isAnswered = (cell) => valueOf(cell) !== undefined;
-  const isComplete = (pair) => cellsOf(pair).flat().every(isAnswered);
-  const isHalf = (pair) => !isComplete(pair) && cellsOf(pair).flat().some(isAnswered);
+  function judge(place) {
+    const cells = cellsOf(sheet.pairs[place]).flat();
+    states[place] = cells.every(isAnswered) ? COMPLETE : cells.some(isAnswered) ? HALF : NOTHING;
+  }
+  const thatAre = (state) => sheet.pairs.filter((_, place) => states[place] === state);
   function isAllowed({ kind, values, max_items }, value) {
     if (kind === "boolean") return typeof value === "boolean";
     if (kind === "enum") return values.includes(value);
@@ -68,6 +73,7 @@
       const found = cell.texts.map((text) => saved.answers?.[text]?.[cell.feature.name]);
       if (found.every((value) => isAllowed(cell.feature, value))) put(cell, found[0]);
     }
+    states.forEach((_, place) => judge(place));
     if (typeof saved.labeler === "string") byId("labeler").value = saved.labeler;
     at = Math.max(0, sheet.pairs.findIndex((pair) => pair.id === saved.pair));
   }
@@ -144,8 +150,8 @@
     count();
   }
   function count() {
-    const n = sheet.pairs.filter(isComplete).length;
-    const half = sheet.pairs.filter(isHalf).length;
+    const n = thatAre(COMPLETE).length;
+    const half = thatAre(HALF).length;
     byId("progress").value = n;
     byId("done").textContent = `${n} of ${sheet.pairs.length} pairs complete${half ? `, ${half} half-labeled` : ""}`;
   }
@@ -153,11 +159,12 @@
   // Answering and moving.
   function answer(cell, value) {
     put(cell, value);
+    judge(at);
     exported = false;
     paint(cell);
     keep();
     count();
-    say(isComplete(sheet.pairs[at]) ? `Pair ${at + 1} is complete.` : "");
+    say(states[at] === COMPLETE ? `Pair ${at + 1} is complete.` : "");
   }
   function choose(cell, value) {
     if (cell.feature.kind !== "list") return answer(cell, value);
@@ -176,7 +183,7 @@
     const from = all.indexOf(cell) + 1;
     const next = [...all.slice(from), ...all.slice(0, from)].find((one) => !isAnswered(one));
     if (next) return focus(next);
-    if (sheet.pairs.every(isComplete)) {
+    if (states.every((state) => state === COMPLETE)) {
       say("All pairs are complete. Export your answers.");
       return byId("export").focus();
     }
@@ -194,7 +201,7 @@
   const begin = () => focus(rows.flat().find((cell) => !isAnswered(cell)) ?? rows[0][0]);
   function goUnfinished() {
     const order = sheet.pairs.map((_, i) => (at + 1 + i) % sheet.pairs.length);
-    const to = order.find((i) => !isComplete(sheet.pairs[i]));
+    const to = order.find((i) => states[i] !== COMPLETE);
     if (to === undefined) say("All pairs are complete.");
     else go(to);
   }
@@ -232,8 +239,8 @@
       say("Write your name first: it stands in the file.");
       return byId("labeler").focus();
     }
-    const done = sheet.pairs.filter(isComplete);
-    const half = sheet.pairs.filter(isHalf);
+    const done = thatAre(COMPLETE);
+    const half = thatAre(HALF);
     const places = half.map((pair) => sheet.pairs.indexOf(pair) + 1).join(", ");
     const left = half.length ? ` Half-labeled and not exported: pair${half.length > 1 ? "s" : ""} ${places}.` : "";
     if (!done.length) return say(`No pair is complete yet: nothing is exported.${left}`);
@@ -254,6 +261,7 @@
   function forget() {
     if (!window.confirm("Forget every answer on this page?")) return;
     answers.clear();
+    states.fill(NOTHING);
     byId("labeler").value = "";
     exported = true;
     go(0);
