@@ -527,3 +527,13 @@ def test_stopped_from_the_keyboard(capfd, texts, exported, monkeypatch):
     code, out, err = run(capfd, "score", texts, "--model", exported["pre"], "--out", "o")
     assert (code, out) == (130, "")
     assert "seal: stopped; the same command goes on from here" in err
+
+
+def test_threads_wait_without_spinning_unless_the_user_says_so(monkeypatch, capfd):
+    """Spinning made labeling on busy cores seven times slower; libgomp reads it when torch is imported."""
+    monkeypatch.setenv("OMP_WAIT_POLICY", "active")
+    assert run(capfd, "--version")[0] == 0
+    assert os.environ["OMP_WAIT_POLICY"] == "active"
+    monkeypatch.delenv("OMP_WAIT_POLICY")
+    assert run(capfd, "--version")[0] == 0
+    assert os.environ["OMP_WAIT_POLICY"] == "passive"
