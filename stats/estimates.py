@@ -258,10 +258,9 @@ def _equations(
 def _same_regressors(
     gathered: _Gathered, differences: Differences | None, cells: Cells | None, max_vif: float
 ) -> dict[str, Sequence[Verdict]]:
-    """One set of regressors for all equations: verdicts by equation, one a column of its design.
+    """One set for all equations: verdicts by equation, one a column of its design.
 
-    An Eq. 1 with slopes or effects of its own (`differences` None) chooses for itself, as Eq. 4, whose
-    regressors are flips, does.
+    An Eq. 1 of its own design (`differences` None) chooses for itself, as Eq. 4, which has flips, does.
     """
     sides = (
         []

@@ -19,7 +19,7 @@ from seal.stats.regression import fixest
 from seal.stats.results import Results
 
 Floats = NDArray[np.float64]
-N = 1200
+N = 6000
 MODELS = (("pre", "pre"), ("post", "post"), ("change", "post-pre"))
 
 
@@ -28,8 +28,8 @@ def w() -> World:
     drawn = world(N, seed=4, premium=0.3)
     row = pl.col("row_id")
     texts = drawn.texts.with_columns(
-        group=row // 4, prompt=pl.format("p{}", row // 3), meta_alone=pl.format("t{}", row),
-        meta_topic=row % 4,
+        group=row // 2, prompt=pl.format("p{}", row % 2500), meta_alone=pl.format("t{}", row),
+        meta_topic=row % 6,
         meta_writer=pl.format("w{}", (row * 7 + (pl.col("preference") == "chosen")) % 5),
     )  # fmt: skip
     return World(drawn.scores, drawn.labels, texts, drawn.values, drawn.rewards)
@@ -120,7 +120,7 @@ def test_slopes_by_a_column_are_pyfixests(w: World) -> None:
     )
     is_pyfixests(slopes.tables["imprint"], crossed, terms)
     is_pyfixests(slopes.tables["imprint_chosen"], crossed, ["chosen", *terms])
-    terms = [*TERMS[:5], *(f"last_response_sentiment:meta_topic={i}" for i in range(4))]
+    terms = [*TERMS[:5], *(f"last_response_sentiment:meta_topic={i}" for i in range(6))]
     crossed = frame.with_columns(
         ((pl.col("meta_topic") == i) * pl.col("last_response_sentiment")).alias(t)
         for i, t in enumerate(terms[5:])
@@ -138,7 +138,7 @@ def test_slopes_by_a_column_are_pyfixests(w: World) -> None:
 
 def test_slopes_of_covariates_by_a_column(w: World) -> None:
     rng = np.random.default_rng(0)
-    labels = w.labels.with_columns(n_words=pl.Series(rng.uniform(10, 90, w.labels.height)))
+    labels = w.labels.with_columns(n_words=pl.Series(rng.uniform(0, 40, w.labels.height)))
     found = run(w, [labels], cluster="pair", covariates=("n_words",), interactions=("n_words:source",))
     terms = [*TERMS, *(f"n_words:source=source{i}" for i in range(3))]
     frame = long(w, labels).join(
@@ -232,10 +232,10 @@ def test_stacked_labelers_have_an_effect_for_each_pair_and_labeler(w: World, clu
     stacked = run(w, labelers, labeler="l0", cluster=cluster, fixed_effects=("labeler",)).tables["imprint"]
     x = np.concatenate([differences(labels) for labels in labelers])
     y = np.tile(w.rewards[1, :, 0] - w.rewards[1, :, 1], 3)
-    ids = np.tile(np.arange(N) if cluster == "pair" else np.arange(N) // 4, 3)
+    ids = np.tile(np.arange(N) if cluster == "pair" else np.arange(N) // 2, 3)
     b, se = clustered(x, y, ids)
     if cluster == "group":  # pyfixest's factor for 6 N texts
-        se *= np.sqrt(300 / 299 * (6 * N - 1) / (6 * N - 6 - 1))
+        se *= np.sqrt(3000 / 2999 * (6 * N - 1) / (6 * N - 6 - 1))
     part = stacked.filter(pl.col("model") == "post")
     assert part["estimate"].to_numpy() == pytest.approx(b, abs=1e-8)
     assert part["std_error"].to_numpy() == pytest.approx(se, abs=1e-8)
@@ -244,7 +244,7 @@ def test_stacked_labelers_have_an_effect_for_each_pair_and_labeler(w: World, clu
     assert part["n_informative"].to_list() == list(some)
     alone = [run(w, [x], cluster="pair").tables["imprint"].filter(model="post")["estimate"] for x in labelers]
     mean = np.mean([a.to_numpy() for a in alone], axis=0)
-    assert b == pytest.approx(mean, abs=0.04)  # disagreement does not attenuate further than errors do
+    assert b == pytest.approx(mean, abs=0.02)  # disagreement does not attenuate further than errors do
 
 
 def test_stacked_labelers_and_an_effect_within_pairs(w: World) -> None:
@@ -262,7 +262,7 @@ def test_stacked_labelers_and_an_effect_within_pairs(w: World) -> None:
 def test_the_published_attenuation_is_gone() -> None:
     # one feature, three labelers, 8% errors: each alone keeps 0.65 of the slope, and so does the stack
     rng = np.random.default_rng(0)
-    n, rate = 20_000, 0.08
+    n, rate = 10_000, 0.08
     true = rng.random((n, 2)) < 0.7
     drawn = world(n, seed=1)
     rewards = (true * 1.0 + rng.normal(size=(n, 2)) * 0.5).astype(np.float32)
@@ -277,7 +277,7 @@ def test_the_published_attenuation_is_gone() -> None:
     w = World(scores, labelers[0], drawn.texts, drawn.values, drawn.rewards)
     found = run(w, labelers, labeler="l0", targets=("nice",), fixed_effects=("labeler",)).tables["imprint"]
     alone = [run(w, [x], targets=("nice",)).tables["imprint"]["estimate"][0] for x in labelers]
-    assert found["estimate"][0] == pytest.approx(np.mean(alone), abs=0.003)
+    assert found["estimate"][0] == pytest.approx(np.mean(alone), abs=0.005)
 
 
 def test_labelers_that_lack_a_feature_are_not_stacked(w: World) -> None:

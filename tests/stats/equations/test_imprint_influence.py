@@ -88,7 +88,7 @@ def test_the_design_of_a_block_is_chosen_less_rejected(w: World) -> None:
 
 @pytest.mark.parametrize("chosen_side", [False, True])
 def test_coefficients_and_errors_are_those_of_the_cells(w: World, chosen_side: bool) -> None:
-    plain = replace(inputs_of(w, ()), carried=())
+    plain = replace(inputs_of(w, ()), carried=())  # errors by pair
     table = feature_imprint(plain, chosen_side=chosen_side)[0].table
     influence, places = found(w, CODED, chosen_side=chosen_side)
     assert influence.terms == (*["chosen"] * chosen_side, *TERMS)
