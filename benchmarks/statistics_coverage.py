@@ -4,6 +4,9 @@
 Everything goes through the public functions on frames whose rows are shuffled. Each equation has worlds of
 its own, in which its model is the true one: rewards linear in the labels with noise that grows with them
 (Eq. 1), misalignment logistic in both texts' labels (Eq. 3), loss of alignment logistic in the flips (Eq. 4).
+
+`--few` covers few pairs with many features instead (Eq. 1, errors of equal and of unequal variance) and
+writes statistics_coverage_few.json; `--seconds` stops each case there.
 """
 
 import argparse
@@ -20,7 +23,7 @@ from benchmarks.statistics_worlds import BETA_POST, BETA_PRE, TERMS, drawn_value
 from seal.stats.equations.imprint import feature_imprint
 from seal.stats.equations.resistance import estimate_resistance, outcomes
 from seal.stats.equations.robustness import alignment_robustness
-from seal.stats.options import TARGETS, USUAL
+from seal.stats.options import TARGETS, USUAL, Inference
 from seal.stats.pairs.features import find_features
 from seal.stats.pairs.joins import Inputs, Pairs
 from seal.stats.pairs.two_sided import Patterns
@@ -112,6 +115,57 @@ def _order(rewards: NDArray[np.float64], aligned: NDArray[np.bool_]) -> None:
     rewards[:, 0], rewards[:, 1] = np.where(aligned, high, low), np.where(aligned, low, high)
 
 
+FEW = tuple((n, k) for n in (50, 80, 150) for k in (15, 30))
+
+
+def few_world(seed: int, n: int, k: int) -> Covered:
+    """Eq. 1 on few pairs: prevalences .1 to .9; errors of `pre` alike, those of `post` grow with features."""
+    rng = np.random.default_rng([seed, n, k])
+    values = rng.random((n, 2, k)) < np.linspace(0.1, 0.9, k)
+    beta = rng.normal(size=(2, k)) / 2
+    scale = np.ones((2, n, 2))
+    scale[1] = 0.6 + 0.5 * values[:, :, 0] + 0.4 * values[:, :, k // 2] + 0.4 * values[:, :, -1]
+    rewards = values @ beta.T[None] + np.moveaxis(scale * rng.normal(size=(2, n, 2)), 0, -1)
+    key = {"row_id": np.repeat(np.arange(n), 2), "preference": ["chosen", "rejected"] * n,
+           "variant": ["original"] * (2 * n)}  # fmt: skip
+    flat = values.reshape(2 * n, k)
+    labels = pl.DataFrame(key | {"labeler": ["truth"] * (2 * n)} | {f"f{j}": flat[:, j] for j in range(k)})
+    scores = pl.concat(
+        pl.DataFrame(key | {"model": [m] * (2 * n), "reward": rewards[:, :, i].ravel()})
+        for i, m in enumerate(("pre", "post"))
+    )
+    inputs = Inputs(scores.lazy(), "pre", "post", labels.lazy(), find_features(labels.lazy(), targets=()))
+    table = feature_imprint(inputs, Inference(max_vif=1e9))[0].table.filter(pl.col("model") != "post-pre")
+    truth = {m: dict(zip(labels.columns[4:], beta[i], strict=True)) for i, m in enumerate(("pre", "post"))}
+    return _covered(
+        table.drop_nulls("conf_low"), ["model", "term"], lambda model, term: float(truth[model][term])
+    )
+
+
+def run_few(n_worlds: int, seconds: float) -> dict[str, object]:
+    """Coverage with few pairs and many features, by errors of equal (`pre`) and unequal (`post`) variance."""
+    out: dict[str, object] = {"level": 0.95}
+    for n, k in FEW:
+        start, covered = time.perf_counter(), []
+        for seed in range(n_worlds):
+            covered.append(few_world(seed, n, k))
+            if time.perf_counter() - start > seconds:
+                break
+        for model, errors in (("pre", "equal"), ("post", "unequal")):
+            each = {f"f{j}": [c[f"{model} f{j}"] for c in covered if f"{model} f{j}" in c] for j in range(k)}
+            shares = [float(np.mean(v)) for v in each.values()]
+            intervals = sum(map(len, each.values()))
+            out[f"{n} pairs, {k} features, {errors} variances"] = found = {
+                "n_worlds": len(covered),
+                "coverage": round(sum(map(sum, each.values())) / intervals, 4),
+                "lowest": round(min(shares), 4),
+                "highest": round(max(shares), 4),
+                "without_interval": round(1 - intervals / (len(covered) * k), 4),
+            }
+            print(n, k, errors, found, flush=True)
+    return out
+
+
 WORLDS = {"imprint (Eq. 1)": (imprint_world, 2000), "resistance (Eq. 3)": (resistance_world, 2000),
           "robustness (Eq. 4)": (robustness_world, 3000)}  # fmt: skip
 
@@ -141,8 +195,12 @@ def run(n_worlds: int) -> dict[str, object]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--worlds", type=int, default=400)
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/statistics_coverage.json"))
+    parser.add_argument("--few", action="store_true")
+    parser.add_argument("--seconds", type=float, default=float("inf"))
+    parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
-    found = run(arguments.worlds)
+    name = "statistics_coverage_few.json" if arguments.few else "statistics_coverage.json"
+    arguments.out = arguments.out or Path("benchmarks/results") / name
+    found = run_few(arguments.worlds, arguments.seconds) if arguments.few else run(arguments.worlds)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

@@ -13,9 +13,9 @@ from seal.stats.equations import resistance, shift
 from seal.stats.equations.designs import imprint_by_cells, stack
 from seal.stats.equations.differences import Differences
 from seal.stats.equations.equation import Equation
-from seal.stats.equations.imprint import estimate_imprint
+from seal.stats.equations.imprint import design_of_differences, estimate_imprint
 from seal.stats.equations.imprint_fixed_effects import imprint_by_pyfixest
-from seal.stats.equations.published import PublishedTally, published_robustness
+from seal.stats.equations.published import RAW_THETA, PublishedTally, published_robustness
 from seal.stats.equations.robustness import DIRECTIONS, Robustness, alignment_robustness
 from seal.stats.inputs import Frames, choose_labeler, design_of, make_inputs
 from seal.stats.labelers import measures
@@ -23,10 +23,12 @@ from seal.stats.labelers.measures import Labeler, find_labelers, text_labelers
 from seal.stats.options import AnalyzeOptions
 from seal.stats.pairs.features import Features, Regressor
 from seal.stats.pairs.joins import Inputs, Joined, Pairs, collect_all
+from seal.stats.pairs.places import Places
+from seal.stats.pairs.rewards import ZERO, RewardScale, theta
 from seal.stats.pairs.spool import Spool
-from seal.stats.pairs.two_sided import Column, Patterns
+from seal.stats.pairs.two_sided import Column, Patterns, design_of_sides, kept_columns
 from seal.stats.regression.cells import Cells
-from seal.stats.regression.collinearity import Verdict
+from seal.stats.regression.collinearity import Verdict, select_together
 from seal.stats.regression.inference import Rows
 from seal.stats.results import Results
 
@@ -49,16 +51,19 @@ def estimate(frames: Frames, options: AnalyzeOptions, *, as_published: bool = Fa
     """
     labelers = find_labelers(frames.labels)
     inputs = make_inputs(frames, options, labelers)
-    pairs, gathered = Pairs(inputs), _Gathered(inputs, options, as_published)
+    pairs = Pairs(inputs)
     with Spool(pairs) as rows:
+        scale = RewardScale.of(rows)
+        _refuse_nothing(pairs.joined, frames, options)
+        gathered = _Gathered(inputs, options, as_published, scale)
         for block in rows:
             gathered.add(block)
-    _refuse_nothing(pairs.joined, frames, options)
-    notes = [*_join_notes(pairs.joined, inputs), *gathered.notes()]
-    tables = _reward_tables(frames, gathered, options)
-    notes += ruler_notes(tables["alignment"])
-    cells = gathered.patterns.cells()
-    equations = _equations(gathered, cells, options, labelers)
+        notes = [*_join_notes(pairs.joined, inputs), *gathered.notes()]
+        tables = _reward_tables(frames, gathered, options)
+        notes += ruler_notes(tables["alignment"])
+        cells = gathered.patterns.cells()
+        walk = shift.Walk(rows, inputs, Places.find(rows, inputs.cluster))
+        equations = _equations(gathered, cells, walk, options, labelers)
     tables |= {name: found.table for name, found in equations.items()}
     verdicts: dict[str, _Verdicts] = {name: found.verdicts for name, found in equations.items()}
     robustness = _robustness(frames, options, labelers)
@@ -97,16 +102,21 @@ TESTS: dict[str, pl.DataType] = {
 class _Gathered:
     """Everything one walk through the pairs adds up."""
 
-    def __init__(self, inputs: Inputs, options: AnalyzeOptions, as_published: bool) -> None:
+    def __init__(
+        self, inputs: Inputs, options: AnalyzeOptions, as_published: bool, scale: RewardScale
+    ) -> None:
         bases = {r.term: x for r, x in zip(inputs.regressed.numeric, inputs.covariates, strict=True)}
-        self.inputs = inputs
+        self.inputs, self.scale = inputs, scale
+        self._origin = scale.centre if options.theta_origin == "centred" else ZERO
         self.design = replace(design_of(options), cluster=inputs.cluster)
         stacked = self.design.stacked  # then every labeler is walked through, once the rest is known
-        self.differences = None if stacked else Differences(inputs, self.design.interactions)
-        outcomes = {**shift.outcomes(options.theta), **resistance.outcomes(options.ties)}
+        self.differences = None if stacked else Differences(inputs, self.design.interactions, sd=scale.sd)
+        outcomes = shift.outcomes(options.theta, origin=self._origin, sd=scale.sd)
+        outcomes |= resistance.outcomes(options.ties)
+        outcomes |= {RAW_THETA: theta(options.theta)} if as_published else {}
         self.patterns = Patterns(inputs, outcomes)
         self.regimes = regimes.RegimeTally(
-            regimes.gamma(len(inputs.targets), options.profile), options.ties, options.theta
+            regimes.gamma(len(inputs.targets), options.profile), options.ties, options.theta, self._origin
         )
         self.rulers = Rulers(lengths=inputs.texts is not None, features=bases)
         self.published = PublishedTally(inputs) if as_published else None
@@ -128,9 +138,19 @@ class _Gathered:
 
     def notes(self) -> list[str]:
         """What the walk found that readers must know."""
-        if not self.regimes.n_left_out:
-            return []
-        return [f"{self.regimes.n_left_out} pairs tied under a model are left out of regimes and logits"]
+        said = []
+        if self._origin != ZERO:
+            pre, post = self._origin
+            said.append(
+                "theta and the normalised margin are of rewards less each model's mean over the texts of "
+                f"{self.scale.n} pairs ({self.inputs.pre} {pre:.4g}, {self.inputs.post} {post:.4g}): no "
+                "training fixes where rewards have their zero"
+            )
+        if self.regimes.n_left_out:
+            said.append(
+                f"{self.regimes.n_left_out} pairs tied under a model are left out of regimes and logits"
+            )
+        return said
 
     def tests(self) -> Rows:
         """Tests of the shift and of the three agreements."""
@@ -184,20 +204,31 @@ def _reward_tables(frames: Frames, gathered: _Gathered, options: AnalyzeOptions)
 
 
 def _equations(
-    gathered: _Gathered, cells: Cells | None, options: AnalyzeOptions, labelers: Sequence[Labeler]
+    gathered: _Gathered,
+    cells: Cells | None,
+    walk: shift.Walk,
+    options: AnalyzeOptions,
+    labelers: Sequence[Labeler],
 ) -> dict[str, Equation]:
-    """Eq. 1 as written and with an intercept of the chosen side, Eq. 2 and Eq. 3."""
+    """Eq. 1 as written and with an intercept of the chosen side, Eq. 2 and Eq. 3, on the same regressors."""
     inputs, columns, how = gathered.inputs, gathered.patterns.columns, options.inference
-    found: dict[str, Equation] = {}
     stacked = [(x.name, x.frame) for x in text_labelers(labelers)]
-    design, differences = gathered.design, gathered.differences or stack(inputs, gathered.design, stacked)
+    design = gathered.design
+    differences = gathered.differences or stack(inputs, design, stacked, gathered.scale.sd)
+    split = design.varying(differences.split)
+    judged = _same_regressors(
+        gathered, None if split or not design.plain else differences, cells, how.max_vif
+    )
+    found: dict[str, Equation] = {}
     for name, chosen_side in (("imprint", False), ("imprint_chosen", True)):
-        if design.varying(differences.split):
+        if split:
             found[name], _ = imprint_by_pyfixest(
                 inputs, design, how, labelers=stacked, chosen_side=chosen_side
             )
         elif design.plain:
-            found[name] = estimate_imprint(differences, how, chosen_side=chosen_side)
+            found[name] = estimate_imprint(
+                differences, walk.rows, walk.places, how, chosen_side=chosen_side, judged=judged.get(name)
+            )
         else:
             found[name] = imprint_by_cells(differences, how, chosen_side=chosen_side)
     said = (*design.notes(differences), *found["imprint"].notes)
@@ -205,10 +236,35 @@ def _equations(
     if cells is None:
         empty = {"shift": shift.SCHEMA, "resistance": resistance.SCHEMA}
         return found | {name: Equation(pl.DataFrame(schema=schema)) for name, schema in empty.items()}
-    found["shift"] = shift.estimate_shift(cells, columns, how)
+    kept = {name: kept_columns(columns, judged[name]) for name in ("shift", "resistance")}
+    found["shift"] = shift.estimate_shift(cells, columns, how, kept=kept["shift"], walk=walk)
     models = (inputs.pre, inputs.post)
-    found["resistance"] = resistance.estimate_resistance(cells, columns, how, models=models)
+    found["resistance"] = resistance.estimate_resistance(
+        cells, columns, how, models=models, kept=kept["resistance"]
+    )
     return found
+
+
+def _same_regressors(
+    gathered: _Gathered, differences: Differences | None, cells: Cells | None, max_vif: float
+) -> dict[str, Sequence[Verdict]]:
+    """One set for all equations: verdicts by equation, one a column of its design.
+
+    An Eq. 1 of its own design (`differences` None) chooses for itself, as Eq. 4, which has flips, does.
+    """
+    sides = (
+        []
+        if differences is None
+        else [design_of_differences(differences, chosen_side=c) for c in (False, True)]
+    )
+    designs = [design for design in sides if design is not None]
+    if cells is not None:
+        columns = gathered.patterns.columns
+        outcomes = {"shift": "margin_change", "resistance": "misaligned_post"}
+        designs += [design_of_sides(cells, columns, of, name) for name, of in outcomes.items()]
+    n = len(gathered.inputs.regressed.regressors)
+    verdicts = select_together(designs, n, threshold=max_vif)[1]
+    return {design.equation: found for design, found in zip(designs, verdicts, strict=True)}
 
 
 def _robustness(frames: Frames, options: AnalyzeOptions, labelers: Sequence[Labeler]) -> Robustness | None:

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from seal.stats.alignment.regimes import REGIMES
+from seal.stats.pairs.rewards import SHIFTS
 
 BLUE, ORANGE, GREEN, VERMILION, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#7A7A7A"
 REGIME_COLOURS = dict(zip(REGIMES.values(), (GREEN, BLUE, ORANGE, VERMILION), strict=True))
@@ -60,10 +61,11 @@ def reward_vectors(sample: pl.DataFrame, histogram: pl.DataFrame, *, pre: str, p
 def coefficients(tables: Mapping[str, pl.DataFrame], *, pre: str, post: str) -> Figure:
     """Figure 3: imprint (Eq. 1), shift (Eq. 2) and resistance (Eq. 3), a row a feature, intervals as bars.
 
-    Hollow markers: not significant after adjustment at 5%.
+    Imprint and shift are in SDs of each model's own margins; results of before that was estimated are drawn
+    in reward units and degrees. Hollow markers: not significant after adjustment at 5%.
     """
-    imprint = tables["imprint"].filter(pl.col("model").is_in([pre, post]))
-    shift = tables["shift"].filter(pl.col("outcome") == "theta", pl.col("preference").is_not_null())
+    imprint, unit = _comparable(tables["imprint"].filter(pl.col("model").is_in([pre, post])))
+    shift, turned = _leading_shift(tables["shift"])
     resistance = tables["resistance"].filter(pl.col("model") == post, pl.col("preference").is_not_null())
     order = imprint.filter(pl.col("model") == post).sort("estimate")["term"].to_list()
     order = [*(t for t in shift["term"].unique(maintain_order=True) if t not in order), *order]
@@ -73,14 +75,31 @@ def coefficients(tables: Mapping[str, pl.DataFrame], *, pre: str, post: str) -> 
         sides = _sides("of")
         models = {pre: (BLUE, "o", pre), post: (ORANGE, "s", post)}
         _panel(axes[0], imprint, "model", models, order)
-        axes[0].set(title="Feature imprint (Eq. 1)", xlabel="reward")
+        axes[0].set(title="Feature imprint (Eq. 1)", xlabel=unit)
         _panel(axes[1], shift, "preference", sides, order)
-        axes[1].set(title="Reward shift (Eq. 2)", xlabel="θ, degrees")
+        axes[1].set(title="Reward shift (Eq. 2)", xlabel=turned)
         _panel(axes[2], resistance, "preference", sides, order)
         axes[2].set(title=f"Alignment resistance of {post} (Eq. 3)", xlabel="log odds ratio of misalignment")
         axes[0].set_yticks(range(len(order)), [_words(t) for t in order])
         figure.supxlabel(_BARS, fontsize=8, color=GREY)
     return figure
+
+
+def _comparable(imprint: pl.DataFrame) -> tuple[pl.DataFrame, str]:
+    """The imprint in the scale that models share, and its unit."""
+    if "conf_low_std" not in imprint.columns:
+        return imprint, "reward"
+    columns = ("estimate", "conf_low", "conf_high", "p_adjusted")
+    return imprint.with_columns(pl.col(f"{c}_std").alias(c) for c in columns), "SDs of the model's margins"
+
+
+def _leading_shift(shift: pl.DataFrame) -> tuple[pl.DataFrame, str]:
+    """The outcome of Eq. 2 that is drawn, and its unit."""
+    sided = shift.filter(pl.col("preference").is_not_null())
+    found = sided.filter(pl.col("outcome") == SHIFTS[0])
+    if found.height:
+        return found, "change of the margin, SDs of margins"
+    return sided.filter(pl.col("outcome") == "theta"), "θ, degrees"
 
 
 def shift_roses(histogram: pl.DataFrame) -> Figure:

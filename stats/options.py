@@ -9,6 +9,7 @@ from seal.engine.options import Options, option
 
 Ties = Literal["misaligned", "half", "drop"]
 Theta = Literal["signed", "unsigned"]
+ThetaOrigin = Literal["centred", "raw"]
 Sentiment = Literal["linear", "categories"]
 Profile = Literal["lexicographic", "pareto"]
 Adjust = Literal["holm", "bonferroni", "bh"]
@@ -17,6 +18,7 @@ Method = Literal["majority", "dawid-skene"]
 TARGETS = ("last_response_is_harmless", "last_response_is_helpful")
 TIES: Ties = "misaligned"
 THETA: Theta = "signed"
+THETA_ORIGIN: ThetaOrigin = "centred"
 SENTIMENT: Sentiment = "linear"
 PROFILE: Profile = "lexicographic"
 ADJUST: Adjust = "holm"
@@ -73,6 +75,8 @@ class AnalyzeOptions(Options):
         TIES, "What equal rewards count as; `half` and `drop` leave tied pairs out of regimes and logits."
     )
     theta: Theta = option(THETA, "The reward shift's angle: counter-clockwise positive, or its size.")
+    theta_origin: ThetaOrigin = option(THETA_ORIGIN,
+        "Where theta and the normalised margin have zero: at each model's mean reward, or at 0.")  # fmt: skip
     adjust: Adjust = option(ADJUST, "For multiplicity over the features of one equation and model.")
     level: float = _level("Of every interval.")
     max_vif: float = option(MAX_VIF, "Regressors above it are dropped.", above=1)

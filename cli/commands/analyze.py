@@ -74,14 +74,16 @@ def _show(results: "Results") -> None:
         "agreement_conf_high",
     ]
     print_table(out, "Regimes", tables["regimes"], regimes)
-    coefficients = ["term", "estimate", *_ENDS, "p_adjusted"]
     for name, title in _EQUATIONS.items():
         if name in tables and tables[name].height:
             lead = [c for c in ("model", "preference") if c in tables[name].columns]
             extra = [c for c in ("n_informative", "flip", "odds_ratio", "ame") if c in tables[name].columns]
             frame = tables[name].filter(tables[name]["term"] != "intercept")
-            frame = frame.filter(frame["outcome"] == "theta") if "outcome" in frame.columns else frame
-            print_table(out, title, frame, [*lead, *coefficients, *extra])
+            if "outcome" in frame.columns:
+                frame = frame.filter(frame["outcome"] == "standardised_margin_change")
+            std = "_std" if "conf_low_std" in frame.columns else ""
+            said = [f"{c}{std}" for c in ("estimate", *_ENDS, "p_adjusted")]
+            print_table(out, title, frame, [*lead, "term", *said, *extra])
     if "rewriting" in tables:
         print_table(out, "Alignment of the rewritten pairs", tables["rewriting"], tables["rewriting"].columns)
     dropped = tables["vif"].filter(~tables["vif"]["kept"])
@@ -91,8 +93,8 @@ def _show(results: "Results") -> None:
 
 _ENDS = ("conf_low", "conf_high")
 _EQUATIONS = {
-    "imprint": "Feature imprint (Eq. 1), reward units",
-    "shift": "Reward shift theta (Eq. 2), degrees",
+    "imprint": "Feature imprint (Eq. 1), SDs of each model's own margins (reward units in imprint.csv)",
+    "shift": "Reward shift (Eq. 2): change of the margin, SDs of each model's own margins",
     "resistance": "Alignment resistance (Eq. 3), log odds of misalignment",
     "robustness": "Alignment robustness (Eq. 4), log odds of becoming misaligned",
 }

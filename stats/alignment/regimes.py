@@ -12,7 +12,7 @@ import polars as pl
 from scipy import stats as distributions
 
 from seal.stats.options import LEVEL, PROFILE, THETA, TIES, Profile, Theta, Ties
-from seal.stats.pairs.rewards import aligned, margin, theta
+from seal.stats.pairs.rewards import ZERO, Origin, aligned, margin, theta
 from seal.stats.regression.cells import Tally
 from seal.stats.regression.inference import Rows, mcnemar_exact, tested, wilson
 
@@ -57,12 +57,14 @@ class RegimeTally:
         gamma: the preference profile, an expression over a block of `Pairs`.
         ties: what equal rewards count as.
         kind: of theta.
+        origin: of theta, see `seal.stats.pairs.rewards.theta`.
         n_left_out: pairs that ties leave without a regime.
     """
 
     gamma: pl.Expr
     ties: Ties = TIES
     kind: Theta = THETA
+    origin: Origin = ZERO
     n_left_out: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
@@ -73,7 +75,7 @@ class RegimeTally:
         """Add a block of `Pairs`; ties are left out of the regimes unless they count as misaligned."""
         pick = margin("post").sign().cast(pl.Int8)
         deltas = {m: aligned(m, self.ties) for m in ("pre", "post")}
-        frame = block.select(**deltas, pick=pick, gamma=self.gamma, theta=theta(self.kind))
+        frame = block.select(**deltas, pick=pick, gamma=self.gamma, theta=theta(self.kind, self.origin))
         placed = frame.drop_nulls(["pre", "post"])
         self.n_left_out += frame.height - placed.height
         angle = pl.col("theta")

@@ -6,24 +6,28 @@ that of the pair and labeler: with the pair's alone, what labelers disagree on a
 features' variance and never their covariance with the reward.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
 
 from seal.engine.errors import InputError, UsageError
-from seal.stats.equations.differences import Differences, outcomes
+from seal.stats.equations.differences import STANDARDISED, Differences, outcomes
 from seal.stats.equations.equation import Equation
 from seal.stats.equations.imprint import CHOSEN_TERM, NO_FEATURE, NO_PAIR, SCHEMA
+from seal.stats.equations.imprint_influence import MODELS
+from seal.stats.equations.standardised import CHANGE, known_sd_columns, with_adjusted
 from seal.stats.options import USUAL, Inference
 from seal.stats.pairs.joins import Inputs, Pairs
 from seal.stats.pairs.places import PAIR
 from seal.stats.regression import collinearity, linear
-from seal.stats.regression.cells import Cells
-from seal.stats.regression.inference import FEW_INFORMATIVE, Rows, coefficient_table
+from seal.stats.regression.inference import FEW_INFORMATIVE, Floats, Rows, coefficient_table
 
 LABELER = "labeler"
+KNOWN_SDS = (
+    "imprint: in this design the SDs of the models' margins are taken as known in the errors of `_std`"
+)
 _FEW_CLUSTERS = 30  # below it the clustered sandwich is too small on average
 
 
@@ -105,18 +109,24 @@ class Design:
         return said
 
 
-def stack(inputs: Inputs, design: Design, labelers: Sequence[tuple[str, pl.LazyFrame]]) -> Differences:
+def stack(
+    inputs: Inputs,
+    design: Design,
+    labelers: Sequence[tuple[str, pl.LazyFrame]],
+    sd: tuple[float, float] | None = None,
+) -> Differences:
     """The differences of every labeler, each pair once for each of them.
 
     Args:
         inputs: the frames; their features are taken of all labelers.
         design: names the interactions.
         labelers: (name, LABELS frame).
+        sd: of the margins of pre and post.
 
     Raises:
         InputError: a labeler lacks a feature.
     """
-    gathered = Differences(inputs, design.interactions, stacked=True)
+    gathered = Differences(inputs, design.interactions, stacked=True, sd=sd)
     for name, labels in labelers:
         _refuse_lacking(inputs, name, labels)
         for block in Pairs(replace(inputs, labels=labels)):
@@ -158,42 +168,43 @@ def imprint_by_cells(gathered: Differences, how: Inference = USUAL, *, chosen_si
     n_pairs = gathered.n_pairs
     informative = [*[n_pairs] * chosen_side, *(gathered.informative(cells, j) for j in kept)]
     by_pair = cells.cluster is None
+    units = np.array([1.0] * chosen_side + [gathered.unit(gathered.slopes[j]) for j in kept])
     rows: Rows = []
     notes: list[str] = []
-    for outcome, model in outcomes(inputs).items():
-        found, said = linear.coefficient_rows(
+
+    def estimated(outcome: str) -> tuple[Rows, list[str]]:
+        return linear.coefficient_rows(
             cells, outcome, kept, names, informative if by_pair else [float("inf")] * len(names),
             intercept=chosen_side, robust="HC0", level=how.level, scarce="informative pairs for",
         )  # fmt: skip
+
+    for outcome, model in outcomes(inputs).items():
+        found, said = estimated(outcome)
+        std = _std_columns(gathered, outcome, found, units, estimated)
         rows += [
-            {"model": model, "term": term, **row, "n_pairs": n_pairs, "n_informative": n}
-            for term, row, n in zip(names, found, informative, strict=True)
+            {"model": model, "term": term, **row, "n_pairs": n_pairs, "n_informative": n, **more}
+            for term, row, n, more in zip(names, found, informative, std, strict=True)
         ]
         notes += [f"imprint of {model}: {text}" for text in said]
     notes += [] if by_pair else few_informative(names, informative)
-    _in_margin_sds(rows, gathered, cells)
     table = coefficient_table(rows, SCHEMA, "model", how.adjust, outside=CHOSEN_TERM)
-    return Equation(table, verdicts, notes=tuple(dict.fromkeys(notes)))
+    table = with_adjusted(table, "model", how.adjust, outside=CHOSEN_TERM)
+    return Equation(table, verdicts, notes=tuple(dict.fromkeys([*notes, KNOWN_SDS])))
 
 
-def _in_margin_sds(rows: Rows, gathered: Differences, cells: Cells) -> None:
-    """Set `estimate_std`: in SDs of the model's own margins, for a SD of a covariate."""
-    inputs, sds = gathered.inputs, {}
-    for outcome, model in (("pre", gathered.inputs.pre), ("post", gathered.inputs.post)):
-        n, s, q = (float(of[outcome].sum()) for of in (cells.counts, cells.sums, cells.squares))
-        sds[model] = np.sqrt(max(q / n - (s / n) ** 2, 0.0))
-    units = {s.regressor.term: gathered.unit(s) for s in gathered.slopes}
-    found: dict[tuple[str, str], float] = {}
-    for row in rows:
-        model, term = str(row["model"]), str(row["term"])
-        if model in sds:
-            value = (
-                float(str(row["estimate"])) * units.get(term, 1.0) / sds[model] if sds[model] > 0 else np.nan
-            )
-            found[model, term] = value
-        else:
-            value = found[inputs.post, term] - found[inputs.pre, term]
-        row["estimate_std"] = value if np.isfinite(value) else None
+def _std_columns(
+    gathered: Differences,
+    outcome: str,
+    rows: Rows,
+    units: Floats,
+    estimated: Callable[[str], tuple[Rows, list[str]]],
+) -> Rows:
+    """The `_std` columns of an outcome's rows; the contrast's are a regression of its own."""
+    if gathered.sd is None or not min(gathered.sd) > 0:
+        return [{} for _ in rows]
+    if outcome == CHANGE:
+        return known_sd_columns(estimated(STANDARDISED)[0], units.tolist())
+    return known_sd_columns(rows, (units / gathered.sd[MODELS.index(outcome)]).tolist())
 
 
 def few_informative(terms: Sequence[str], informative: Sequence[int]) -> list[str]:

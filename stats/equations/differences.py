@@ -17,7 +17,7 @@ from seal.engine.errors import UsageError
 from seal.stats.pairs.features import Features, Regressor
 from seal.stats.pairs.joins import Inputs
 from seal.stats.pairs.places import PAIR
-from seal.stats.pairs.rewards import margin
+from seal.stats.pairs.rewards import SHIFTS, margin, standardised_margin_change
 from seal.stats.pairs.sides import SIDES
 from seal.stats.regression.cells import FIELDS, Cells, Codes, packed_difference, unpacked
 from seal.stats.regression.inference import Floats
@@ -25,6 +25,7 @@ from seal.stats.regression.store import Part
 from seal.stats.regression.tally import PairTally
 
 MOST_SLOPES = 20
+STANDARDISED = SHIFTS[0]
 _CLUSTER = "__cluster"
 
 
@@ -40,6 +41,7 @@ class Differences:
         inputs: the frames; errors are clustered by their `cluster`.
         interactions: (feature, column of the blocks): a slope of the feature for each value of the column.
         stacked: the same pairs come once for each labeler, and errors are clustered by pair at least.
+        sd: of the margins of pre and post; the cells then have the outcome `STANDARDISED` also.
 
     Attributes:
         spread: SDs of rewards and covariates over the texts.
@@ -48,9 +50,14 @@ class Differences:
     """
 
     def __init__(
-        self, inputs: Inputs, interactions: Sequence[tuple[str, str]] = (), *, stacked: bool = False
+        self,
+        inputs: Inputs,
+        interactions: Sequence[tuple[str, str]] = (),
+        *,
+        stacked: bool = False,
+        sd: tuple[float, float] | None = None,
     ) -> None:
-        self.inputs, self.interactions = inputs, tuple(interactions)
+        self.inputs, self.interactions, self.sd = inputs, tuple(interactions), sd
         refuse_unknown(inputs.regressed, self.interactions)
         self.spread = Spread(("pre", "post", *inputs.covariates))
         self.split: set[str] = set()
@@ -61,7 +68,7 @@ class Differences:
         self.cluster = inputs.cluster or (PAIR if stacked else None)
         numbers = (_number(column) for column in self._levels)
         self._tally = PairTally(
-            (*inputs.words, *numbers), list(outcomes(inputs)), covariates=self._covariates,
+            (*inputs.words, *numbers), [*outcomes(inputs), *self._standardised], covariates=self._covariates,
             split_by=(*([_CLUSTER] if self.cluster else []), *self._pair),
         )  # fmt: skip
 
@@ -83,7 +90,12 @@ class Differences:
         split |= {_number(c): self._numbered(pairs, c) for c in self._levels}
         dense = {f"d_{x}": margin(x) for x in self.inputs.covariates}
         change = margins["post"] - margins["pre"]
-        self._tally.add(pairs.select(*self._pair, **words, **split, **dense, **margins, change=change))
+        values = margins | {"change": change} | self._standardised
+        self._tally.add(pairs.select(*self._pair, **words, **split, **dense, **values))
+
+    @property
+    def _standardised(self) -> dict[str, pl.Expr]:
+        return {STANDARDISED: standardised_margin_change(self.sd)} if self.sd is not None else {}
 
     def _numbered(self, pairs: pl.DataFrame, column: str) -> pl.Expr:
         """The values of a column as numbers, in the order they came."""
@@ -141,7 +153,11 @@ class Differences:
         return [j for j, s in enumerate(self.slopes) if not s.curve]
 
     def cells(self) -> Cells | None:
-        """The differences as arrays, or None where no pair could enter."""
+        """The differences as arrays, or None where no pair could enter; asked for when all are added."""
+        return self._cells
+
+    @cached_property
+    def _cells(self) -> Cells | None:
         n_dense = sum(s.regressor.kind == "numeric" for s in self.slopes)
         found = self._tally.cells(self._codes, self._dense, (len(self.slopes) - n_dense, n_dense))
         if found is None:

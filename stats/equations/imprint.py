@@ -6,27 +6,55 @@ is its HC0 (no small-sample factor: pyfixest's `ssc(k_adj=False, G_adj=False)`),
 intervals. Pairs are grouped by d, so one pass over the data is all it takes.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import polars as pl
 
 from seal.stats.equations.differences import Differences, outcomes
 from seal.stats.equations.equation import Equation
+from seal.stats.equations.imprint_influence import (
+    CHOSEN_TERM,
+    ImprintInfluence,
+    differences,
+    imprint_influence,
+)
+from seal.stats.equations.standardised import (
+    STANDARDISED,
+    Standardised,
+    standardise,
+    standardised_columns,
+    with_adjusted,
+)
 from seal.stats.options import LEVEL, USUAL, Inference
 from seal.stats.pairs.features import Regressor
 from seal.stats.pairs.joins import Inputs, Joined, Pairs
+from seal.stats.pairs.places import Places
+from seal.stats.pairs.spool import Spool
 from seal.stats.regression import collinearity, linear
 from seal.stats.regression.cells import Cells
-from seal.stats.regression.inference import INFERENCE, Rows, coefficient, coefficient_table, tested
+from seal.stats.regression.collinearity import Verdict
+from seal.stats.regression.inference import (
+    INFERENCE,
+    Floats,
+    Rows,
+    coefficient_table,
+    pivot_rank,
+    tested,
+    wald,
+)
 
-CHOSEN_TERM = "chosen"
-_TEXT, _FLOAT, _COUNT = pl.String(), pl.Float64(), pl.Int64()
+__all__ = (
+    "CHOSEN_TERM", "NO_FEATURE", "NO_PAIR", "SCHEMA", "ImprintInfluence", "design_of_differences",
+    "differences", "estimate_imprint", "feature_imprint", "imprint_influence",
+)  # fmt: skip
+_TEXT, _COUNT = pl.String(), pl.Int64()
 
 SCHEMA: dict[str, pl.DataType] = (
     dict.fromkeys(("model", "term"), _TEXT)
     | INFERENCE
-    | {"n_pairs": _COUNT, "n_informative": _COUNT, "estimate_std": _FLOAT}
+    | {"n_pairs": _COUNT, "n_informative": _COUNT}
+    | STANDARDISED
 )
 
 NO_PAIR = "no pair has both rewards and labels: no imprint"
@@ -45,72 +73,94 @@ def feature_imprint(
             chosen premium that no feature explains.
 
     Returns:
-        The estimates, in the model's reward units a unit of the feature (`estimate_std`: in SDs of the
-        model's rewards, and of a covariate; for the difference of the two models the difference of theirs),
-        and what the joins counted.
+        The estimates, in the model's reward units a unit of the feature (in the `_std` columns in SDs of the
+        model's own margins, for a SD of a covariate; for the difference of the two models the difference of
+        theirs), and what the joins counted.
 
     Raises:
         InputError: a key stands twice, or a column is missing.
     """
     pairs, gathered = Pairs(inputs), Differences(inputs)
-    for block in pairs:
-        gathered.add(block)
-    return estimate_imprint(gathered, how, chosen_side=chosen_side), pairs.joined
+    with Spool(pairs) as rows:
+        for block in rows:
+            gathered.add(block)
+        found = estimate_imprint(
+            gathered, rows, Places.find(rows, inputs.cluster), how, chosen_side=chosen_side
+        )
+    return found, pairs.joined
 
 
-def estimate_imprint(gathered: Differences, how: Inference, *, chosen_side: bool) -> Equation:
-    """Eq. 1 from grouped differences; see `feature_imprint`."""
+def design_of_differences(gathered: Differences, *, chosen_side: bool) -> collinearity.Design | None:
+    """What Eq. 1 regresses on, as regressors are chosen by; None where no pair enters."""
+    cells = gathered.cells()
+    if cells is None:
+        return None
+    gram = linear.cross_products(cells, "pre", gathered.positions, intercept=chosen_side)
+    terms = tuple(r.term for r in gathered.regressors)
+    return collinearity.Design(
+        "imprint_chosen" if chosen_side else "imprint",
+        linear.centred(gram) if chosen_side else gram, tuple(range(len(terms))), terms,
+    )  # fmt: skip
+
+
+def estimate_imprint(
+    gathered: Differences,
+    rows: Iterable[pl.DataFrame],
+    places: Places,
+    how: Inference,
+    *,
+    chosen_side: bool,
+    judged: Sequence[Verdict] | None = None,
+) -> Equation:
+    """Eq. 1 from grouped differences; see `feature_imprint`.
+
+    Args:
+        gathered: the differences.
+        rows: the same pairs, to be walked through again (see `seal.stats.pairs.spool.Spool`).
+        places: their clusters.
+        how, chosen_side: as there.
+        judged: each regressor's verdict, where several equations choose together; else this one chooses.
+    """
     cells, inputs, features = gathered.cells(), gathered.inputs, gathered.inputs.regressed
     if cells is None:
         return Equation(pl.DataFrame(schema=SCHEMA), notes=(NO_PAIR,))
-    columns = gathered.positions
-    gram = linear.cross_products(cells, "pre", columns, intercept=chosen_side)
-    gram = linear.centred(gram) if chosen_side else gram
-    judged = collinearity.select(gram, [r.term for r in features.regressors], threshold=how.max_vif)
+    if judged is None:
+        design = design_of_differences(gathered, chosen_side=chosen_side)
+        assert design is not None
+        judged = collinearity.select_together([design], len(features.regressors), threshold=how.max_vif)[1][0]
     verdicts = tuple(zip(features.regressors, judged, strict=True))
-    kept = {j: r for j, (r, v) in zip(columns, verdicts, strict=True) if v.kept}
+    kept = {j: r for j, (r, v) in zip(gathered.positions, verdicts, strict=True) if v.kept}
     if not kept:
         return Equation(pl.DataFrame(schema=SCHEMA), verdicts, notes=(NO_FEATURE,))
     terms = [*[CHOSEN_TERM] * chosen_side, *(r.term for r in kept.values())]
     informative = [*[cells.total("pre")] * chosen_side, *(gathered.informative(cells, j) for j in kept)]
-    rows: Rows = []
+    in_sds = standardise(imprint_influence(rows, inputs, list(kept), places, chosen_side=chosen_side))
+    units = np.array([1.0] * chosen_side + [gathered.unit(gathered.slopes[j]) for j in kept])
+    table: Rows = []
     notes: list[str] = []
     for outcome, model in outcomes(inputs).items():
-        found, said = linear.coefficient_rows(
+        found = linear.fitted_rows(
             cells, outcome, list(kept), terms, informative,
             intercept=chosen_side, robust="HC0", level=how.level, scarce="informative pairs for",
         )  # fmt: skip
-        rows += [
-            {"model": model, "term": term, **row, "n_informative": n}
-            for term, row, n in zip(terms, found, informative, strict=True)
+        std = _std_columns(in_sds, outcome, found, units, how.level)
+        table += [
+            {"model": model, "term": term, **row, "n_informative": n, **more}
+            for term, row, n, more in zip(terms, found.rows, informative, std, strict=True)
         ]
-        notes += [f"imprint of {model}: {text}" for text in said]
-    standardise(rows, gathered.spread.sd, inputs)
-    table = coefficient_table(rows, SCHEMA, "model", how.adjust, outside=CHOSEN_TERM)
-    tests = () if chosen_side else tuple(_linearity(gathered, cells, kept))
-    return Equation(table, verdicts, tests, tuple(dict.fromkeys(notes)))
+        notes += [f"imprint of {model}: {text}" for text in found.notes]
+    whole = coefficient_table(table, SCHEMA, "model", how.adjust, outside=CHOSEN_TERM)
+    whole = with_adjusted(whole, "model", how.adjust, outside=CHOSEN_TERM)
+    tests = () if chosen_side else (*_linearity(gathered, cells, kept), *_dropped(gathered, cells, kept))
+    return Equation(whole, verdicts, tests, tuple(dict.fromkeys(notes)))
 
 
-def standardise(rows: Rows, sd: Callable[[str], float], inputs: Inputs) -> None:
-    """Set `estimate_std`: in SDs of the model's rewards, for a covariate a SD of it.
-
-    Args:
-        rows: pre's, post's, then their difference's.
-        sd: standard deviation of `pre`, `post`, and the covariates by their base names.
-        inputs: for the names.
-    """
-    assert inputs.features is not None
-    numeric = {r.term: x for r, x in zip(inputs.features.numeric, inputs.covariates, strict=True)}
-    found: dict[tuple[str, str], float] = {}
-    for row in rows:
-        model, term = str(row["model"]), str(row["term"])
-        unit = sd(numeric[term]) if term in numeric else 1.0
-        if model in (inputs.pre, inputs.post):
-            value = float(str(row["estimate"])) * unit / sd("pre" if model == inputs.pre else "post")
-            found[model, term] = value
-        else:
-            value = found[inputs.post, term] - found[inputs.pre, term]
-        row["estimate_std"] = value if np.isfinite(value) else None
+def _std_columns(
+    in_sds: Standardised | None, outcome: str, found: linear.Fitted, units: Floats, level: float
+) -> Rows:
+    if in_sds is None:
+        return [{} for _ in found.rows]
+    return standardised_columns(in_sds, outcome, found.rows, found.dof.tolist(), units, level)
 
 
 def _linearity(gathered: Differences, cells: Cells, kept: Mapping[int, Regressor]) -> Rows:
@@ -122,13 +172,38 @@ def _linearity(gathered: Differences, cells: Cells, kept: Mapping[int, Regressor
         if curve.feature not in ternary:
             continue
         columns = sorted([*kept, at])
-        j = columns.index(at)
+        j, informative = columns.index(at), [gathered.informative(cells, c) for c in columns]
         for outcome, model in outcomes(gathered.inputs).items():
             try:
-                fit = linear.least_squares(cells, outcome, columns, intercept=False, robust="HC0")
+                found = linear.fitted_rows(
+                    cells, outcome, columns, [""] * len(columns), informative,
+                    intercept=False, robust="HC0", level=LEVEL, scarce="",
+                )  # fmt: skip
             except np.linalg.LinAlgError:
                 continue
-            row = coefficient(float(fit.estimate[j]), float(fit.std_error[j]), fit.dof, LEVEL)
-            group = f"{model}: {curve.feature}"
-            rows.append(tested("linearity", group, row["statistic"], row["p_value"], fit.n))
+            row, group = found.rows[j], f"{model}: {curve.feature}"
+            rows.append(tested("linearity", group, row["statistic"], row["p_value"], found.fit.n))
+    return rows
+
+
+def _dropped(gathered: Differences, cells: Cells, kept: Mapping[int, Regressor]) -> Rows:
+    """A Wald test of all that was dropped, added back to Eq. 1 as far as it is no exact repeat."""
+    order = [*kept, *(j for j in gathered.positions if j not in kept)]
+    gram = linear.cross_products(cells, "pre", columns := sorted(order), intercept=False)
+    at = [columns.index(j) for j in order]
+    whole = sorted(order[i] for i in pivot_rank(gram[np.ix_(at, at)]))
+    back = [i for i, j in enumerate(whole) if j not in kept]
+    if not back:
+        return []
+    every = dict(zip(gathered.positions, gathered.regressors, strict=True))
+    names = ", ".join(every[whole[i]].term for i in back)
+    rows: Rows = []
+    for outcome, model in outcomes(gathered.inputs).items():
+        try:
+            fit = linear.least_squares(cells, outcome, whole, intercept=False, robust="HC0")
+        except np.linalg.LinAlgError:
+            continue
+        statistic, p_value, rank = wald(fit.estimate[back], fit.covariance[np.ix_(back, back)])
+        if rank:
+            rows.append(tested("dropped_block", f"{model}: {names}", statistic, p_value, fit.n))
     return rows

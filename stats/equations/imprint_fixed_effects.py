@@ -11,10 +11,12 @@ import polars as pl
 
 from seal.engine.errors import InputError
 from seal.engine.frames.schema import TEXT_KEY
-from seal.stats.equations.designs import LABELER, Design, few_informative
-from seal.stats.equations.differences import outcomes, refuse_crowded, refuse_unknown
+from seal.stats.equations.designs import KNOWN_SDS, LABELER, Design, few_informative
+from seal.stats.equations.differences import STANDARDISED, outcomes, refuse_crowded, refuse_unknown
 from seal.stats.equations.equation import Equation
-from seal.stats.equations.imprint import CHOSEN_TERM, NO_FEATURE, NO_PAIR, SCHEMA, standardise
+from seal.stats.equations.imprint import CHOSEN_TERM, NO_FEATURE, NO_PAIR, SCHEMA
+from seal.stats.equations.imprint_influence import MODELS
+from seal.stats.equations.standardised import CHANGE, known_sd_columns, with_adjusted
 from seal.stats.options import USUAL, Inference
 from seal.stats.pairs.checks import require_columns
 from seal.stats.pairs.features import Features, Regressor
@@ -25,7 +27,7 @@ from seal.stats.regression.collinearity import Verdict
 from seal.stats.regression.inference import Floats, Rows, coefficient, coefficient_table
 
 _UNIT = "__unit"
-_RESERVED = {"pre", "post", "change", "row_id", "preference", CHOSEN_TERM, LABELER}
+_RESERVED = {"pre", "post", "change", STANDARDISED, "row_id", "preference", CHOSEN_TERM, LABELER}
 
 
 def imprint_by_pyfixest(
@@ -68,13 +70,13 @@ def imprint_by_pyfixest(
     informative = {n: frame.filter(within[n].abs() > 1e-12)[fixest.PAIR].n_unique() for n in names}
     rows, absorbed = _estimate(frame, [*sides, *kept] if kept else [], informative, inputs, design, how.level)
     notes += few_informative(kept, [informative[t] for t in kept])
-    standardise(rows, lambda base: _sd(frame, base), inputs)
     verdicts = tuple(
         (r, replace(v, kept=False, reason="collinear with the fixed effects") if r.term in absorbed else v)
         for r, v in zip(regressors, judged, strict=True)
     )
     table = coefficient_table(rows, SCHEMA, "model", how.adjust, outside=CHOSEN_TERM)
-    return Equation(table, verdicts, notes=tuple(notes)), joined
+    table = with_adjusted(table, "model", how.adjust, outside=CHOSEN_TERM)
+    return Equation(table, verdicts, notes=(*notes, *[KNOWN_SDS] * bool(rows))), joined
 
 
 def _estimate(
@@ -91,18 +93,47 @@ def _estimate(
     n_pairs = frame[fixest.PAIR].n_unique()
     effects = tuple(e for e in design.effects if frame[e].n_unique() > 1)
     wider = design.cluster is not None and frame[design.cluster].n_unique() < n_pairs
-    for outcome, model in outcomes(inputs).items() if entering else ():
+    sds = _margin_sds(frame)
+    frame = frame.with_columns((pl.col("post") / sds[1] - pl.col("pre") / sds[0]).alias(STANDARDISED))
+
+    def fitted(outcome: str) -> dict[str, dict[str, object]]:
         fit = fixest.fit(
             frame, outcome, entering, fixed_effects=(_UNIT, *effects),
             cluster=design.cluster if wider and design.cluster else fixest.PAIR, small_sample=wider,
         )  # fmt: skip
-        absorbed |= set(entering) - set(fit.estimate)
-        for term in (t for t in entering if t in fit.estimate):
-            row = coefficient(fit.estimate[term], fit.std_error[term], fit.dof, level)
-            rows.append(
-                {"model": model, "term": term, **row, "n_pairs": n_pairs, "n_informative": informative[term]}
-            )
+        there = (t for t in entering if t in fit.estimate)
+        return {t: {**coefficient(fit.estimate[t], fit.std_error[t], fit.dof, level)} for t in there}
+
+    for outcome, model in outcomes(inputs).items() if entering else ():
+        found = fitted(outcome)
+        absorbed |= set(entering) - set(found)
+        scaled = found if outcome != CHANGE else fitted(STANDARDISED) if min(sds) > 0 else {}
+        by = 1.0 if outcome == CHANGE else 1 / (sds[MODELS.index(outcome)] or float("nan"))
+        units = [_unit(frame, inputs, t) * by for t in scaled]
+        std = dict(zip(scaled, known_sd_columns(list(scaled.values()), units), strict=True))
+        rows += [
+            {"model": model, "term": term, **row, "n_pairs": n_pairs, "n_informative": informative[term]}
+            | std.get(term, {})
+            for term, row in found.items()
+        ]
     return rows, absorbed
+
+
+def _margin_sds(frame: pl.DataFrame) -> tuple[float, float]:
+    """SDs of the margins of pre and post, over pairs (and labelers)."""
+    sign = pl.when(pl.col("preference") == SIDES[0]).then(1.0).otherwise(-1.0)
+    margins = frame.group_by(_UNIT).agg((pl.col(*MODELS) * sign).sum())
+    sds = margins.select(pl.col(*MODELS).std(ddof=0)).row(0)
+    return float(sds[0] or 0.0), float(sds[1] or 0.0)
+
+
+def _unit(frame: pl.DataFrame, inputs: Inputs, term: str) -> float:
+    """What of a regressor `_std` columns are for: 1, of a covariate its SD over the texts."""
+    for regressor, x in zip(inputs.regressed.numeric, inputs.covariates, strict=True):
+        if term == regressor.term or term.startswith(f"{regressor.term}:"):
+            value = frame[x].std()
+            return float(value) if isinstance(value, int | float) and value > 0 else float("nan")
+    return 1.0
 
 
 def _long(
@@ -184,8 +215,3 @@ def _verdicts(within: Floats, names: Sequence[str], max_vif: float, chosen_side:
         x = within[:, 1:] - side @ (side.T @ within[:, 1:]) / np.sum(side**2)
         x[:, np.abs(x).max(axis=0, initial=0.0) < 1e-9] = 0.0
     return collinearity.select(x.T @ x, names[1:] if chosen_side else names, threshold=max_vif)
-
-
-def _sd(frame: pl.DataFrame, base: str) -> float:
-    value = frame[base].std()
-    return float(value) if isinstance(value, int | float) and value > 0 else float("nan")

@@ -28,6 +28,7 @@ from seal.stats.regression.cells import Cells
 from seal.stats.regression.inference import Floats, Rows, inverse, pivot_rank, t_p_value
 from seal.stats.regression.linear import normal_equations
 
+RAW_THETA = "theta_of_rewards_as_they_are"
 SCHEMA: dict[str, pl.DataType] = {
     **dict.fromkeys(("model", "preference", "term", "flip"), pl.String()),
     **dict.fromkeys(("estimate", "std_error", "statistic", "p_value", "p_bonferroni"), pl.Float64()),
@@ -98,7 +99,7 @@ class PublishedTally:
         out["imprint"] = self._imprint()
         if cells is not None:
             misaligned = {self.inputs.pre: "misaligned_pre", self.inputs.post: "misaligned_post"}
-            out["shift"] = linear_tables(cells, {"": "theta"}, patterns.columns)
+            out["shift"] = linear_tables(cells, {"": RAW_THETA}, patterns.columns)
             out["resistance"] = linear_tables(cells, misaligned, patterns.columns)
         return out
 

@@ -27,7 +27,12 @@ def outcomes(ties: Ties) -> dict[str, pl.Expr]:
 
 
 def estimate_resistance(
-    cells: Cells, columns: list[Column], how: Inference, *, models: tuple[str, str]
+    cells: Cells,
+    columns: list[Column],
+    how: Inference,
+    *,
+    models: tuple[str, str],
+    kept: KeptColumns[Column] | None = None,
 ) -> Equation:
     """Estimate Eq. 3 for the pre and the post model; a family is the features of one model.
 
@@ -36,11 +41,12 @@ def estimate_resistance(
         columns: the design's columns, as the cells hold them.
         how: multiplicity, intervals, collinearity.
         models: names of the pre and the post model.
+        kept: the columns that enter, where several equations choose together; else this one chooses.
 
     Returns:
         Estimates are log odds ratios of misalignment.
     """
-    kept = choose(cells, columns, "misaligned_post", how.max_vif)
+    kept = choose(cells, columns, "misaligned_post", how.max_vif) if kept is None else kept
     rows: Rows = []
     notes: list[str] = []
     tests: Rows = []

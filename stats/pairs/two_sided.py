@@ -121,6 +121,47 @@ def choose(cells: Cells, columns: Sequence[_C], outcome: str, max_vif: float) ->
     return KeptColumns(tuple(columns[j] for j in kept), kept, tuple(zip(columns, judged, strict=True)))
 
 
+def design_of_sides(
+    cells: Cells, columns: Sequence[Column], outcome: str, equation: str
+) -> collinearity.Design:
+    """What Eq. 2 or 3 regresses on, for the choice of one set of regressors for all equations.
+
+    Args:
+        cells, columns, outcome: as for `choose`; columns in the order of `Patterns.columns`.
+        equation: what reasons call it.
+    """
+    gram = linear.centred(linear.cross_products(cells, outcome, range(len(columns)), intercept=True))
+    names = list(dict.fromkeys(c.regressor.term for c in columns))
+    owners = tuple(names.index(c.regressor.term) for c in columns)
+    return collinearity.Design(equation, gram, owners, tuple(c.name for c in columns))
+
+
+def kept_columns(columns: Sequence[Column], judged: Sequence[collinearity.Verdict]) -> KeptColumns[Column]:
+    """The columns that enter, where the verdicts are known."""
+    kept = tuple(j for j, v in enumerate(judged) if v.kept)
+    return KeptColumns(tuple(columns[j] for j in kept), kept, tuple(zip(columns, judged, strict=True)))
+
+
+def sides(part: pl.DataFrame, inputs: Inputs, positions: Sequence[int]) -> Floats:
+    """The design of Eq. 2 and 3 for rows of a block of `Pairs`: a constant, then `Patterns.columns`.
+
+    Args:
+        part: rows that are all `regressed`.
+        inputs: for the layout of its packed words.
+        positions: of the columns that enter.
+
+    Returns:
+        (rows, 1 + len(positions)).
+    """
+    n_coded = len(inputs.regressed.coded)
+    coded = [inputs.codes(part, s)[:, :n_coded].astype(np.float64) for s in SIDES]
+    dense = [
+        part.select(f"{x}_{s}" for x in inputs.covariates).to_numpy() for s in SIDES if inputs.covariates
+    ]
+    whole = np.concatenate([*coded, *dense], axis=1)
+    return np.concatenate([np.ones((part.height, 1)), whole[:, list(positions)]], axis=1)
+
+
 def differing(cells: Cells, outcome: str, j: int) -> int:
     """Pairs whose value of column j is not its commonest one (all pairs, for a covariate)."""
     if j >= cells.codes.shape[1]:

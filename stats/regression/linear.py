@@ -1,4 +1,4 @@
-"""Least squares on cells: exact estimates, robust and clustered variance, care for few informative pairs."""
+"""Least squares on cells: exact estimates, robust and clustered variance, rows with care for few pairs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csc_matrix
 
+from seal.stats.regression import small_sample
 from seal.stats.regression.cells import Cells
 from seal.stats.regression.inference import FEW_INFORMATIVE, Floats, Rows, coefficient, inverse
 
@@ -148,40 +149,6 @@ class ClusterScores:
         return np.asarray(self._sums.T @ self._sums, dtype=np.float64)
 
 
-def few_informative(
-    cells: Cells, outcome: str, columns: Sequence[int], fit: Fit, j: int, *, intercept: bool
-) -> tuple[float, float]:
-    """Standard error and degrees of freedom of coefficient j when few pairs identify it.
-
-    The plain sandwich is far too small then: each of the few residuals was fitted to its own observation.
-    HC2 divides it by 1 - leverage, and the t distribution has the degrees of freedom that match the mean and
-    variance of HC2 under equal variances (Bell and McCaffrey 2002; Imbens and Kolesar 2016).
-
-    Returns:
-        Standard error and degrees of freedom; NaN where an observation has leverage one, i.e. the coefficient
-        is fitted to one pair alone.
-    """
-    counts, sums, squares = cells.counts[outcome], cells.sums[outcome], cells.squares[outcome]
-    p = len(fit.bread)
-    variance, curve, weights = 0.0, 0.0, np.zeros((p, p))
-    for part, x in cells.blocks(columns, intercept=intercept):
-        n = counts[part]
-        slack = 1 - ((x @ fit.bread) * x).sum(axis=1)
-        direction = (x @ fit.bread[:, j]) ** 2
-        touched = (direction > 1e-20 * fit.bread[j, j]) & (n > 0)
-        if np.any(slack[touched] < 1e-8):
-            return float("nan"), float("nan")
-        fitted = x @ fit.estimate
-        square = np.clip(squares[part] - 2 * fitted * sums[part] + n * fitted**2, 0.0, None)
-        w = np.where(touched, direction / np.where(touched, slack, 1.0), 0.0)
-        variance += float(w @ square)
-        curve += float(n @ (w**2 * (2 * slack - 1)))
-        weights += (x * (n * w)[:, None]).T @ x
-    rotated = fit.bread @ weights
-    dof = fit.bread[j, j] ** 2 / (curve + float(np.sum(rotated * rotated.T)))
-    return float(np.sqrt(variance)), float(dof)
-
-
 def coefficient_rows(
     cells: Cells,
     outcome: str,
@@ -194,7 +161,9 @@ def coefficient_rows(
     level: float,
     scarce: str,
 ) -> tuple[Rows, list[str]]:
-    """Least squares laid out as rows, with `few_informative` where few pairs identify a coefficient.
+    """Least squares laid out as rows, judged by HC2 or CR2 where the plain sandwich is too small.
+
+    When that is so, and what is done, stands in `seal.stats.regression.small_sample`.
 
     Args:
         cells, outcome, columns, intercept, robust: as for `least_squares`.
@@ -209,24 +178,99 @@ def coefficient_rows(
     Raises:
         numpy.linalg.LinAlgError: the cross products are singular.
     """
+    found = fitted_rows(
+        cells, outcome, columns, names, informative,
+        intercept=intercept, robust=robust, level=level, scarce=scarce,
+    )  # fmt: skip
+    return found.rows, found.notes
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """`coefficient_rows` with the fit they are of.
+
+    Attributes:
+        fit: the regression.
+        rows: one a coefficient.
+        dof: (p,) degrees of freedom of each.
+        notes: what is to be said.
+    """
+
+    fit: Fit
+    rows: Rows
+    dof: Floats
+    notes: list[str]
+
+
+def fitted_rows(
+    cells: Cells,
+    outcome: str,
+    columns: Sequence[int],
+    names: Sequence[str],
+    informative: Sequence[float],
+    *,
+    intercept: bool,
+    robust: Robust,
+    level: float,
+    scarce: str,
+) -> Fitted:
+    """As `coefficient_rows`, with the fit and the degrees of freedom."""
     fit = least_squares(cells, outcome, columns, intercept=intercept, robust=robust)
-    rows: Rows = []
-    few, exact = [], []
-    for j, name in enumerate(names):
-        std_error, dof = float(fit.std_error[j]), fit.dof
-        if informative[j] < FEW_INFORMATIVE:
-            std_error, dof = few_informative(cells, outcome, columns, fit, j, intercept=intercept)
-            few.append(name)
-        row = coefficient(float(fit.estimate[j]), std_error, dof, level)
-        if row["std_error"] is None:
-            exact.append(name)
-        rows.append({**row, "n_pairs": fit.n})
-    notes = []
-    if few:
-        notes.append(
-            f"fewer than {FEW_INFORMATIVE} {scarce} {', '.join(few)}: HC2 standard error and Satterthwaite "
-            "degrees of freedom there"
-        )
+    std_error, dof, careful = judged(cells, outcome, columns, fit, informative, intercept=intercept)
+    rows: Rows = [
+        {**coefficient(float(b), float(s), float(v), level), "n_pairs": fit.n}
+        for b, s, v in zip(fit.estimate, std_error, dof, strict=True)
+    ]
+    notes = _careful_notes(cells, names, informative, careful, fit.n, scarce)
+    exact = [name for name, row in zip(names, rows, strict=True) if row["std_error"] is None]
     if exact:
         notes.append(f"no residual is left to judge {', '.join(exact)} by: no standard error")
-    return rows, notes
+    return Fitted(fit, rows, dof, notes)
+
+
+def judged(
+    cells: Cells,
+    outcome: str,
+    columns: Sequence[int],
+    fit: Fit,
+    informative: Sequence[float],
+    *,
+    intercept: bool,
+) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+    """Standard errors and degrees of freedom (p,), and where HC2 or CR2 took the plain one's place (p,).
+
+    Args:
+        cells, outcome, columns, intercept: as for `least_squares`.
+        fit: what it gave.
+        informative: of each coefficient, the pairs that identify it.
+    """
+    std_error, dof = fit.std_error, np.full(len(fit.estimate), fit.dof)
+    data = small_sample.Data(cells, outcome, columns, intercept, fit.estimate, fit.bread)
+    careful = small_sample.strained(data, informative)
+    if careful.any():
+        std_error[careful], dof[careful] = small_sample.adjusted(data, np.flatnonzero(careful).tolist())
+    return std_error, dof, careful
+
+
+def _careful_notes(
+    cells: Cells,
+    names: Sequence[str],
+    informative: Sequence[float],
+    careful: NDArray[np.bool_],
+    n: int,
+    scarce: str,
+) -> list[str]:
+    """What is said of coefficients that the plain sandwich would have judged too well."""
+    if not careful.any():
+        return []
+    clustered = cells.cluster is not None
+    done = f"{'CR2' if clustered else 'HC2'} standard error and Satterthwaite degrees of freedom"
+    few = [m for m, i in zip(names, informative, strict=True) if i < FEW_INFORMATIVE and not clustered]
+    notes = [f"fewer than {FEW_INFORMATIVE} {scarce} {', '.join(few)}: {done} there"] if few else []
+    if careful.all() and len(few) < len(names):
+        of = "few or uneven clusters" if clustered else f"{n} pairs for {len(names)} coefficients"
+        return [*notes, f"{of}: {done} for every one"]
+    if others := [m for m, c in zip(names, careful, strict=True) if c and m not in few]:
+        of = "few clusters" if clustered else "few pairs"
+        notes.append(f"{', '.join(others)} rest on {of} in effect: {done} there")
+    return notes

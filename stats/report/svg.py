@@ -87,7 +87,7 @@ _FIGURES: dict[str, tuple[str, str, _Draw]] = {
     "figure-3": (
         "Figure 3. Feature imprint, reward shift and alignment resistance",
         "Three panels of points with intervals, one row a feature: the reward it brings before and after, "
-        "how it turns the reward vector, and how it moves the odds of misalignment. The numbers are in the "
+        "how it changes the margin, and how it moves the odds of misalignment. The numbers are in the "
         "tables imprint.csv, shift.csv and resistance.csv.",
         lambda t, pre, post: figures.coefficients(t, pre=pre, post=post),
     ),

@@ -34,14 +34,19 @@ def results(w: World) -> Results:
     return run(w)
 
 
+def centred(w: World) -> NDArray[np.float64]:
+    """Rewards less each model's mean."""
+    return np.asarray(w.rewards - w.rewards.mean(axis=(1, 2), keepdims=True))
+
+
 def theta(w: World) -> NDArray[np.float64]:
-    u, v = w.rewards
+    u, v = centred(w)
     return np.degrees(np.arctan2(u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0], (u * v).sum(axis=1)))
 
 
 def test_shift_is_least_squares_with_hc1(w: World, results: Results) -> None:
     margins = w.rewards[:, :, 0] - w.rewards[:, :, 1]
-    length = np.linalg.norm(w.rewards, axis=2)
+    length = np.linalg.norm(centred(w), axis=2)
     outcomes = {
         "theta": theta(w),
         "margin_change": margins[1] - margins[0],

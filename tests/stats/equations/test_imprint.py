@@ -82,9 +82,9 @@ def test_the_planted_truth_is_found(big: World) -> None:
         assert np.all((part["conf_low"].to_numpy() < truth) & (truth < part["conf_high"].to_numpy()))
 
 
-def test_estimate_std_is_in_reward_sds(big: World) -> None:
+def test_estimate_std_is_in_sds_of_the_models_own_margins(big: World) -> None:
     table = run(big).table
-    sd = big.rewards.reshape(2, -1).std(axis=1, ddof=1)
+    sd = (big.rewards[:, :, 0] - big.rewards[:, :, 1]).std(axis=1)
     wide = table.pivot("model", index="term", values=["estimate", "estimate_std"])
     for i, m in enumerate(("pre", "post")):
         assert wide[f"estimate_std_{m}"].to_numpy() == pytest.approx(wide[f"estimate_{m}"].to_numpy() / sd[i])
@@ -113,7 +113,7 @@ def test_covariates_enter_exactly() -> None:
         part = table.filter(pl.col("model") == model)
         assert part["estimate"].to_numpy() == pytest.approx(b, abs=1e-8)
         assert part["std_error"].to_numpy() == pytest.approx(se, abs=1e-8)
-        ratio = w.labels["n_words"].std() / w.rewards[i].std(ddof=1)
+        ratio = w.labels["n_words"].std() / (w.rewards[i, :, 0] - w.rewards[i, :, 1]).std()
         assert part["estimate_std"][-1] == pytest.approx(b[-1] * ratio)
 
 
@@ -212,10 +212,10 @@ def test_linearity_of_sentiment_is_tested_and_found_wanting() -> None:
 
 
 def test_more_than_a_word_of_features() -> None:
-    # 30 booleans need two packed words
+    # 26 labels need two packed words
     rng = np.random.default_rng(0)
     w = world(2000, seed=1)
-    extra = {f"f{j}": rng.random(w.labels.height) < 0.5 for j in range(30)}
+    extra = {f"f{j}": rng.random(w.labels.height) < 0.5 for j in range(20)}
     labels = w.labels.with_columns(**{k: pl.Series(v) for k, v in extra.items()})
     w2 = World(w.scores, labels, w.texts, w.values, w.rewards)
     table = run(w2, max_vif=100.0).table.filter(pl.col("model") == "post")
@@ -225,3 +225,14 @@ def test_more_than_a_word_of_features() -> None:
     b, se = closed_form(x[:, 0] - x[:, 1], w.rewards[1, :, 0] - w.rewards[1, :, 1])
     assert table["estimate"].to_numpy() == pytest.approx(b, abs=1e-8)
     assert table["std_error"].to_numpy() == pytest.approx(se, abs=1e-8)
+
+
+def test_many_features_on_few_pairs_get_hc2() -> None:
+    values = drawn(250, seed=5)
+    result = run(small(values))
+    w = small(values)
+    fit = sm.OLS(w.rewards[1, :, 0] - w.rewards[1, :, 1], values[:, 0] - values[:, 1]).fit(cov_type="HC2")
+    part = result.table.filter(pl.col("model") == "post")
+    assert part["n_informative"].min() > 100  # type: ignore[operator]
+    assert part["std_error"].to_numpy() == pytest.approx(fit.bse, rel=1e-9)
+    assert any("250 pairs for 6 coefficients: HC2 standard error" in n for n in result.notes)

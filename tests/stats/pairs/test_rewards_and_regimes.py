@@ -76,7 +76,7 @@ def test_tests_of_theta_are_scipys(w: World) -> None:
     u, v = w.rewards
     angle = np.degrees(np.arctan2(u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0], (u * v).sum(axis=1)))
     here = (u[:, 0] <= u[:, 1]) & (v[:, 0] > v[:, 1])
-    tests = run(w)["tests"]
+    tests = run(w, theta_origin="raw")["tests"]
     t = tests.filter(test="t_theta", group="became_aligned").row(0, named=True)
     expected = scipy_stats.ttest_1samp(angle[here], 0)
     assert (t["statistic"], t["p_value"]) == (
@@ -122,7 +122,8 @@ def test_ties_and_zero_rewards(w: World, ties: str) -> None:
     rewards[1, :100] = 0.0
     scores, labels, texts = frames(w.values, rewards)
     found = estimate(
-        Frames(scores.lazy(), (labels.lazy(),), texts.lazy()), AnalyzeOptions("pre", "post", ties=ties)
+        Frames(scores.lazy(), (labels.lazy(),), texts.lazy()),
+        AnalyzeOptions("pre", "post", ties=ties, theta_origin="raw"),
     )  # type: ignore[arg-type]
     alignment = found.tables["alignment"].filter(model="post").row(0, named=True)
     won = (rewards[1, :, 0] > rewards[1, :, 1]).sum()
