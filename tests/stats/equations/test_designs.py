@@ -29,7 +29,7 @@ def w() -> World:
     row = pl.col("row_id")
     texts = drawn.texts.with_columns(
         group=row // 2, prompt=pl.format("p{}", row % 2500), meta_alone=pl.format("t{}", row),
-        meta_topic=row % 6,
+        meta_topic=row % 4,
         meta_writer=pl.format("w{}", (row * 7 + (pl.col("preference") == "chosen")) % 5),
     )  # fmt: skip
     return World(drawn.scores, drawn.labels, texts, drawn.values, drawn.rewards)
@@ -76,16 +76,15 @@ def without_pyfixest(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(fixest, "fit", never)
 
 
-@pytest.mark.parametrize("chosen_side", [False, True])
-@pytest.mark.parametrize("cluster", ["group", "prompt", "source", "meta_topic"])
-def test_any_column_of_the_texts_clusters_as_pyfixest_does(w: World, cluster: str, chosen_side: bool) -> None:
-    terms = [*["chosen"] * chosen_side, *TERMS]
+@pytest.mark.parametrize("cluster", ["group", "prompt", "source"])
+def test_any_column_of_the_texts_clusters_as_pyfixest_does(w: World, cluster: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         without_pyfixest(patch)
         found = run(w, cluster=cluster)
-    table = found.tables["imprint_chosen" if chosen_side else "imprint"]
-    is_pyfixests(table, long(w, w.labels), terms, cluster=cluster, small_sample=True)
-    n = long(w, w.labels)[cluster].n_unique()
+    frame = long(w, w.labels)
+    for name, terms in (("imprint", TERMS), ("imprint_chosen", ("chosen", *TERMS))):
+        is_pyfixests(found.tables[name], frame, terms, cluster=cluster, small_sample=True)
+    n = frame[cluster].n_unique()
     assert any(f"clustered by {cluster}, {n} clusters of {N} pairs" in note for note in found.notes)
 
 
@@ -120,7 +119,7 @@ def test_slopes_by_a_column_are_pyfixests(w: World) -> None:
     )
     is_pyfixests(slopes.tables["imprint"], crossed, terms)
     is_pyfixests(slopes.tables["imprint_chosen"], crossed, ["chosen", *terms])
-    terms = [*TERMS[:5], *(f"last_response_sentiment:meta_topic={i}" for i in range(6))]
+    terms = [*TERMS[:5], *(f"last_response_sentiment:meta_topic={i}" for i in range(4))]
     crossed = frame.with_columns(
         ((pl.col("meta_topic") == i) * pl.col("last_response_sentiment")).alias(t)
         for i, t in enumerate(terms[5:])
@@ -138,7 +137,7 @@ def test_slopes_by_a_column_are_pyfixests(w: World) -> None:
 
 def test_slopes_of_covariates_by_a_column(w: World) -> None:
     rng = np.random.default_rng(0)
-    labels = w.labels.with_columns(n_words=pl.Series(rng.uniform(0, 40, w.labels.height)))
+    labels = w.labels.with_columns(n_words=pl.Series(rng.uniform(10, 90, w.labels.height)))
     found = run(w, [labels], cluster="pair", covariates=("n_words",), interactions=("n_words:source",))
     terms = [*TERMS, *(f"n_words:source=source{i}" for i in range(3))]
     frame = long(w, labels).join(
