@@ -128,7 +128,7 @@ class Joined:
         n_null_labels: scored pairs whose labels stand there but hold a null in a feature that enters.
         n_without_text: scored pairs whose text is not in TEXTS, where TEXTS are given.
         n_not_finite: rewards that stand there but are null, NaN or infinite.
-        not_finite: the first of them, by `row_id`, as "row_id 7 of MODEL (chosen)".
+        not_finite: the first of them, by `row_id`, as "row_id 7 of MODEL (chosen)"; no count, so no field.
     """
 
     n_pairs: int = 0
@@ -139,7 +139,9 @@ class Joined:
     n_null_labels: int = 0
     n_without_text: int = 0
     n_not_finite: int = 0
-    not_finite: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        self.not_finite: tuple[str, ...] = ()
 
     def add(self, counts: dict[str, int], not_finite: Sequence[str] = ()) -> None:
         """Add one block's counts, and the names of its rewards that are not finite."""

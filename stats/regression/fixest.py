@@ -1,4 +1,4 @@
-"""Eq. 1 by pyfixest: every design beyond the one pair effect, and the cross-check of the streaming path.
+"""Eq. 1 by pyfixest: effects that differ within pairs, and the cross-check of the streaming path.
 
 The design reads as a formula: reward ~ features | row_id + further effects, clustered by pair or wider. The
 frame is one row a text (or a text and labeler), all of it in memory; pyfixest needs about 6 GB for a million
