@@ -42,6 +42,7 @@ PREVALENCE = {
 SENTIMENT = "last_response_sentiment"
 NUMBERS = ("n_words", "n_lines", "reading_ease")
 PART = 500_000  # pairs drawn at a time
+GOLD_PAIRS = 1_000
 
 
 def draw(folder: Path, n: int, *, dense: bool = False) -> None:
@@ -52,6 +53,7 @@ def draw(folder: Path, n: int, *, dense: bool = False) -> None:
         rng = np.random.default_rng([n, start])
         _part(folder, "", rng, np.arange(start, min(start + PART, n)), dense)
         _part(folder, "rewritten_", rng, np.arange(start, min(start + PART, n), 100), dense)
+    _gold(folder, n)
     (folder / "drawn").touch()
 
 
@@ -95,6 +97,14 @@ def _part(folder: Path, prefix: str, rng: np.random.Generator, ids: np.ndarray, 
         _write(texts, folder / "texts", ids)
 
 
+def _gold(folder: Path, n: int) -> None:
+    """Gold labels of a random sample of pairs: the first labeler's, which rewards were made of."""
+    ids = np.sort(np.random.default_rng(n).choice(n, min(GOLD_PAIRS, n), replace=False))
+    first = pl.scan_parquet(folder / "labels_first" / "*.parquet").filter(pl.col("row_id").is_in(ids))
+    chance = pl.lit(len(ids) / n).alias("inclusion_probability")
+    _write(first.collect().with_columns(chance, labeler=pl.lit("gold")), folder / "labels_gold", ids[:1] * 0)
+
+
 def _write(frame: pl.DataFrame, folder: Path, ids: np.ndarray) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     frame.write_parquet(folder / f"part-{ids[0] // PART:05d}.parquet")
@@ -128,14 +138,14 @@ def case_analyze(folder: Path) -> dict[str, Any]:
     return {"seconds": time.perf_counter() - start, "result_files": len(list(out.glob("*.csv"))) + 1}
 
 
-def _inputs(folder: Path, *, numbers: bool = False, **texts: Any) -> Any:
+def _inputs(folder: Path, *, numbers: bool = False, labeler: str = "first", **texts: Any) -> Any:
     from seal.engine.frames.schema import LABELS, SCORES, scan
     from seal.stats.options import TARGETS
     from seal.stats.pairs.features import Regressor, find_features
     from seal.stats.pairs.joins import Inputs
 
     scores = pl.concat([scan(folder / f"scores_{m}", SCORES, columns=("reward",)) for m in ("pre", "post")])
-    labels = scan(folder / "labels_first", LABELS)
+    labels = scan(folder / f"labels_{labeler}", LABELS)
     features = find_features(labels, targets=TARGETS)
     if numbers:
         numeric = [Regressor(n, n, "numeric") for n in NUMBERS]
@@ -164,6 +174,34 @@ def case_imprint_numbers(folder: Path) -> dict[str, Any]:
     return _imprint(folder, numbers=True)
 
 
+def case_corrected_numbers(folder: Path) -> dict[str, Any]:
+    """The same on labels with errors, then corrected by a thousand gold pairs."""
+    from seal.engine.frames.schema import LABELS, scan
+    from seal.stats.equations.corrected import corrected_imprint
+    from seal.stats.equations.differences import Differences
+    from seal.stats.equations.gold_sample import Gold
+    from seal.stats.equations.imprint import estimate_imprint
+    from seal.stats.options import USUAL
+    from seal.stats.pairs.gold import gather, read_gold
+    from seal.stats.pairs.joins import Pairs
+    from seal.stats.pairs.places import Places
+    from seal.stats.pairs.spool import Spool
+
+    start = time.perf_counter()
+    inputs = _inputs(folder, numbers=True, labeler="second")
+    gathered = Differences(inputs)
+    with Spool(Pairs(inputs)) as rows:
+        for block in rows:
+            gathered.add(block)
+        naive = estimate_imprint(gathered, rows, Places.find(rows), USUAL, chosen_side=False)
+        needed = [True] * (len(inputs.regressed.packed) + len(inputs.regressed.numeric))
+        labels = read_gold(scan(folder / "labels_gold", LABELS), inputs.regressed, needed, "original")
+        pairs = gather(rows, inputs, labels)
+        gold = Gold(pairs, Places.find(rows, None, pairs.row_ids))
+        found = corrected_imprint(rows, inputs, naive.table, gold, USUAL, {})
+    return {"seconds": time.perf_counter() - start, "estimates": found.table["estimate"].to_list()}
+
+
 def case_logits_numbers(folder: Path) -> dict[str, Any]:
     """Eq. 3 of both models with three numeric covariates."""
     from seal.stats.equations import resistance
@@ -181,20 +219,23 @@ def case_logits_numbers(folder: Path) -> dict[str, Any]:
     return {"seconds": time.perf_counter() - start, "estimates": found.table["estimate"].to_list()}
 
 
-def _estimate(folder: Path, **options: Any) -> dict[str, Any]:
+def _estimate(
+    folder: Path, labeler: str = "first", others: tuple[str, ...] = (), **options: Any
+) -> dict[str, Any]:
     from seal.stats.estimates import estimate
     from seal.stats.inputs import Frames
     from seal.stats.options import AnalyzeOptions
 
     given: dict[str, list[Path]] = {
-        "scores": [folder / "scores_pre", folder / "scores_post"], "labels": [folder / "labels_first"],
+        "scores": [folder / "scores_pre", folder / "scores_post"],
+        "labels": [folder / f"labels_{name}" for name in (labeler, *others)],
         "texts": [folder / "texts"],
-    }  # fmt: skip
-    others = ("rewritten", "rewritten-scores", "rewritten-labels", "similarities")
+    }
+    absent = ("rewritten", "rewritten-scores", "rewritten-labels", "similarities")
     start = time.perf_counter()
     results = estimate(
-        Frames.of(given | {role: [] for role in others}),
-        AnalyzeOptions("pre", "post", labeler="first", **options),
+        Frames.of(given | {role: [] for role in absent}),
+        AnalyzeOptions("pre", "post", labeler=labeler, **options),
     )
     seconds = time.perf_counter() - start
     return {"seconds": seconds, "estimates": results.tables["imprint"]["estimate"].to_list()}
@@ -203,6 +244,14 @@ def _estimate(folder: Path, **options: Any) -> dict[str, Any]:
 def case_tables(folder: Path) -> dict[str, Any]:
     """All equations of the original texts, errors by pair: what the designs below are held against."""
     return _estimate(folder, cluster="pair")
+
+
+def case_whole_numbers(folder: Path) -> dict[str, Any]:
+    """All equations, corrected by gold, with three numeric covariates."""
+    return _estimate(
+        folder, "second", ("gold", "computed"), cluster="pair", gold="gold", correct="rectified",
+        covariates=NUMBERS,
+    )  # fmt: skip
 
 
 def case_by_group(folder: Path) -> dict[str, Any]:
@@ -244,7 +293,8 @@ PLAN = [  # the case, pairs, dense
     ("analyze", 160_800, False), ("analyze", 3_000_000, False), ("analyze", 3_000_000, True),
     *((case, 1_000_000, False) for case in ("tables", "by_group", "by_topic", "slopes", "absorbed")),
     *((case, n, True) for n in (1_000_000, 2_000_000, 10_000_000)
-      for case in ("imprint_numbers", "logits_numbers")),
+      for case in ("imprint_numbers", "corrected_numbers", "logits_numbers")),
+    ("whole_numbers", 10_000_000, True),
 ]  # fmt: skip
 
 
