@@ -242,10 +242,10 @@ def taste(rows: Mapping[str, Rows], compared: Comparison, level: float) -> str:
     less = [str(a["term"]) for a, b in both if _sign(a, level) < 0 > _sign(b, level)]
     if not (more or less):
         return "it differs from people, but in no feature both in log odds and in points"
-    said = [f"{word} for {', '.join(names)}" for word, names in (("more", more), ("less", less)) if names]
+    said = [f"for {', '.join(names)} {word}" for word, names in (("above", more), ("below", less)) if names]
     return (
-        f"a difference in taste: it pays {' and '.join(said)} than people do (log odds and points agree; one "
-        f"factor for all features is rejected, p = {found.p_value:.2g})"
+        f"a difference in taste: its prices lie {' and '.join(said)} those of people (log odds and points agree; "
+        f"one factor for all features is rejected, p = {found.p_value:.2g})"
     )
 
 

@@ -113,7 +113,7 @@ def paid_table(found: Sequence[Paid], *, level: float, labels: str) -> TableView
     ends, naive = interval_heading(level), any(x.naive for x in found)
     columns = [("feature", "name"), ("model", "name")]
     columns += numbers("people pay", ends, "the model pays", ends, "difference", ends, "adjusted p")
-    columns += numbers("difference, points", *["difference, labels taken as true"] * naive)
+    columns += numbers("difference, points", *["naive difference"] * naive)
     columns += numbers("informative pairs")
     decimals = _decimals(x.row for x in found)
     points = _decimals((x.points for x in found if x.points), 100)
@@ -126,7 +126,8 @@ def paid_table(found: Sequence[Paid], *, level: float, labels: str) -> TableView
     ]  # fmt: skip
     note = (
         "Log odds of being chosen for one unit of the feature; points are percentage points of the "
-        f"probability of being chosen. The largest difference first. {SURE} {labels}"
+        f"probability of being chosen. The largest difference first. {SURE} "
+        f"{'The naive difference takes labels as true. ' if naive else ''}{labels}"
     )
     title = "What people pay, what the models pay, and the difference"
     return replace(derived("overview-paid", title, note.strip(), columns, rows), n_rows=len(found))
@@ -194,12 +195,23 @@ def _difference(x: Paid, decimals: int) -> str:
         f"{'' if p is None else f', adjusted p {p_value(p)}'}."
     )
     if x.sure:
-        more = "more" if x.row["difference"] > 0 else "less"
-        return f"{model} pays {more} for {feature} than people do: {figures}"
+        return f"{model} {compared(x.row, feature)}: {figures}"
     return (
         f"{model} pays for no feature significantly more or less than people do; the largest difference is "
         f"for {feature}: {figures}"
     )
+
+
+def compared(row: Row, feature: str) -> str:
+    """What a model does with a feature, beside what people do with it; prices below zero are costs."""
+    more = "more" if row["difference"] > 0 else "less"
+    people, model = float(row["human"]), float(row["rm"])
+    if people < 0 and model < 0:
+        return f"takes {'less' if more == 'more' else 'more'} off for {feature} than people do"
+    if people < 0 or model < 0:
+        does, do = ("takes off", "pay") if model < 0 else ("pays", "take off")
+        return f"{does} for {feature}, for which people {do}"
+    return f"pays {more} for {feature} than people do"
 
 
 def _price(row: Row, name: str, ends: str, decimals: int, *, sign: bool = False) -> str:

@@ -277,9 +277,10 @@ def test_a_difference_in_taste_is_found_and_a_common_factor_is_not_called_one() 
     assert p["post"] < 1e-6
     said = {m: next(x for x in notes if x.startswith(f"human imprint of {m}: ")) for m in ("pre", "post")}
     assert "no difference in taste is said" in said["pre"]
-    assert "a difference in taste: it pays more for" in said["post"]
-    assert "f2" in said["post"].split("less for")[0]
-    assert "f4" in said["post"].split("less for")[1]
+    assert "a difference in taste: its prices lie for" in said["post"]
+    above, below = said["post"].split(" above and ")
+    assert "f2" in above
+    assert "f4" in below.split(" below ")[0]
     rows = table.filter(model="post", term="f2", scale="points").row(0, named=True)
     assert rows["rm"] - rows["human"] == pytest.approx(rows["difference"])
     assert rows["conf_low"] > 0

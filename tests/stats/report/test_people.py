@@ -17,7 +17,7 @@ from seal.stats.report.cautions import grouped
 from seal.stats.report.comparison import beside_truth
 from seal.stats.report.figures_human import prices
 from seal.stats.report.page import report
-from seal.stats.report.paid import paid, paid_sentences
+from seal.stats.report.paid import compared, paid, paid_sentences
 from seal.stats.report.standing import COEFFICIENTS
 from seal.stats.report.summary import summarise
 from seal.stats.report.svg import figure_views
@@ -87,8 +87,8 @@ def first(results: Path) -> tuple[str, ...]:
 def test_the_first_sentence_is_the_largest_corrected_difference(gold: Path) -> None:
     said = first(gold)
     assert said[0] == (
-        "post pays less for “eloquent” than people do: −0.50 (−0.70 to −0.30) against 0.60 (0.40 to 0.80), a "
-        "difference of −1.10 (−1.30 to −0.90), adjusted p 0.001."
+        "post takes off for “eloquent”, for which people pay: −0.50 (−0.70 to −0.30) against 0.60 (0.40 to "
+        "0.80), a difference of −1.10 (−1.30 to −0.90), adjusted p 0.001."
     )
     assert said[1].startswith("pre pays less for “harmless” than people do: 0.60 (0.40 to 0.80) against 1.20")
     assert "corrected for label errors (rectified, 300 gold pairs of people)" in " ".join(said)
@@ -97,8 +97,23 @@ def test_the_first_sentence_is_the_largest_corrected_difference(gold: Path) -> N
 
 def test_without_correction_the_first_sentence_says_so(naive: Path) -> None:
     said = first(naive)
-    assert said[0].startswith(f"{HEADING}: post pays less for “eloquent” than people do: −0.300 (")
+    assert said[0].startswith(f"{HEADING}: post takes off for “eloquent”, for which people pay: −0.300 (")
     assert "gold" not in " ".join(said)
+
+
+@pytest.mark.parametrize(
+    ("people", "model", "expected"),
+    [
+        (-2.0, -0.5, "takes less off for x than people do"),
+        (-0.5, -2.0, "takes more off for x than people do"),
+        (0.5, 2.0, "pays more for x than people do"),
+        (2.0, 0.5, "pays less for x than people do"),
+        (-0.5, 0.5, "pays for x, for which people take off"),
+        (0.5, -0.5, "takes off for x, for which people pay"),
+    ],
+)
+def test_prices_below_zero_are_costs(people: float, model: float, expected: str) -> None:
+    assert compared({"human": people, "rm": model, "difference": model - people}, "x") == expected
 
 
 @pytest.mark.parametrize(
