@@ -244,8 +244,8 @@ def taste(rows: Mapping[str, Rows], compared: Comparison, level: float) -> str:
         return "it differs from people, but in no feature both in log odds and in points"
     said = [f"for {', '.join(names)} {word}" for word, names in (("above", more), ("below", less)) if names]
     return (
-        f"a difference in taste: its prices lie {' and '.join(said)} those of people (log odds and points agree; "
-        f"one factor for all features is rejected, p = {found.p_value:.2g})"
+        f"a difference in taste: its prices lie {' and '.join(said)} those of people (log odds and points "
+        f"agree; one factor for all features is rejected, p = {found.p_value:.2g})"
     )
 
 
