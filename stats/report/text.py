@@ -1,52 +1,14 @@
 """Text and numbers as a reader sees them: nothing invisible, nothing longer than it must be."""
 
 import math
-import re
-import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+
+from seal.engine.visible import is_hidden as is_hidden
+from seal.engine.visible import pieces as pieces
+from seal.engine.visible import visible as visible
 
 NOTHING = "–"
 _MINUS = "\N{MINUS SIGN}"
-# Joiners shape emoji and several scripts and cannot reorder text: they stay as they are.
-_HARMLESS = frozenset("\n\t\u200c\u200d")
-_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Cn", "Zl", "Zp"})
-_PLAIN = re.compile(r"[\n\t -~]*\Z")
-
-
-def is_hidden(character: str) -> bool:
-    """Whether a character is a control, a direction mark or another one that shows nothing of itself."""
-    return character not in _HARMLESS and unicodedata.category(character) in _HIDDEN
-
-
-def pieces(text: str) -> Iterator[tuple[bool, str]]:
-    """Split text into runs: (False, as it stands) and (True, the code point of a hidden character).
-
-    >>> list(pieces("a\\u202eb"))
-    [(False, 'a'), (True, 'U+202E'), (False, 'b')]
-    """
-    text = text.replace("\r\n", "\n")
-    if _PLAIN.match(text):  # nearly all text
-        if text:
-            yield False, text
-        return
-    run: list[str] = []
-    for character in text:
-        if is_hidden(character):
-            if run:
-                yield False, "".join(run)
-                run = []
-            yield True, f"U+{ord(character):04X}"
-        else:
-            run.append(character)
-    if run:
-        yield False, "".join(run)
-
-
-def visible(value: object) -> str:
-    """A name or a reason on one line, hidden characters as `⟨U+202E⟩`."""
-    text = str(value)
-    shown = "".join(f"⟨{piece}⟩" if hidden else piece for hidden, piece in pieces(text))
-    return " ".join(shown.split())
 
 
 def cut(text: str, most: int, *, keep_end: bool = False) -> tuple[str, int]:
