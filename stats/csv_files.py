@@ -29,5 +29,5 @@ def neutralised(frame: pl.DataFrame) -> pl.DataFrame:
     frame = frame.with_columns(pl.col(odd).map_elements(shown, return_dtype=pl.String))
     text = pl.col(pl.String)
     return frame.with_columns(
-        pl.when(text.str.contains(r"^[=+\-@\t\r]")).then(pl.lit("'") + text).otherwise(text).name.keep()
+        pl.when(text.str.contains(r"^[=+\-@\t\r\n]")).then(pl.lit("'") + text).otherwise(text).name.keep()
     )

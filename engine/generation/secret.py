@@ -7,7 +7,7 @@ from collections.abc import Iterator
 REPLACED = "[the API key]"
 _SHORT, _LONG = 8, 16
 # What may stand between two of its characters: white space (also as an escape), controls, what is invisible.
-_BETWEEN = r"(?:[\s\x00-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u2060-\u2064\ufeff]|\\{1,4}[nrt]){0,8}"
+_BETWEEN = r"(?:[\s\x00-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u2060-\u2064\ufeff]|\\{1,16}[nrt]){0,8}"
 
 
 class Secret:
@@ -57,5 +57,5 @@ def _character(character: str) -> str:
     code = ord(character)
     plain = re.escape(character)
     plain += {"+": "|-", "/": "|_"}.get(character, "")  # base64 for URLs
-    escaped = rf"%(?:25){{0,3}}{code:02x}|\\{{1,4}}(?:u00|x){code:02x}|&\#(?:0?{code}|x0?{code:x});"
-    return rf"(?:\\{{0,4}}(?:{plain})|{escaped})"
+    escaped = rf"%(?:25){{0,3}}{code:02x}|\\{{1,16}}(?:u00|x){code:02x}|&\#(?:0?{code}|x0?{code:x});"
+    return rf"(?:\\{{0,16}}(?:{plain})|{escaped})"
