@@ -34,7 +34,7 @@ def read_choice(request: Request, document: Mapping[str, Any]) -> Answer:
     if choice.get("finish_reason") == "content_filter":
         return Answer("", "refused", "the server ended it: content_filter")
     listed = choice["logprobs"]["content"][0]["top_logprobs"]
-    said = [(str(alternative["token"]), _probability(alternative["logprob"])) for alternative in listed]
+    said = [(_token(alternative["token"]), _probability(alternative["logprob"])) for alternative in listed]
     found = {name: sum(p for token, p in said if token == name) for name in request.choices}
     if not any(found.values()):  # a tokenizer whose words begin with a space, or a model that writes Yes
         found = {n: sum(p for t, p in said if t.strip().casefold() == n.casefold()) for n in request.choices}
@@ -45,6 +45,12 @@ def read_choice(request: Request, document: Mapping[str, Any]) -> Answer:
         return Answer(_content(choice), "done", "", (), *_usage(document))
     shares = tuple(share / total for share in found.values())
     return Answer(max(found, key=lambda name: found[name]), "done", "", shares, *_usage(document))
+
+
+def _token(token: Any) -> str:
+    if not isinstance(token, str):
+        raise TypeError(f"a token is {type(token).__name__}")
+    return token
 
 
 def _begins_only(token: str, choice: str, choices: Sequence[str]) -> bool:

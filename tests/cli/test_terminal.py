@@ -7,10 +7,15 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from rich.console import Console
+from rich.live import Live
 
 from seal.cli.main import main
 from seal.cli.options import put, say
+from seal.cli.pipeline.display import Board
+from seal.cli.pipeline.planning import Decision
 from seal.cli.tables import console, print_table
+from tests.support.decoders import make_decoder
 from tests.support.frames import texts, write
 from tests.support.hostile_servers import misbehaving
 from tests.support.kills import ROOT
@@ -63,13 +68,30 @@ def test_a_settings_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert SHOWN in quiet(capsys)
 
 
-def test_a_model_type_and_a_template(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_type(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = {"model_type": BAD, "architectures": [f"{BAD}ForSequenceClassification"], "num_labels": 1}
     (tmp_path / "config.json").write_text(json.dumps(config))
     (tmp_path / "model.safetensors").write_bytes(b"\x02\0\0\0\0\0\0\0{}")
     (tmp_path / "tokenizer.json").write_text("{}")
     assert ended("export", tmp_path, "--out", tmp_path / "onnx") == 1
     assert SHOWN in quiet(capsys)
+
+
+def test_a_template(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = make_decoder(tmp_path / "d", template=f"{{{{ raise_exception({json.dumps(BAD)}) }}}}")
+    path = write(texts(["a", "a"], ["b", "c"]), tmp_path / "texts.parquet")
+    how = ("--backend", "transformers", "--device", "cpu", "--out", tmp_path / "out")
+    assert ended("label", path, "--labeler", folder, *how) == 1
+    assert f"its chat template failed: {SHOWN}" in quiet(capsys)
+
+
+def test_a_stage_on_the_board_of_a_run(capsys: pytest.CaptureFixture[str]) -> None:
+    with Live(console=Console(force_terminal=False)) as live:
+        for shown in (Board(["labels"]), Board(["labels"], live)):
+            shown.begin("labels", Decision("again", f"option max-tokens changed {BAD} -> 5"))
+            shown.note("labels", BAD)
+            shown.skip("labels", BAD)
+    assert quiet(capsys).count(SHOWN) >= 4
 
 
 def test_models_of_a_server(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
