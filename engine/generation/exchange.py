@@ -60,25 +60,29 @@ class Connections:
         """Close what is open."""
         self._pool.close()
 
-    def ask(self, path: str, most_bytes: int, content: bytes | None = None) -> Reply:
+    def ask(
+        self, path: str, most_bytes: int, content: bytes | None = None, *, within_s: float = inf
+    ) -> Reply:
         """GET a path, or POST JSON to it.
 
         Args:
             path: behind the URL.
             most_bytes: of the body, unpacked; of an error's no more than 64 KiB are read either.
             content: the JSON to post.
+            within_s: the time of this exchange, where it is less than that of all.
 
         Raises:
             ExchangeError: nothing whole came back in time.
         """
         method = "GET" if content is None else "POST"
         headers = [*self._headers.items(), *([("Content-Type", "application/json")] if content else [])]
-        self._clock.until_s = time.monotonic() + self._timeout_s
+        timeout_s = min(self._timeout_s, within_s)
+        self._clock.until_s = time.monotonic() + timeout_s
         try:
             with self._pool.stream(method, self._url + path, headers=headers, content=content) as response:
                 return _read(response, most_bytes)
         except (httpcore.TimeoutException, httpcore.ConnectionNotAvailable):
-            raise ExchangeError(f"no whole answer within {self._timeout_s:g} s") from None
+            raise ExchangeError(f"no whole answer within {timeout_s:g} s") from None
         except (httpcore.NetworkError, httpcore.ProtocolError, zlib.error) as error:
             raise ExchangeError(str(error) or type(error).__name__) from None
 

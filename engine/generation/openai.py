@@ -153,7 +153,7 @@ class OpenAIGenerator:
                 ) from None
 
     def _get_models(self) -> list[str]:
-        reply = self._server.ask("/models", _MODELS_BYTES)
+        reply = self._server.ask("/models", _MODELS_BYTES, within_s=_FIRST_PATIENCE_S)
         self._check(reply)
         with self._parsing:
             found = self._parsed(reply)

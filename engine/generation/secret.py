@@ -21,7 +21,7 @@ class Secret:
     def __init__(self, key: str | None) -> None:
         self._pattern = re.compile("|".join(_forms(key)), re.IGNORECASE) if key and key.strip() else None
         self._may_be_a_word = not key or len(key) < (_SHORT if any(c.isdigit() for c in key) else _LONG)
-        self.n_longest = 32 * len(key or "")
+        self.n_longest = 48 * len(key or "")
         """Characters that it takes at most, in any form; a text that was cut may end in some of them."""
 
     def without(self, text: str) -> str:

@@ -10,7 +10,7 @@ import click
 import pytest
 
 from seal.cli.commands.init import template
-from seal.cli.main import cli
+from seal.cli.main import cli, main
 from seal.cli.pipeline.calls import make_call
 from seal.cli.pipeline.environments import Interpreter, choose
 from seal.cli.pipeline.identity import HashBook
@@ -237,6 +237,20 @@ def test_a_server_on_another_machine_is_refused_before_anything_is_done(monkeypa
     monkeypatch.setenv("SEAL_REWRITE_API_KEY", "sk-1")
     with pytest.raises(UsageError, match=r"rewritten/texts: .* would get the API key over plain http"):
         of_far("rewritten/texts", {}, rewriter="http://10.0.0.1/v1")
+
+
+def test_a_plan_says_that_a_server_must_be_allowed(tmp_path, capsys):
+    settings = tmp_path / "seal.toml"
+    settings.write_text(
+        '[run]\ntexts = "t"\npre = "a"\npost = "b"\nlabelers = ["judge=https://far.invalid/v1"]\n[score]\n'
+        'backend = "torch"\n[label]\n'
+    )
+    assert main(["run", str(settings), "--plan"]) == 2
+    assert "labels/judge: https://far.invalid/v1 stands on another machine" in capsys.readouterr().err
+    settings.write_text(settings.read_text() + "allow-remote = true\n")
+    assert main(["run", str(settings), "--plan"]) == 0
+    assert "labels/judge  run" in capsys.readouterr().out
+    assert not (tmp_path / "out").exists()
 
 
 def test_beside_a_server_a_folder_does_not_get_what_is_for_servers():

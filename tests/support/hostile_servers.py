@@ -42,6 +42,8 @@ class Handler(BaseHTTPRequestHandler):
     def begin(self, status: int, **headers: str) -> None:
         """Send the head of an answer."""
         self.send_response(status)
+        if self.close_connection:
+            self.send_header("Connection", "close")
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), value)
         self.end_headers()
@@ -130,9 +132,9 @@ def _bomb(handler: Handler) -> None:
 
 
 FLOODS: dict[str, Callable[[Handler], None]] = {
-    "an endless body": lambda h: (h.begin(200, Connection="close"), h.flood(N_FLOOD))[1],
+    "an endless body": lambda h: (h.begin(200), h.flood(N_FLOOD))[1],
     "a packed body": _bomb,
-    "a huge error": lambda h: (h.begin(400, Connection="close"), h.flood(N_FLOOD))[1],
+    "a huge error": lambda h: (h.begin(400), h.flood(N_FLOOD))[1],
     "a huge answer": _huge_answer,
 }
 """Answers of 200 MB, each another way."""

@@ -48,7 +48,7 @@ def test_the_key_is_taken_out_in_every_form(form: str) -> None:
     assert Secret(KEY).in_answer(said)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=15)
 @given(
     st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=8, max_size=60),
     st.binary(max_size=9),
