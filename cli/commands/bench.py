@@ -48,7 +48,9 @@ def score(
 
 @command.command("label")
 @click.argument("texts", type=PATH)
-@click.option("--labeler", required=True, metavar="DIR|URL", help="A decoder's folder, or a server's URL.")
+@click.option(
+    "--labeler", required=True, metavar="DIR|URL", help="A decoder's folder, or the URL of a server here."
+)
 @options_of(LabelBenchOptions)
 @json_option
 def label(texts: Path, labeler: str, options: LabelBenchOptions, as_json: bool) -> None:
