@@ -4,16 +4,19 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
+from io import StringIO
 from pathlib import Path
 
 import click
 
 from seal.cli import registry
 from seal.cli.events import end_with_the_run, is_stage, tell
+from seal.cli.options import say
 from seal.cli.pipeline.settings import TABLE, check_keys
 from seal.cli.settings import load_settings
 from seal.engine.errors import SealError
 from seal.engine.frames.manifest import recorded_command
+from seal.engine.visible import visible
 
 
 class _Group(click.Group):
@@ -66,8 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             code = cli.main(words, "seal", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except click.ClickException as error:
-        error.show()
-        tell(error=error.format_message(), kind=type(error).__name__, code=error.exit_code)
+        _show(error)
+        tell(error=visible(error.format_message()), kind=type(error).__name__, code=error.exit_code)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return _fail("stopped; the same command goes on from here", 130)
@@ -81,10 +84,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _fail(text: str, code: int, kind: str = "") -> int:
-    line = " ".join(text.split())
+    line = visible(text)
     tell(error=line, kind=kind, code=code)
-    print(f"seal: {line}", file=sys.stderr)
+    say(f"seal: {line}")
     return code
+
+
+def _show(error: click.ClickException) -> None:
+    """What click says of a wrong call, which quotes words and file names as they are."""
+    said = StringIO()
+    error.show(said)
+    say(said.getvalue().removesuffix("\n"))
 
 
 def run() -> None:

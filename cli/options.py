@@ -12,6 +12,7 @@ import click
 
 from seal.engine.errors import TooManyFailuresError
 from seal.engine.options import Declared, Options, Words, declared
+from seal.engine.visible import shown
 
 if TYPE_CHECKING:
     from seal.engine.frames.stage import StageReport
@@ -135,9 +136,14 @@ def name_list(_: click.Context, __: click.Parameter, value: str | None) -> tuple
     return tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
 
 
+def put(text: str) -> None:
+    """Print lines of a result (stdout); no text of others in them reaches the terminal's controls."""
+    click.echo(shown(text))
+
+
 def say(text: str) -> None:
-    """Print a line about the work (stderr), so that stdout stays data."""
-    click.echo(text, err=True)
+    """Print a line about the work (stderr), so that stdout stays data; controls as in `put`."""
+    click.echo(shown(text), err=True)
 
 
 def say_halved(n_halved: int) -> None:
@@ -154,7 +160,7 @@ def texts_a_second(report: "StageReport") -> float:
 def print_json(value: Any) -> None:
     """Print a result for programs (stdout); a dataclass by its fields."""
     plain = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
-    click.echo(json.dumps(plain, indent=2, default=str))
+    put(json.dumps(plain, indent=2, default=str))
 
 
 def is_terminal() -> bool:

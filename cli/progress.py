@@ -10,6 +10,7 @@ from dataclasses import asdict
 from seal.cli.events import is_stage, tell
 from seal.cli.options import is_terminal, say
 from seal.engine.progress import Listener, Progress, describe
+from seal.engine.visible import visible
 
 _PLAIN_EVERY_S = 10.0
 _TELL_EVERY_S = 0.2
@@ -32,7 +33,7 @@ def display() -> Iterator[Listener]:
 
             def draw(progress: Progress) -> None:
                 last[:] = [progress]
-                live.update(Text(describe(progress)))
+                live.update(Text(visible(describe(progress))))
 
             yield draw
     if last:

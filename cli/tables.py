@@ -4,6 +4,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from seal.engine.visible import visible
+
 if TYPE_CHECKING:
     import polars as pl
     from rich.console import Console
@@ -17,16 +19,19 @@ def console() -> "Console":
 
 
 def print_table(console: "Console", title: str, frame: "pl.DataFrame", columns: Sequence[str]) -> None:
-    """Print some columns of a frame, numbers to the right, then an empty line."""
+    """Print some columns of a frame, numbers to the right, then an empty line; nothing in it is markup."""
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table = Table(title=escape(visible(title)), title_justify="left", box=None, pad_edge=False)
     numeric = {c: frame.schema[c].is_numeric() for c in columns}
     for column in columns:
         number = numeric[column]
         table.add_column(
-            column.replace("_", " "), justify="right" if number else "left", no_wrap=number, overflow="fold"
+            escape(visible(column.replace("_", " "))),
+            justify="right" if number else "left",
+            no_wrap=number,
+            overflow="fold",
         )
     for row in frame.select(columns).iter_rows():
         table.add_row(*(escape(_cell(v)) for v in row))
@@ -38,7 +43,7 @@ def _cell(value: object) -> str:
     if value is None:
         return "-"
     if isinstance(value, bool) or not isinstance(value, int | float):
-        return str(value)
+        return visible(value)
     if isinstance(value, int):
         return f"{value:,}"
     if value == 0:

@@ -4,6 +4,9 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
+KEPT = 2000
+"""Characters of an answer or a refusal that a failure row keeps."""
+
 # Joiners shape emoji and several scripts and cannot reorder text: they stay as they are.
 _HARMLESS = frozenset("\n\t\u200c\u200d")
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Cn", "Zl", "Zp"})
@@ -39,8 +42,20 @@ def pieces(text: str) -> Iterator[tuple[bool, str]]:
         yield False, "".join(run)
 
 
+def shown(text: str) -> str:
+    """The text with hidden characters as `⟨U+202E⟩`; line ends, tabs and spaces stay."""
+    return "".join(f"⟨{piece}⟩" if hidden else piece for hidden, piece in pieces(text))
+
+
 def visible(value: object) -> str:
     """A name or a reason on one line, hidden characters as `⟨U+202E⟩`."""
-    text = str(value)
-    shown = "".join(f"⟨{piece}⟩" if hidden else piece for hidden, piece in pieces(text))
-    return " ".join(shown.split())
+    return " ".join(shown(str(value)).split())
+
+
+def bounded(text: str, most: int = KEPT) -> str:
+    """At most so many characters of a text, its whole length named where that is less than all.
+
+    >>> bounded("abcdef", 4)
+    'abcd… (6 characters in all)'
+    """
+    return text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters in all)"

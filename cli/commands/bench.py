@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from seal.cli.options import PATH, json_option, options_of, print_json, say
+from seal.cli.options import PATH, json_option, options_of, print_json, put, say
 from seal.engine.bench.options import LabelBenchOptions, ScoreBenchOptions
 from seal.engine.errors import UsageError
 
@@ -43,12 +43,14 @@ def score(
         _tune(texts, model, options, as_json=as_json)
         return
     result = bench_score(texts, model, options, reference=reference, say=say)
-    click.echo(json.dumps(result, indent=2) if as_json else _layout(result))
+    put(json.dumps(result, indent=2) if as_json else _layout(result))
 
 
 @command.command("label")
 @click.argument("texts", type=PATH)
-@click.option("--labeler", required=True, metavar="DIR|URL", help="A decoder's folder, or a server's URL.")
+@click.option(
+    "--labeler", required=True, metavar="DIR|URL", help="A decoder's folder, or the URL of a server here."
+)
 @options_of(LabelBenchOptions)
 @json_option
 def label(texts: Path, labeler: str, options: LabelBenchOptions, as_json: bool) -> None:
@@ -56,7 +58,7 @@ def label(texts: Path, labeler: str, options: LabelBenchOptions, as_json: bool) 
     from seal.engine.bench.labeling import bench_label
 
     result = bench_label(texts, labeler, options, say=say)
-    click.echo(json.dumps(result, indent=2) if as_json else _label_layout(result))
+    put(json.dumps(result, indent=2) if as_json else _label_layout(result))
 
 
 def _label_layout(result: dict[str, Any]) -> str:
@@ -81,11 +83,11 @@ def _tune(texts: Path, model: Path, options: ScoreBenchOptions, *, as_json: bool
         print_json({"machine": where, **asdict(found)})
         return
     for setting, rate in found.tried:
-        click.echo(f"{tuning.describe(setting):40}{rate:10,.0f} tokens/s")
+        put(f"{tuning.describe(setting):40}{rate:10,.0f} tokens/s")
     for size, padding in found.paddings:
-        click.echo(f"{f'{size} pairs a part':40}{padding:10.1%} padding")
+        put(f"{f'{size} pairs a part':40}{padding:10.1%} padding")
     gain = found.tokens_per_s / found.default_tokens_per_s
-    click.echo(
+    put(
         f"best: {tuning.describe(found.setting)}, {gain:.2f} times the default; "
         f"{found.setting.part_pairs} pairs a part -> {model / tuning.TUNING}"
     )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from seal.cli.options import PATH, json_option, options_of, out_option, overwrite_option, say
+from seal.cli.options import PATH, json_option, options_of, out_option, overwrite_option, put, say
 from seal.engine.export.options import ExportOptions
 
 
@@ -28,7 +28,7 @@ def command(model: Path, out: Path, options: ExportOptions, overwrite: bool, as_
     for note in report.notes:
         say(note)
     if as_json:
-        click.echo(to_json(report))
+        put(to_json(report))
     else:
-        click.echo(f"parity with {options.check_against}:\n{describe(report.parity)}")
-        click.echo(f"{report.spec.architecture}, {report.spec.graph} graph, {options.precision} -> {out}")
+        put(f"parity with {options.check_against}:\n{describe(report.parity)}")
+        put(f"{report.spec.architecture}, {report.spec.graph} graph, {options.precision} -> {out}")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from seal.cli.options import print_json, refuse_too_many, stage_options
+from seal.cli.options import print_json, put, refuse_too_many, stage_options
 from seal.cli.progress import display
 from seal.engine.datasets.formats import FORMATS
 from seal.engine.datasets.options import ImportOptions
@@ -52,4 +52,4 @@ def _print(report: "ImportReport", as_json: bool) -> None:
     if report.n_other_splits:
         rows.append(("of other splits", report.n_other_splits))
     for name, n in rows:
-        click.echo(f"{name:<22}{n:>12,}")
+        put(f"{name:<22}{n:>12,}")

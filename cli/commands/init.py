@@ -28,6 +28,7 @@ post = "models/rm-after"
 
 # Who labels: `computed` (length, layout, hedges; no model), folders of open-weight models, URLs of servers
 # that speak OpenAI's API: ["computed", "qwen=models/qwen", "judge=http://localhost:8000/v1"]
+# A server on another machine needs allow-remote = true, for the texts go to it.
 # As a table, each with options of its own over those of [label]:
 # { computed = {}, qwen = { model = "models/qwen", protocol = "choice" } }
 labelers = ["computed"]
@@ -69,12 +70,14 @@ _TABLES = {
     "label": """\
 # For models; `computed` takes only sample, seed, limit, part-pairs and max-failures from here.
 #protocol = "json"
+#allow-remote = false
 #taxonomy = "taxonomy.toml"
 #sample = 0.1
 #seed = 0
 #max-failures = 0.01
 """,
     "rewrite": """\
+#allow-remote = false
 #sample = 0.01
 #seed = 0
 """,

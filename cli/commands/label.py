@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from seal.cli.options import PATH, print_json, refuse_too_many, stage_options, texts_a_second
+from seal.cli.options import PATH, print_json, put, refuse_too_many, stage_options, texts_a_second
 from seal.cli.progress import display
 from seal.engine.generation.options import GeneratorOptions
 from seal.engine.labeling.options import LabelOptions
@@ -43,9 +43,9 @@ def command(
 
 
 def _show(report: "LabelReport", n_labelers: int, out: Path) -> None:
-    click.echo(
+    put(
         f"{report.n_texts:,} texts x {n_labelers} labelers = {report.n_rows:,} rows + "
         f"{report.n_failures:,} failures -> {out} ({texts_a_second(report):,.4g} texts/s)"
     )
     if report.n_requests:
-        click.echo(f"{report.requests}; {report.n_truncated:,} dialogues shortened")
+        put(f"{report.requests}; {report.n_truncated:,} dialogues shortened")

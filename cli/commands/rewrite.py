@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from seal.cli.options import PATH, print_json, refuse_too_many, stage_options, texts_a_second
+from seal.cli.options import PATH, print_json, put, refuse_too_many, stage_options, texts_a_second
 from seal.cli.progress import display
 from seal.engine.generation.options import GeneratorOptions
 from seal.engine.rewriting.options import RewriteOptions
@@ -44,10 +44,10 @@ def command(
 
 
 def _show(report: "RewriteReport", out: Path) -> None:
-    click.echo(
+    put(
         f"{report.n_texts:,} texts = {report.n_rows:,} rewritten + {report.n_failures:,} failures -> {out} "
         f"({texts_a_second(report):,.4g} texts/s)"
     )
     if report.errors:
-        click.echo("failures: " + ", ".join(f"{code} {n:,}" for code, n in report.errors.items()))
-    click.echo(report.requests)
+        put("failures: " + ", ".join(f"{code} {n:,}" for code, n in report.errors.items()))
+    put(report.requests)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from seal.cli.options import json_option, print_json, say
+from seal.cli.options import json_option, print_json, put, say
 
 
 @click.command("run")
@@ -32,7 +32,7 @@ def command(
     if only_plan and not as_json:
         width = max(len(p.call.stage.name) for p in plan.stages)
         for p in plan.stages:
-            click.echo(f"{p.call.stage.name:<{width}}  {p.decision.state:<7}  {p.decision.why}")
+            put(f"{p.call.stage.name:<{width}}  {p.decision.state:<7}  {p.decision.why}")
     interpreters = plan.interpreters()
     if not only_plan:
         carry_out_plan(plan, interpreters, overwrite=overwrite)

@@ -4,7 +4,16 @@ from pathlib import Path
 
 import click
 
-from seal.cli.options import PATH, print_json, refuse_too_many, say, say_halved, stage_options, texts_a_second
+from seal.cli.options import (
+    PATH,
+    print_json,
+    put,
+    refuse_too_many,
+    say,
+    say_halved,
+    stage_options,
+    texts_a_second,
+)
 from seal.cli.progress import display
 from seal.engine.checkpoints.named import named_paths
 from seal.engine.scoring.options import ScoreOptions
@@ -39,7 +48,7 @@ def command(
     if as_json:
         print_json(report)
     else:
-        click.echo(
+        put(
             f"{report.n_texts:,} texts x {len(folders)} models = {report.n_rows:,} rewards + "
             f"{report.n_failures:,} failures -> {out} ({texts_a_second(report):,.1f} texts/s)"
         )

@@ -4,7 +4,16 @@ from pathlib import Path
 
 import click
 
-from seal.cli.options import PATH, print_json, refuse_too_many, say, say_halved, stage_options, texts_a_second
+from seal.cli.options import (
+    PATH,
+    print_json,
+    put,
+    refuse_too_many,
+    say,
+    say_halved,
+    stage_options,
+    texts_a_second,
+)
 from seal.cli.progress import display
 from seal.engine.scoring.options import SimilarityOptions
 
@@ -40,7 +49,7 @@ def command(
     else:
         lowest = options.min_cosine
         low = f" ({report.n_low:,} below {lowest:g})" if lowest is not None else ""
-        click.echo(
+        put(
             f"{report.n_texts:,} rewritten texts x {len(embedders)} embedders = {report.n_rows:,} cosines + "
             f"{report.n_failures:,} failures{low} -> {out} ({texts_a_second(report):,.1f} texts/s)"
         )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from seal.cli.options import json_option, print_json
+from seal.cli.options import json_option, print_json, put
 from seal.engine.errors import InputError
 
 
@@ -22,6 +22,6 @@ def command(folder: Path, as_json: bool) -> None:
     if as_json:
         print_json({"folder": str(folder), "n_files": report.n_files, "changed": report.changed})
     else:
-        click.echo(f"{report.n_files} files of {folder}: {len(report.changed)} changed, missing or not named")
+        put(f"{report.n_files} files of {folder}: {len(report.changed)} changed, missing or not named")
     if report.changed:
         raise InputError(f"{folder}: changed, missing or not named: {', '.join(report.changed)}")

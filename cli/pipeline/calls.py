@@ -14,7 +14,9 @@ from seal.cli.pipeline.settings import RunSettings
 from seal.cli.pipeline.stages import Stage
 from seal.cli.registry import SECRET
 from seal.cli.settings import command_settings
-from seal.engine.errors import UsageError
+from seal.engine.errors import InputError, UsageError
+from seal.engine.generation.addresses import check_url
+from seal.engine.generation.loading import is_url
 
 _OF_THE_RUN = frozenset(("out", "overwrite", "json"))  # what the run itself sees to
 _TRUE = ("1", "true", "t", "yes", "y", "on")
@@ -52,7 +54,9 @@ def make_call(stage: Stage, command: click.Command, table: Mapping[str, Any], se
         settings: of the run.
 
     Raises:
-        UsageError: an option of the stage's own is unknown, or a value is not allowed.
+        UsageError: an option of the stage's own is unknown, a value is not allowed, or a server on another
+            machine is to be asked and that was not allowed.
+        InputError: what should be the URL of a server is none.
     """
     long = {str(p.name): _long(p) for p in command.params}
     own = command_settings(stage.own, command, settings.file, f"run: {stage.name}")
@@ -62,6 +66,7 @@ def make_call(stage: Stage, command: click.Command, table: Mapping[str, Any], se
     out = settings.out / stage.name
     words = (*stage.words, "--out", str(out))
     context = _parse(stage, command, words, {**given, **own})
+    _check_servers(stage, context.params)
     # What the run itself says, its inputs first of all, is never among what is left out.
     taken = [p for p in command.params if long[str(p.name)] not in ignored or _is_given(p, context)]
     return Call(
@@ -72,6 +77,17 @@ def make_call(stage: Stage, command: click.Command, table: Mapping[str, Any], se
         {str(p.envvar): str(context.params[str(p.name)]) for p in taken if _is_secret(p, context)},
         out,
     )
+
+
+def _check_servers(stage: Stage, params: Mapping[str, Any]) -> None:
+    """Refuse a server that its stage would refuse, before anything is done."""
+    for where in stage.models.values():
+        if is_url(where):
+            allowed, has_key = bool(params.get("allow_remote")), bool(params.get("api_key"))
+            try:
+                check_url(where, allow_remote=allowed, has_key=has_key)
+            except (InputError, UsageError) as error:
+                raise type(error)(f"{stage.name}: {error}") from None
 
 
 def _parse(

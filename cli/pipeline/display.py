@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from seal.cli.options import is_terminal, say
 from seal.cli.pipeline.planning import Decision
 from seal.engine.progress import Listener, Progress, describe
+from seal.engine.visible import visible
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -75,11 +76,11 @@ class Board:
         return table
 
     def _show(self, name: str, sign: str, text: str) -> None:
-        self._rows[name] = (sign, text)
+        self._rows[name] = (sign, visible(text))
         if self._live:
             self._live.update(self.table())
         else:
-            say(f"{name}: {text}")
+            say(f"{name}: {self._rows[name][1]}")
 
 
 def _tail(progress: Progress) -> str:

@@ -30,7 +30,7 @@ names = sys.argv[1:]
 print(json.dumps({"python": list(sys.version_info[:2]), "version": found, "seal": seal and seal.origin,
                   "has": [name for name in names if find_spec(name)]}))
 """
-_BASE = ("click", "polars", "pyarrow", "numpy", "tokenizers", "rich", "httpx")
+_BASE = ("click", "polars", "pyarrow", "numpy", "tokenizers", "rich", "httpcore")
 _PACKAGES = ("onnxruntime", "torch", "transformers", "onnx", "vllm")
 
 

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from seal.cli.pipeline.settings import Model, RunSettings
+from seal.engine.generation.options import OF_FOLDERS, OF_SERVERS, GeneratorOptions
 from seal.engine.labeling.options import COMPUTED
+from seal.engine.options import declared
 
 TEXTS, REWRITTEN, SIMILARITIES, RESULTS, REPORT = (
     "texts", "rewritten/texts", "rewritten/similarities", "results", "report.html",
@@ -82,6 +84,9 @@ def _is_folder(where: str) -> bool:
 # Of [label], what stands there for models is not for `computed`; the rewritten texts are a sample already.
 _COMPUTED_HONOURS = frozenset(("sample", "seed", "limit", "part-pairs", "part-rows", "max-failures"))
 _OF_ORIGINALS = frozenset(("sample", "seed", "limit"))
+# Beside folders a server gets what servers take, and the folders the rest, as in one `seal label` for all.
+_FLAGS = {known.name: known.flag for known in declared(GeneratorOptions)}
+_NOT_OF = {True: frozenset(_FLAGS[n] for n in OF_SERVERS), False: frozenset(_FLAGS[n] for n in OF_FOLDERS)}
 
 
 def stages_of(
@@ -164,6 +169,7 @@ class _Builder:
 
     def _labels(self, *, rewritten: bool) -> Iterator[Stage]:
         before = "rewritten/" if rewritten else ""
+        mixed = len({x.is_folder for x in self._run.labelers if x.where != COMPUTED}) > 1
         for labeler in self._run.labelers:
             computed = labeler.where == COMPUTED
             yield Stage(
@@ -174,7 +180,8 @@ class _Builder:
                 models={} if computed else {labeler.name: labeler.where},
                 own=labeler.options,
                 honours=_COMPUTED_HONOURS if computed else None,
-                drops=_OF_ORIGINALS if rewritten else frozenset(),
+                drops=(_OF_ORIGINALS if rewritten else frozenset())
+                | (_NOT_OF[labeler.is_folder] if mixed else frozenset()),
                 facts={"labeler": labeler.name},
             )
         found, files = self._combined(rewritten)

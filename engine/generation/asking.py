@@ -6,6 +6,7 @@ from typing import Generic, TypeVar
 
 from seal.engine.frames.stage import StageReport
 from seal.engine.generation.contract import Answer, Request, TextGenerator
+from seal.engine.visible import bounded
 
 Value = TypeVar("Value")
 
@@ -55,7 +56,7 @@ class Failed:
 
     Attributes:
         error: `too_long`, `cut`, `invalid`, `refused`, or a code of the one who read the answer.
-        detail: for people, the raw answer included.
+        detail: for people, the raw answer included: its first 2,000 characters, and how many there are.
     """
 
     error: str
@@ -120,12 +121,12 @@ class Asker(Generic[Value]):
 
 def _outcome(index: int, answer: Answer, read: Callable[[int, Answer], Value]) -> Value | Failed:
     text = answer.text.encode(errors="backslashreplace").decode()  # lone surrogates fit into no table
-    raw = f"; the answer: {text}" if text else ""
+    raw = f"; the answer: {bounded(text)}" if text else ""
     if answer.stop == "cut":
         return Failed("cut", f"cut after {answer.n_generated} tokens{raw}")
     if answer.stop != "done":
-        return Failed(answer.stop, answer.detail + raw)
+        return Failed(answer.stop, bounded(answer.detail) + raw)
     try:
         return read(index, answer)
     except InvalidAnswerError as error:
-        return Failed(error.code, f"{error}{raw or '; the answer was empty'}")
+        return Failed(error.code, bounded(str(error)) + (raw or "; the answer was empty"))

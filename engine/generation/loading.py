@@ -48,17 +48,18 @@ def open_generator(where: str, options: GeneratorOptions | None = None) -> "Text
         options: what runs it.
 
     Raises:
-        UsageError: the backend does not fit, or an option that it would not honour.
-        InputError: the folder cannot be used.
+        UsageError: the backend does not fit, an option that it would not honour, or a server on another
+            machine that the options do not allow.
+        InputError: the folder cannot be used, or the URL is none of a server.
         MissingExtraError: the backend is not installed in this environment.
     """
     options = options or GeneratorOptions()
     backend = options.backend or ("openai" if is_url(where) else available_backends()[0])
     _refuse_unused(where, backend, options)
     if backend == "openai":
-        from seal.engine.generation.openai import OpenAIGenerator, check_url
+        from seal.engine.generation.openai import OpenAIGenerator
 
-        return OpenAIGenerator(check_url(where), options)
+        return OpenAIGenerator(where, options)
     decoder = Decoder.open(Path(where))
     try:
         if backend == "vllm":
@@ -95,6 +96,6 @@ def _refuse_unused(where: str, backend: GeneratorName, options: GeneratorOptions
     of_folders = ("gpu_memory", "context") if backend == "vllm" else ("device", "context")
     honoured = OF_SERVERS if backend == "openai" else of_folders
     for known in declared(GeneratorOptions):
-        given = getattr(options, known.name) is not None and known.name != "backend"
+        given = getattr(options, known.name) != known.default and known.name != "backend"
         if given and known.name not in honoured:
             raise UsageError(f"the backend {backend} does not take the option {known.flag}")

@@ -2,37 +2,44 @@
 
 Many requests are in flight at once. What may pass (a time-out, a dropped connection, 429, 5xx, a torn body)
 is asked again with growing pauses, until the server has been silent for too long; what a request itself is
-refused for becomes its answer.
+refused for becomes its answer. Nothing that a server says is trusted: time, length and every number have
+bounds, and its text leaves this module without the API key.
 """
 
+import json
 import random
 import re
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
-from math import exp, inf, isfinite
-from threading import Event
+from math import inf
+from threading import Event, Lock
 from typing import Any, TypeVar
 
-import httpx
-
-from seal.engine.errors import InputError, SealError, UsageError
+from seal.engine.errors import SealError, UsageError
+from seal.engine.generation.addresses import check_url
+from seal.engine.generation.completions import read_choice, read_text
 from seal.engine.generation.contract import Answer, Request, Stop
+from seal.engine.generation.exchange import Connections, ExchangeError, Reply
 from seal.engine.generation.in_flight import map_concurrently
 from seal.engine.generation.options import IN_FLIGHT, PATIENCE_S, TIMEOUT_S, GeneratorOptions
+from seal.engine.generation.secret import Secret
+from seal.engine.visible import KEPT, bounded, visible
 
 _TRY_AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 _FIRST_PATIENCE_S = 20.0  # a server that was never there is more likely a wrong URL than a failure
 _LONGEST_PAUSE_S = 20.0
+_SECONDS = re.compile(r"[0-9]{1,9}")
 _TOP = 20  # the most alternatives that servers give for a token
-_STOPS: Mapping[Any, Stop] = {"stop": "done", "length": "cut"}
+_ANSWER_BYTES, _BYTES_A_TOKEN, _MODELS_BYTES = 1 << 19, 64, 1 << 21  # the longest bodies that are read
+_NAME, _N_NAMES, _IN_ERRORS = 512, 20, 300  # characters of a model's name, names and characters in an error
 _TOO_LONG = re.compile(
     r"context (length|size|window)|maximum.{0,20}(token|length)|too (long|many tokens)", re.I
 )
 # A server turns what spells a control token into one; a joiner inside leaves the words and breaks the spell.
 _CONTROL = re.compile(r"<[|｜]|[|｜]>|<(?=/?[A-Za-z_][\w.-]{0,40}>)|\[(?=/?[A-Z_]{2,40}\])|<(?=</?SYS>>)")
-_URL = re.compile(r"https?://(?:[^\s/:@\[\]?#]+|\[[0-9a-fA-F:.]+\])(?::(\d{1,5}))?(?=[/#]|$)")
 _JOINER = "\u2060"
 
 Given = TypeVar("Given")
@@ -67,26 +74,26 @@ class OpenAIGenerator:
         options: how to talk.
 
     Raises:
+        InputError: the URL is none of a server.
         ServerError: no such server answers, within the patience.
-        UsageError: it serves several models and none is named, or not the one that is.
+        UsageError: it serves several models and none is named, or not the one that is; or it stands on
+            another machine, which the options do not allow.
     """
 
     context: int | None = None
 
     def __init__(self, url: str, options: GeneratorOptions | None = None) -> None:
-        self._url, _, self._wanted = url.partition("#")
-        self._url = self._url.rstrip("/")
         options = options or GeneratorOptions()
         key = options.api_key
+        check_url(url, allow_remote=options.allow_remote, has_key=bool(key))
+        self._url, _, self._wanted = url.partition("#")
+        self._url = self._url.rstrip("/")
+        self._secret, self._parsing = Secret(key), Lock()
         self._in_flight = options.in_flight or IN_FLIGHT
         self._patience_s = PATIENCE_S if options.patience_s is None else options.patience_s
-        self._client = httpx.Client(
-            timeout=options.timeout_s or TIMEOUT_S,
-            headers={"Authorization": f"Bearer {key}"} if key else {},
-            limits=httpx.Limits(max_connections=self._in_flight),
-            trust_env=False,  # no proxy of the environment stands between a loopback server and us
-        )
-        weakref.finalize(self, self._client.close)
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._server = Connections(self._url, headers, self._in_flight, options.timeout_s or TIMEOUT_S)
+        weakref.finalize(self, self._server.close)
         self._answered_s = -inf  # when the server last answered a request, on the monotonic clock
 
     @cached_property
@@ -98,11 +105,11 @@ class OpenAIGenerator:
         )[0]
         if self._wanted:
             if self._wanted not in served:
-                raise UsageError(f"{self._url} serves no model {self._wanted!r}; it has: {', '.join(served)}")
+                raise UsageError(f"{self._url} serves no model {self._wanted!r}; it has: {_listed(served)}")
             return self._wanted
         if len(served) == 1:
             return served[0]
-        raise UsageError(f"{self._url} serves {', '.join(served) or 'no model'}; name one: {self._url}#MODEL")
+        raise UsageError(f"{self._url} serves {_listed(served) or 'no model'}; name one: {self._url}#MODEL")
 
     @property
     def identity(self) -> Mapping[str, Any]:
@@ -134,9 +141,9 @@ class OpenAIGenerator:
         while True:
             try:
                 return ask()
-            except (_PassingError, httpx.TransportError, httpx.DecodingError) as error:
+            except (_PassingError, ExchangeError) as error:
                 wait_s = getattr(error, "pause_s", None) or pause_s * random.uniform(0.75, 1.25)
-                reason = str(error) or type(error).__name__
+                reason = self._told(str(error), _IN_ERRORS)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
             if time.monotonic() + wait_s > deadline or given_up.wait(wait_s):
                 raise ServerError(
@@ -146,39 +153,74 @@ class OpenAIGenerator:
                 ) from None
 
     def _get_models(self) -> list[str]:
-        found = self._read(self._client.get(f"{self._url}/models"))
-        try:
-            return [str(model["id"]) for model in found["data"]]
-        except (KeyError, TypeError) as error:
-            raise _PassingError(f"no list of models came back ({error!r})") from None
+        reply = self._server.ask("/models", _MODELS_BYTES, within_s=_FIRST_PATIENCE_S)
+        self._check(reply)
+        with self._parsing:
+            found = self._parsed(reply)
+            try:
+                return [self._secret.without(_name(model)) for model in found["data"]]
+            except (KeyError, TypeError, ValueError) as error:
+                raise _PassingError(f"no list of models came back ({error!r})") from None
 
-    def _post(self, request: Request, body: Mapping[str, Any]) -> Answer:
-        response = self._client.post(f"{self._url}/chat/completions", json=body)
-        if response.status_code in (400, 413, 422):
-            said = " ".join(response.text.split())
+    def _post(self, request: Request, body: bytes) -> Answer:
+        most_bytes = _ANSWER_BYTES + _BYTES_A_TOKEN * request.max_tokens
+        reply = self._server.ask("/chat/completions", most_bytes, body)
+        if reply.status in (400, 413, 422):
+            said = self._told(self._text(reply))
             stop: Stop = "too_long" if _TOO_LONG.search(said) else "refused"
-            return Answer("", stop, f"{response.status_code}: {said}")
-        document = self._read(response)
-        try:
-            return _choice(request, document) if request.choices else _text(document)
-        except (KeyError, IndexError, TypeError, AttributeError, ValueError, OverflowError) as error:
-            raise _PassingError(f"an answer without what it must have ({error!r})") from None
+            return Answer("", stop, f"{reply.status}: {said}")
+        self._check(reply)
+        if not reply.whole:
+            return Answer("", "refused", f"the server sent more than {most_bytes:,} bytes for one answer")
+        with self._parsing:  # one document at a time, however many have come: they take more room than bytes
+            answer = self._answer(request, self._parsed(reply))
+        if self._secret.in_answer(answer.text):
+            return Answer("", "refused", "the server put the API key into its answer, which is not kept")
+        return answer
 
-    def _read(self, response: httpx.Response) -> Any:
-        if response.status_code in _TRY_AGAIN:
-            after = response.headers.get("retry-after", "")
-            pause_s = min(float(after), 60.0) if after.isdigit() else None
-            raise _PassingError(f"status {response.status_code}", pause_s)
-        if response.status_code != 200:
-            said = " ".join(response.text.split())[:300]
-            hint = "; the URL of an API mostly ends in /v1" if response.status_code == 404 else ""
-            raise ServerError(f"{self._url} answers with status {response.status_code}: {said}{hint}")
+    def _answer(self, request: Request, document: Any) -> Answer:
         try:
-            return response.json()
+            answer = read_choice(request, document) if request.choices else read_text(document)
+        except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
+            raise _PassingError(f"an answer without what it must have ({error!r})") from None
+        return answer if answer.stop == "done" else replace(answer, detail=self._told(answer.detail))
+
+    def _check(self, reply: Reply) -> None:
+        """Refuse any status but 200."""
+        if reply.status in _TRY_AGAIN:
+            after = reply.headers.get("retry-after", "")
+            raise _PassingError(
+                f"status {reply.status}", min(float(after), 60.0) if _SECONDS.fullmatch(after) else None
+            )
+        if reply.status == 200:
+            return
+        to = self._told(reply.headers.get("location", ""), _IN_ERRORS)
+        hint = (
+            "; the URL of an API mostly ends in /v1" if reply.status == 404
+            else f"; it points to {to}, and no redirect is followed: give the URL that it ends at" if to
+            else ""
+        )  # fmt: skip
+        said = self._told(self._text(reply), _IN_ERRORS)
+        raise ServerError(f"{self._url} answers with status {reply.status}: {said}{hint}")
+
+    def _parsed(self, reply: Reply) -> Any:
+        if not reply.whole:
+            raise _PassingError(f"a body of more than {len(reply.body):,} bytes")
+        try:
+            return json.loads(reply.body)
         except (ValueError, RecursionError):
             raise _PassingError("a body that is no JSON") from None
 
-    def _body(self, request: Request) -> dict[str, Any]:
+    def _text(self, reply: Reply) -> str:
+        text = " ".join(reply.body.decode("utf-8", "replace").split())
+        # What was cut may end within the key, which nobody would find then.
+        return text if reply.whole else text[: -self._secret.n_longest or None]
+
+    def _told(self, text: str, most: int = KEPT) -> str:
+        """What the server said, for people: on one line, bounded, nothing invisible, without the key."""
+        return bounded(visible(self._secret.without(" ".join(text.split()))), most)
+
+    def _body(self, request: Request) -> bytes:
         body: dict[str, Any] = {
             "model": self.model,
             "messages": [{"role": "user", "content": broken(request.message)}],
@@ -194,69 +236,21 @@ class OpenAIGenerator:
         if request.schema is not None:
             held = {"name": "answer", "strict": True, "schema": dict(request.schema)}
             body["response_format"] = {"type": "json_schema", "json_schema": held}
-        return body
+        return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _name(model: Mapping[str, Any]) -> str:
+    name = model["id"]
+    if not isinstance(name, str) or not 0 < len(name) <= _NAME:
+        raise ValueError(f"a model's id must be a text of 1 to {_NAME} characters")
+    return name
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _N_NAMES:,} more" if len(names) > _N_NAMES else ""
+    return ", ".join(names[:_N_NAMES]) + more
 
 
 def broken(message: str) -> str:
     """The message with a joiner (U+2060) inside whatever common templates would take for a control token."""
     return _CONTROL.sub(lambda found: found.group()[0] + _JOINER + found.group()[1:], message)
-
-
-def _usage(document: Mapping[str, Any]) -> tuple[int, int, int]:
-    usage = document.get("usage") or {}
-    cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
-    return int(usage.get("prompt_tokens") or 0), int(cached), int(usage.get("completion_tokens") or 0)
-
-
-def _text(document: Mapping[str, Any]) -> Answer:
-    choice = document["choices"][0]
-    reason = choice.get("finish_reason")
-    stop = _STOPS.get(reason, "refused")
-    detail = f"the server ended it: {reason}" if stop == "refused" else ""
-    return Answer(_content(choice), stop, detail, (), *_usage(document))
-
-
-def _content(choice: Mapping[str, Any]) -> str:
-    content = choice["message"]["content"]
-    if not isinstance(content, str | None):
-        raise TypeError(f"the content is {type(content).__name__}")
-    return content or ""
-
-
-def _begins_only(token: str, choice: str, choices: Sequence[str]) -> bool:
-    """Whether a token is how this choice begins, and no other."""
-    opening = token.strip().casefold()
-    return bool(opening) and [c for c in choices if c.casefold().startswith(opening)] == [choice]
-
-
-def _choice(request: Request, document: Mapping[str, Any]) -> Answer:
-    """The likeliest choice among the alternatives of the first token; none of them there is no answer."""
-    choice = document["choices"][0]
-    if choice.get("finish_reason") == "content_filter":
-        return Answer("", "refused", "the server ended it: content_filter")
-    listed = choice["logprobs"]["content"][0]["top_logprobs"]
-    said = [(str(alternative["token"]), exp(alternative["logprob"])) for alternative in listed]
-    found = {name: sum(p for token, p in said if token == name) for name in request.choices}
-    if not any(found.values()):  # a tokenizer whose words begin with a space, or a model that writes Yes
-        found = {n: sum(p for t, p in said if t.strip().casefold() == n.casefold()) for n in request.choices}
-    if not any(found.values()):  # a tokenizer that has no whole token for a choice
-        found = {n: sum(p for t, p in said if _begins_only(t, n, request.choices)) for n in request.choices}
-    total = sum(found.values())
-    if not isfinite(total):
-        raise ValueError(f"a probability of {total}")
-    if not total:
-        return Answer(_content(choice), "done", "", (), *_usage(document))
-    shares = tuple(share / total for share in found.values())
-    return Answer(max(found, key=lambda name: found[name]), "done", "", shares, *_usage(document))
-
-
-def check_url(url: str) -> str:
-    """The URL, if it is one of a server.
-
-    Raises:
-        InputError: it is not.
-    """
-    found = _URL.match(url)
-    if found is None or not 0 < int(found.group(1) or 1) < 1 << 16:
-        raise InputError(f"{url} is no URL of a server; e.g. http://127.0.0.1:8000/v1")
-    return url

@@ -31,8 +31,8 @@ class GeneratorOptions(Options):
         None, f"Requests to a server at once. Default: {IN_FLIGHT}.", at_least=1, neutral=True
     )
     timeout_s: float | None = option(
-        None, f"How long a server may take for an answer. Default: {TIMEOUT_S:g}.", above=0, flag="timeout",
-        metavar="SECONDS", neutral=True,
+        None, f"How long a server may take for a whole answer. Default: {TIMEOUT_S:g}.", above=0,
+        flag="timeout", metavar="SECONDS", neutral=True,
     )  # fmt: skip
     patience_s: float | None = option(
         None, "How long to go on asking a server that fails; at most 20 s before its first answer. Default: "
@@ -41,6 +41,11 @@ class GeneratorOptions(Options):
     api_key: str | None = option(
         None, "Sent to a server as a bearer token; written nowhere.", neutral=True, secret=True
     )
+    allow_remote: bool = option(
+        False, "The server may stand on another machine, which the texts then go to. Without it only this "
+        "machine's are asked (localhost, 127.0.0.1, ::1); a key goes to others over https only.",
+        neutral=True,
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -48,5 +53,5 @@ class GeneratorOptions(Options):
             raise UsageError("the API key holds signs that no header can carry; was it copied whole?")
 
 
-OF_SERVERS = ("in_flight", "timeout_s", "patience_s", "api_key")
+OF_SERVERS = ("in_flight", "timeout_s", "patience_s", "api_key", "allow_remote")
 OF_FOLDERS = ("backend", "device", "context", "gpu_memory")

@@ -64,14 +64,14 @@ def _refuse_model_options(options: LabelOptions, generator: GeneratorOptions) ->
     of_models = [k for k in declared(LabelOptions) if k.name in ("protocol", "max_tokens", "retries")]
     given = vars(generator) | {k.name: getattr(options, k.name) for k in of_models}
     for known in [*declared(GeneratorOptions), *of_models]:
-        if given[known.name] is not None:
+        if given[known.name] != known.default:
             raise UsageError(f"the option {known.flag} is for models; the labeler {COMPUTED!r} asks none")
 
 
 def _of_its_kind(generator: GeneratorOptions, value: str) -> GeneratorOptions:
     """Beside folders a server gets what servers take, and the folders the rest."""
     others = OF_FOLDERS if is_url(named_model(value)[1]) else OF_SERVERS
-    return replace(generator, **dict.fromkeys(others))
+    return replace(generator, **{k.name: k.default for k in declared(GeneratorOptions) if k.name in others})
 
 
 def _computed(value: str, options: LabelOptions, asked: Taxonomy) -> Labeler:

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from seal.cli.commands.init import template
-from seal.cli.main import cli
+from seal.cli.main import cli, main
 from seal.cli.pipeline.calls import make_call
 from seal.cli.pipeline.environments import Interpreter, choose
 from seal.cli.pipeline.identity import HashBook
@@ -237,6 +237,57 @@ def test_a_key_stands_neither_in_the_command_nor_among_the_options():
     made = call(labeling("labels/judge"), {"api_key": "secret"})
     assert made.variables == {"SEAL_LABEL_API_KEY": "secret"}
     assert "secret" not in str((made.words, made.options, made.files))
+
+
+FAR = ALL | {"labelers": {"computed": {}, "qwen": "models/qwen", "judge": "https://far.invalid/v1"}}
+
+
+def of_far(name, table, **more):
+    return call(next(s for s in stages(FAR | more) if s.name == name), table)
+
+
+def test_a_server_on_another_machine_is_refused_before_anything_is_done(monkeypatch):
+    with pytest.raises(UsageError, match=r"labels/judge: https://far.invalid/v1 stands on another machine"):
+        of_far("labels/judge", {})
+    with pytest.raises(UsageError, match=r"rewritten/texts: http://10\.0\.0\.1/v1 stands on another machine"):
+        of_far("rewritten/texts", {}, rewriter="http://10.0.0.1/v1")
+    made = of_far("labels/judge", {"allow_remote": True, "api_key": "sk-1"})
+    assert "--allow-remote" in made.words
+    assert "allow-remote" not in made.options  # it changes no result
+    monkeypatch.setenv("SEAL_REWRITE_ALLOW_REMOTE", "yes")
+    assert "--allow-remote" in of_far("rewritten/texts", {}, rewriter="http://10.0.0.1/v1").words
+    monkeypatch.setenv("SEAL_REWRITE_API_KEY", "sk-1")
+    with pytest.raises(UsageError, match=r"rewritten/texts: .* would get the API key over plain http"):
+        of_far("rewritten/texts", {}, rewriter="http://10.0.0.1/v1")
+
+
+def test_a_plan_says_that_a_server_must_be_allowed(tmp_path, capsys):
+    settings = tmp_path / "seal.toml"
+    settings.write_text(
+        '[run]\ntexts = "t"\npre = "a"\npost = "b"\nlabelers = ["judge=https://far.invalid/v1"]\n[score]\n'
+        'backend = "torch"\n[label]\n'
+    )
+    assert main(["run", str(settings), "--plan"]) == 2
+    assert "labels/judge: https://far.invalid/v1 stands on another machine" in capsys.readouterr().err
+    settings.write_text(settings.read_text() + "allow-remote = true\n")
+    assert main(["run", str(settings), "--plan"]) == 1  # the texts are not there either
+    assert "labels/judge  run" in capsys.readouterr().out
+    assert not (tmp_path / "out").exists()
+
+
+def test_beside_a_server_a_folder_does_not_get_what_is_for_servers():
+    table = {"allow_remote": True, "timeout_s": 9.0, "backend": None, "device": "cpu", "api_key": "sk-1"}
+    assert "--allow-remote" in of_far("labels/judge", table).words
+    assert of_far("labels/judge", table).words[-2:] == ("--timeout=9.0", "--allow-remote")
+    for name in ("labels/qwen", "rewritten/labels/qwen"):
+        assert of_far(name, table).words[-1] == "--device=cpu"
+        assert not of_far(name, table).variables
+
+
+def test_the_settings_of_a_model_may_allow_its_server():
+    own = {"judge": {"model": "https://far.invalid/v1", "allow-remote": True}, "qwen": "models/qwen"}
+    made = call(next(s for s in stages(ALL | {"labelers": own}) if s.name == "labels/judge"))
+    assert "--allow-remote" in made.words
 
 
 def test_what_changes_no_result_is_not_remembered():

@@ -11,7 +11,7 @@ from matplotlib.image import imread
 
 from benchmarks.statistics_worlds import World, frames, world
 from seal.engine.errors import InputError
-from seal.stats.csv_files import neutralised
+from seal.stats.csv_files import neutralised, write_csv
 from seal.stats.estimates import estimate
 from seal.stats.figures import save_figures
 from seal.stats.inputs import Frames
@@ -114,7 +114,26 @@ def test_an_earlier_analysis_leaves_nothing_behind(results: Results, tmp_path: P
 def test_text_that_a_spreadsheet_would_run_is_neutralised() -> None:
     bad = ["=1+1", "+1", "-1", "@a", "\tx", "\rx", "fine", "a=b", None]
     out = neutralised(pl.DataFrame({"t": bad, "n": range(9)}))["t"].to_list()
-    assert out == ["'=1+1", "'+1", "'-1", "'@a", "'\tx", "'\rx", "fine", "a=b", None]
+    assert out == ["'=1+1", "'+1", "'-1", "'@a", "'\tx", "⟨U+000D⟩x", "fine", "a=b", None]
+
+
+def test_no_control_of_a_terminal_stays_in_a_cell(tmp_path: Path) -> None:
+    bad = [
+        "a\x1b[2Jb",
+        "\x1b]0;t\x07",
+        "\x9b1m",
+        "a\u202eb",
+        "\u200b=1",
+        "\r\n=1",
+        "a\nb\tc",
+        "👩\u200d💻",
+        None,
+    ]
+    write_csv(pl.DataFrame({"t": bad, "n": range(9)}), tmp_path / "t.csv")
+    assert pl.read_csv(tmp_path / "t.csv")["t"].to_list() == [
+        "a⟨U+001B⟩[2Jb", "⟨U+001B⟩]0;t⟨U+0007⟩", "⟨U+009B⟩1m", "a⟨U+202E⟩b", "⟨U+200B⟩=1", "'\n=1", "a\nb\tc",
+        "👩\u200d💻", None,
+    ]  # fmt: skip
 
 
 def test_figures_are_drawn_and_the_same_each_time(results: Results, tmp_path: Path) -> None:

@@ -64,8 +64,9 @@ def test_only_what_is_cut_or_invalid_is_asked_again_with_the_next_seed() -> None
     assert (spent.n_prompt_tokens, spent.n_cached_tokens, spent.n_generated_tokens) == (9, 1, 1)
 
 
-def test_a_failure_keeps_its_code_and_the_whole_raw_answer() -> None:
+def test_a_failure_keeps_its_code_and_the_raw_answer_as_far_as_2000_characters() -> None:
     long = "no number at all " * 1000
+    kept = f"{long[:2000]}… (17,000 characters in all)"
     outcomes, generator, _ = ask(
         {
             "cut": [Answer("12", "cut", n_generated=7)],
@@ -73,15 +74,17 @@ def test_a_failure_keeps_its_code_and_the_whole_raw_answer() -> None:
             "empty": [Answer("")],
             "long": [Answer("", "too_long", "900 tokens")],
             "refused": [Answer("", "refused", "400: no")],
+            "refused at length": [Answer(long, "refused", long)],
             "surrogate": [Answer("\ud800")],
         }
     )
     assert outcomes == [
         Failed("cut", "cut after 7 tokens; the answer: 12"),
-        Failed("invalid", f"no number; the answer: {long}"),
+        Failed("invalid", f"no number; the answer: {kept}"),
         Failed("invalid", "no number; the answer was empty"),
         Failed("too_long", "900 tokens"),
         Failed("refused", "400: no"),
+        Failed("refused", f"{kept}; the answer: {kept}"),
         Failed("invalid", "no number; the answer: \\ud800"),
     ]
     asked = [request.message for request in generator.asked]

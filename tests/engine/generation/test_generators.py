@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 
-import httpx
+import httpcore
 import pytest
 
 from seal.engine.checkpoints.decoder import Decoder
@@ -115,10 +115,11 @@ def _served_by_vllm(folder: Path, stack: ExitStack) -> str:
         if process.poll() is not None:
             break
         try:
-            httpx.get(f"http://127.0.0.1:{port}/health", trust_env=False).raise_for_status()
-            return f"http://127.0.0.1:{port}/v1"
-        except httpx.HTTPError:
-            time.sleep(0.5)
+            if httpcore.request("GET", f"http://127.0.0.1:{port}/health").status == 200:
+                return f"http://127.0.0.1:{port}/v1"
+        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException):
+            pass
+        time.sleep(0.5)
     raise AssertionError(f"vllm serve did not start: {(folder.parent / 'serve.log').read_text()[-2000:]}")
 
 
