@@ -13,6 +13,7 @@ from seal.cli.options import (
     out_option,
     overwrite_option,
     print_json,
+    put,
     refuse_too_many,
     say,
 )
@@ -57,10 +58,10 @@ def sample(
         print_json(found)
         return
     left = f", {found.n_incomplete:,} left out without both texts" if found.n_incomplete else ""
-    click.echo(f"{found.n_drawn:,} of {found.n_pairs:,} pairs{left} -> {out}")
+    put(f"{found.n_drawn:,} of {found.n_pairs:,} pairs{left} -> {out}")
     if len(found.strata) > 1:
         for name, (n_drawn, n_pairs) in found.strata.items():
-            click.echo(f"  {name}: {n_drawn:,} of {n_pairs:,}")
+            put(f"  {name}: {n_drawn:,} of {n_pairs:,}")
 
 
 @command.command("sheet")
@@ -82,7 +83,7 @@ def sheet(gold: Path, out: Path, options: GoldSheetOptions, as_json: bool) -> No
     if as_json:
         print_json(found)
     else:
-        click.echo(f"{found.n_pairs:,} pairs, {found.n_questions:,} questions -> {out}")
+        put(f"{found.n_pairs:,} pairs, {found.n_questions:,} questions -> {out}")
 
 
 @command.command("read")
@@ -115,10 +116,10 @@ def read(
 
 def _show(found: "GoldReadReport", out: Path) -> None:
     for name, n_pairs in found.n_pairs.items():
-        click.echo(f"{name}: {n_pairs:,} of {found.n_drawn:,} pairs labeled")
-    click.echo(f"{found.n_rows:,} rows + {found.n_failures:,} failures -> {out}")
+        put(f"{name}: {n_pairs:,} of {found.n_drawn:,} pairs labeled")
+    put(f"{found.n_rows:,} rows + {found.n_failures:,} failures -> {out}")
     if found.errors:
-        click.echo("failures: " + ", ".join(f"{code} {n:,}" for code, n in found.errors.items()))
+        put("failures: " + ", ".join(f"{code} {n:,}" for code, n in found.errors.items()))
 
 
 @command.command("power")
@@ -146,6 +147,6 @@ def power(
             if found.n_needed
             else "not every interval with all pairs labeled"
         )
-        click.echo(f"{enough}: {found.n_gold:,} are, of {found.n_pairs:,}")
+        put(f"{enough}: {found.n_gold:,} are, of {found.n_pairs:,}")
     for note in found.notes:
         say(f"note: {note}")
