@@ -3,7 +3,7 @@
 import fcntl
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -22,6 +22,28 @@ def file_sha256(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
+
+
+def walk_files(folder: Path, *, without: Callable[[Path], bool]) -> Iterator[Path]:
+    """All that is no folder in a folder and below, in sorted order; linked folders are entered.
+
+    A folder that several links lead to is entered once, so that links in a circle end.
+
+    Args:
+        folder: where to begin.
+        without: what is left out, a folder with all it holds.
+
+    Raises:
+        OSError: a folder cannot be read.
+    """
+    entered, left = set[str](), [folder]
+    while left:
+        path = left.pop()
+        if not path.is_dir():
+            yield path
+        elif (place := os.path.realpath(path)) not in entered:
+            entered.add(place)
+            left += sorted((p for p in path.iterdir() if not without(p)), reverse=True)
 
 
 @contextmanager
