@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from seal.engine.errors import InputError
-from seal.engine.files import file_sha256, walk_files, write_atomic
+from seal.engine.files import file_sha256, parse_json, walk_files, write_atomic
 from seal.engine.frames.folder import LOG, StageFolder
 from seal.engine.frames.manifest import MANIFEST
 
@@ -52,7 +52,7 @@ class HashBook:
     def open(cls, file: Path) -> "HashBook":
         """Read it; one that is missing or cannot be read is empty."""
         try:
-            entries = json.loads(file.read_text(encoding="utf-8"))
+            entries = parse_json(file.read_text(encoding="utf-8"))
             return cls(file, {name: Seen((*e[0],), e[1], e[2]) for name, e in entries.items()})
         except (OSError, ValueError, TypeError, IndexError, AttributeError):
             return cls(file)
