@@ -8,13 +8,14 @@ A killed export leaves it; the next start of the same export removes it, for the
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
 from seal.engine.errors import ResumeError
 from seal.engine.files import sealed, take_lock, write_atomic
 
+_PREFIX = ".export-"
 _RECORD, _LOCK = "export.json", ".lock"
 _BEFORE = {_LOCK, f".{_RECORD}.tmp"}  # all that can stand there before the record does
 
@@ -51,12 +52,20 @@ def clear_aside(out: Path) -> None:
         return
     if folder.is_symlink() or not folder.is_dir() or not _is_ours(folder, out):
         raise ResumeError(f"{folder} is not what an export to {out} left; move it elsewhere")
-    with _locked(folder, out):
-        shutil.rmtree(folder)
+    if (folder / _RECORD).is_file():
+        with _locked(folder, out):
+            shutil.rmtree(folder)
+
+
+def clear_all_aside(folder: Path) -> None:
+    """Remove what killed exports left in a folder of models; what bears no such record stays."""
+    for left in folder.glob(f"{_PREFIX}*"):
+        with suppress(ResumeError):
+            clear_aside(folder / left.name.removeprefix(_PREFIX))
 
 
 def _place(out: Path) -> Path:
-    return out.parent / f".export-{out.name}"
+    return out.parent / f"{_PREFIX}{out.name}"
 
 
 def _record(out: Path) -> bytes:

@@ -9,12 +9,16 @@ from pathlib import Path
 import pytest
 
 from seal.engine.errors import ResumeError
-from seal.engine.export.aside import clear_aside, made_aside
+from seal.engine.export.aside import clear_all_aside, clear_aside, made_aside
+from seal.engine.export.exporting import export
+from tests.support.tiny import make_checkpoint
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
 from seal.engine.export.aside import made_aside
+from seal.engine.export.exporting import export
+from tests.support.tiny import make_checkpoint
 with made_aside(Path(sys.argv[1])) as aside:
     (aside / "onnx").mkdir()
     (aside / "onnx" / "model.onnx").write_text("half of it")
@@ -41,6 +45,11 @@ def test_what_a_killed_export_left_is_removed_by_the_next(tmp_path: Path) -> Non
     killed(tmp_path / "onnx")
     clear_aside(tmp_path / "onnx")
     assert os.listdir(tmp_path) == []
+    killed(tmp_path / "onnx")
+    (tmp_path / ".export-mine").mkdir()
+    (tmp_path / ".export-mine" / "thesis.txt").write_text("mine")
+    clear_all_aside(tmp_path)
+    assert os.listdir(tmp_path) == [".export-mine"]
 
 
 @pytest.mark.parametrize("kind", ["file", "folder", "link", "record of another"])
@@ -71,3 +80,11 @@ def test_killed_before_its_record_it_is_taken_over(tmp_path: Path) -> None:
     with made_aside(tmp_path / "onnx") as aside:
         assert aside.is_dir()
     assert os.listdir(tmp_path) == []
+
+
+def test_an_export_begins_by_looking_there(tmp_path: Path) -> None:
+    model = make_checkpoint(tmp_path / "model", "bert")
+    (tmp_path / ".export-onnx").write_text("mine")
+    with pytest.raises(ResumeError, match=r"\.export-onnx is not what an export to .* left"):
+        export(model, tmp_path / "onnx")
+    assert (tmp_path / ".export-onnx").read_text() == "mine"
