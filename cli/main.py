@@ -14,6 +14,7 @@ from seal.cli.events import end_with_the_run, is_stage, tell
 from seal.cli.options import say
 from seal.cli.pipeline.settings import TABLE, check_keys
 from seal.cli.settings import load_settings
+from seal.cli.streams import end_streams, hold_streams
 from seal.engine.errors import SealError
 from seal.engine.frames.manifest import recorded_command
 from seal.engine.visible import visible
@@ -77,7 +78,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SealError as error:
         return _fail(str(error), error.exit_code, type(error).__name__)
     except BrokenPipeError:
-        sys.stderr.close()
         return 1
     except OSError as error:
         return _fail(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", 1)
@@ -99,7 +99,8 @@ def _show(error: click.ClickException) -> None:
 
 def run() -> None:
     """The console script."""
-    sys.exit(main())
+    hold_streams()
+    sys.exit(end_streams(main()))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """The settings file: one TOML table a command, its keys the command's long options; and [run]."""
 
-import tomllib
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import click
 
 from seal.engine.errors import UsageError, nearest
+from seal.engine.files import parse_toml
 
 Check = Callable[[Mapping[str, Any], Path], None]
 
@@ -48,8 +48,8 @@ def read_tables(path: Path) -> dict[str, Any]:
         UsageError: it is no TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return parse_toml(path.read_text(encoding="utf-8"))
+    except ValueError as error:
         raise UsageError(f"{path} is not a TOML file: {error}") from None
 
 

@@ -1,14 +1,22 @@
-"""Files: written whole or not at all, and named by what they hold."""
+"""Files: written whole or not at all, and named by what they hold; JSON and TOML that cannot do harm."""
 
 import fcntl
 import hashlib
+import json
 import os
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 from seal.engine.errors import InputError
+
+DEEPEST = 100
+"""How deep lists and objects of a settings file or a record of this program may be nested."""
+SEALED = "self_sha256"
+"""The key under which a document says the hash of all else that it holds."""
+_TOO_DEEP = f"lists or objects are nested deeper than {DEEPEST}"
 
 
 def file_sha256(path: Path) -> str:
@@ -22,6 +30,90 @@ def file_sha256(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
+
+
+def parse_json(text: str | bytes) -> Any:
+    """What JSON says.
+
+    Raises:
+        ValueError: it is none, or lists and objects are nested deeper than `DEEPEST`.
+    """
+    try:
+        return _shallow(json.loads(text))
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """What TOML says.
+
+    Raises:
+        ValueError: it is none (`tomllib.TOMLDecodeError`), or nested deeper than `DEEPEST`.
+    """
+    try:
+        document: dict[str, Any] = _shallow(tomllib.loads(text))
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
+    return document
+
+
+def _shallow(document: Any) -> Any:
+    level = [document]
+    for _ in range(DEEPEST):
+        inner = [v.values() if isinstance(v, dict) else v for v in level if isinstance(v, dict | list)]
+        level = [value for values in inner for value in values]
+        if not level:
+            return document
+    raise ValueError(_TOO_DEEP)
+
+
+def sealed(document: Mapping[str, Any]) -> bytes:
+    """A document as JSON that says its own hash, so that any byte changed since shows (`unsealed`)."""
+    plain = {name: value for name, value in document.items() if name != SEALED}
+    return _indented(plain | {SEALED: hashlib.sha256(_indented(plain)).hexdigest()})
+
+
+def unsealed(data: bytes, known: Collection[str]) -> bool:
+    """Whether these bytes are not what `sealed` gave.
+
+    Args:
+        data: of a document.
+        known: its keys. An earlier version wrote the same without a hash: there only these are held, and how
+            it is laid out.
+    """
+    try:
+        document = dict(parse_json(data))
+    except (ValueError, TypeError):
+        return True
+    if SEALED in document:
+        return data != sealed(document)
+    return not document.keys() <= set(known) or data != _indented(document)
+
+
+def _indented(document: Mapping[str, Any]) -> bytes:
+    return json.dumps(document, indent=2).encode()
+
+
+def walk_files(folder: Path, *, without: Callable[[Path], bool]) -> Iterator[Path]:
+    """All that is no folder in a folder and below, in sorted order; linked folders are entered.
+
+    A folder that several links lead to is entered once, so that links in a circle end.
+
+    Args:
+        folder: where to begin.
+        without: what is left out, a folder with all it holds.
+
+    Raises:
+        OSError: a folder cannot be read.
+    """
+    entered, left = set[str](), [folder]
+    while left:
+        path = left.pop()
+        if not path.is_dir():
+            yield path
+        elif (place := os.path.realpath(path)) not in entered:
+            entered.add(place)
+            left += sorted((p for p in path.iterdir() if not without(p)), reverse=True)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from seal.engine.errors import InputError, ResumeError
-from seal.engine.files import write_atomic
+from seal.engine.files import parse_json, write_atomic
 from seal.engine.notebook import html
 from seal.stats.csv_files import write_csv
 from seal.stats.options import AnalyzeOptions
@@ -130,7 +130,7 @@ def write(results: Results, out: Path) -> list[Path]:
 def _written(folder: Path) -> set[str]:
     """The files that an earlier analysis left in a folder, as its `results.json` says; none without one."""
     try:
-        content = json.loads((folder / JSON).read_text(encoding="utf-8"))
+        content = parse_json((folder / JSON).read_text(encoding="utf-8"))
         if "unfinished" in content:
             return {JSON, *map(str, content["unfinished"])}
         tables, published = content["tables"], content["as_published"]
@@ -154,7 +154,7 @@ def read(folder: Path) -> Results:
     """
     path = folder / JSON
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
         if "unfinished" in content:
             raise InputError(f"{folder} was being written when that was stopped: run seal analyze again")
         if content["format"] != FORMAT:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from seal.engine.errors import InputError
-from seal.engine.files import file_sha256, write_atomic
+from seal.engine.files import file_sha256, parse_json, walk_files, write_atomic
 from seal.engine.frames.folder import LOG, StageFolder
 from seal.engine.frames.manifest import MANIFEST
 
@@ -52,7 +52,7 @@ class HashBook:
     def open(cls, file: Path) -> "HashBook":
         """Read it; one that is missing or cannot be read is empty."""
         try:
-            entries = json.loads(file.read_text(encoding="utf-8"))
+            entries = parse_json(file.read_text(encoding="utf-8"))
             return cls(file, {name: Seen((*e[0],), e[1], e[2]) for name, e in entries.items()})
         except (OSError, ValueError, TypeError, IndexError, AttributeError):
             return cls(file)
@@ -119,11 +119,9 @@ class HashBook:
         return hashlib.sha256(json.dumps(hashes).encode()).hexdigest()
 
 
+def _unread(path: Path) -> bool:
+    return path.name.startswith(".") or (path.name.startswith("checkpoint-") and path.is_dir())
+
+
 def _files(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith("."):
-            continue
-        if path.is_dir() and not path.name.startswith("checkpoint-"):
-            yield from _files(path)
-        elif path.is_file():
-            yield path
+    return (path for path in walk_files(folder, without=_unread) if path.is_file())

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from seal.engine.errors import InputError
-from seal.engine.files import write_atomic
+from seal.engine.files import parse_json, write_atomic
 
 RECORD = "run.json"
 FORMAT = 1
@@ -40,7 +40,7 @@ def load_record(folder: Path) -> dict[str, Entry]:
     if not path.is_file():
         return {}
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = parse_json(path.read_text(encoding="utf-8"))
         if document["format"] != FORMAT:
             raise ValueError(f"format {document['format']}")
         return {name: Entry(**entry) for name, entry in document["stages"].items()}

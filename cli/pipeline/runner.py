@@ -1,7 +1,6 @@
 """The stages of a run, one after the other: what is done is left, what is not is started."""
 
 import itertools
-import shutil
 import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +19,7 @@ from seal.cli.pipeline.planning import Decision, decide, waits
 from seal.cli.pipeline.record import Entry, load_record, save_record
 from seal.cli.pipeline.settings import RunSettings
 from seal.engine.errors import InputError, ResumeError, SealError
+from seal.engine.export.aside import clear_all_aside
 from seal.engine.files import take_lock
 from seal.engine.frames.folder import LOG, StageFolder
 
@@ -269,6 +269,5 @@ def _locked(out: Path) -> Iterator[IO[bytes]]:
             raise ResumeError(f"another seal run works in {out}; wait for it to end")
         time.sleep(0.05)
     with lock:
-        for left in out.glob("models/.export-*"):  # folders that an export that was killed was writing
-            shutil.rmtree(left, ignore_errors=True)
+        clear_all_aside(out / "models")
         yield lock

@@ -24,7 +24,7 @@ from seal.engine.bench.options import ScoreBenchOptions
 from seal.engine.bench.scoring import Say, run_engine, sample_pairs, take_turns
 from seal.engine.checkpoints.exported import TUNING as TUNING
 from seal.engine.errors import InputError, UsageError
-from seal.engine.files import write_atomic
+from seal.engine.files import parse_json, write_atomic
 from seal.engine.frames.manifest import machine, read_manifest, versions
 from seal.engine.frames.reader import in_order, windows
 from seal.engine.pooling.batching import plan_batches
@@ -210,7 +210,7 @@ def _entries(folder: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     try:
-        entries: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["machines"]
+        entries: list[dict[str, Any]] = parse_json(path.read_text(encoding="utf-8"))["machines"]
         for entry in entries:
             if "part_rows" in entry["setting"]:  # as an earlier version called it
                 entry["setting"]["part_pairs"] = entry["setting"].pop("part_rows")

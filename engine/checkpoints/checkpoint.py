@@ -3,12 +3,14 @@
 Only JSON is read here; no weight is loaded and no code of the folder is ever run.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from seal.engine.checkpoints.exported import Kind
 from seal.engine.checkpoints.sentence_transformers import Embedder, read_embedder, read_json
+from seal.engine.checkpoints.weights import check_sizes
 from seal.engine.errors import InputError
 from seal.engine.files import file_sha256
 
@@ -17,6 +19,24 @@ _RELATIVE_ONLY = ("deberta", "deberta-v2")
 _OFFSET_POSITIONS = (
     "roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "data2vec-text", "longformer", "mpnet", "ibert",
 )  # fmt: skip
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+_NEEDED: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
+    "architectures": (
+        "a list of names",
+        lambda v: isinstance(v, list) and all(isinstance(n, str) for n in v),
+    ),
+    "model_type": ("a name", lambda v: isinstance(v, str)),
+    "id2label": ("an object", lambda v: isinstance(v, dict)),
+    "text_config": ("an object", lambda v: isinstance(v, dict)),
+    "num_labels": ("a whole number", _is_whole),
+    "pad_token_id": ("a whole number", _is_whole),
+    "max_position_embeddings": ("a whole number", _is_whole),
+}
 
 
 @dataclass(frozen=True)
@@ -47,8 +67,8 @@ class Checkpoint:
             weights: whether safetensors must be there.
 
         Raises:
-            InputError: no folder, no configuration, remote code, pickled weights only, or a head that is
-                neither one logit nor an embedder's; each with what to do about it.
+            InputError: no folder, no configuration, remote code, pickled weights only, sizes that the weights
+                do not have, or a head that is neither one logit nor an embedder's; each with what to do.
         """
         if not folder.is_dir():
             raise InputError(
@@ -66,6 +86,8 @@ class Checkpoint:
             )
         for part in inner if weights else []:
             _check_weights(part, cls.instead_of_pickles)
+        if weights:
+            check_sizes(folder, config)
         checkpoint = cls(folder, config, embedder)
         checkpoint._check_head()
         return checkpoint
@@ -129,11 +151,16 @@ def read_config(folder: Path) -> dict[str, Any]:
     """The `config.json` of a model folder.
 
     Raises:
-        InputError: there is none, or it cannot be read.
+        InputError: there is none, it cannot be read, or a value of it is of another type than is needed.
     """
-    if not (folder / "config.json").is_file():
+    path = folder / "config.json"
+    if not path.is_file():
         raise InputError(f"{folder} holds no config.json: is it a model folder?")
-    return read_json(folder / "config.json")
+    config = read_json(path)
+    for name, (what, fits) in _NEEDED.items():
+        if (value := config.get(name)) is not None and not fits(value):
+            raise InputError(f"{path}: {name} is {str(value)[:60]!r}; {what} is needed")
+    return config
 
 
 def _check_weights(folder: Path, instead_of_pickles: str) -> None:

@@ -1,13 +1,12 @@
 """`seal.json`: what scoring needs to know of a model, written beside the ONNX file by `seal export`."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from seal.engine.errors import InputError
-from seal.engine.files import file_sha256, write_atomic
+from seal.engine.files import file_sha256, parse_json, sealed, unsealed, write_atomic
 
 SPEC = "seal.json"
 MODEL = "model.onnx"
@@ -90,7 +89,7 @@ class ModelSpec:
     def save(self, folder: Path) -> None:
         """Write it with the hashes of all that lies in the folder."""
         files = {p.name: file_sha256(p) for p in sorted(folder.iterdir()) if p.is_file() and p.name != SPEC}
-        write_atomic(folder / SPEC, json.dumps(asdict(self) | {"files": files}, indent=2).encode())
+        write_atomic(folder / SPEC, sealed(asdict(self) | {"files": files}))
 
 
 def load_spec(folder: Path) -> ModelSpec:
@@ -108,13 +107,18 @@ def load_spec(folder: Path) -> ModelSpec:
     if not path.is_file():
         raise InputError(f"{folder} holds no {SPEC}; export it first: seal export {folder} --out ONNX_FOLDER")
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = parse_json(path.read_text(encoding="utf-8"))
         known = {f.name for f in fields(ModelSpec)}  # exports of before embedders lack the last of them
         spec = ModelSpec(**{name: value for name, value in dict(values).items() if name in known})
         spec.check()
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is not what seal export writes ({error}); export again") from None
     return spec
+
+
+def is_changed(folder: Path) -> bool:
+    """Whether `seal.json` itself is not what was written."""
+    return unsealed((folder / SPEC).read_bytes(), [f.name for f in fields(ModelSpec)])
 
 
 def verify_files(folder: Path, spec: ModelSpec) -> list[str]:

@@ -9,13 +9,13 @@
 Only JSON is read here. What would change an embedding and is not known to this program is refused by name.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from seal.engine.errors import InputError
+from seal.engine.files import parse_json
 
 MODULES = "modules.json"
 NORMALIZE = "normalize"
@@ -129,7 +129,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def _load(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read: {error}") from None
 

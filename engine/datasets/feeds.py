@@ -1,5 +1,6 @@
 """What an import reads: every source with its format and the `meta_` columns all of them agree on."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -7,8 +8,9 @@ from pathlib import Path
 
 import polars as pl
 
-from seal.engine.datasets.files import Item, Source, find_sources, read_items
-from seal.engine.datasets.formats import FORMATS, Format, Meta, MetaType, Record, column, detect
+from seal.engine.datasets.files import column_names, read_items
+from seal.engine.datasets.formats import FORMATS, Format, Meta, MetaType, column, favourite, shape
+from seal.engine.datasets.sources import Source, find_sources
 from seal.engine.datasets.transcripts import Malformed
 from seal.engine.errors import InputError, UsageError
 
@@ -55,12 +57,12 @@ def open_feeds(
     if not paths:
         raise UsageError("name at least one file or folder to import")
     sources = find_sources(paths, split)
-    heads = [_head(source, max_bytes) for source in sources]
+    heads = [_head(source, meta, max_bytes) for source in sources]
     for source, head in zip(sources, heads, strict=True):
-        if source.by_column and not any("split" in record for record in _whole(head)):
+        if source.by_column and not source.broken and "split" not in head.columns:
             raise InputError(
                 f"split {split}: no file beside {source.path} is named so, and its records have no column "
-                f"'split'; here are {_columns(head)}"
+                f"'split'; here are {head.named}"
             )
     formats = [_format(source, head, format) for source, head in zip(sources, heads, strict=True)]
     _check_meta(meta, formats, heads)
@@ -75,25 +77,49 @@ def open_feeds(
     return feeds
 
 
-def _head(source: Source, max_bytes: int) -> list[Item]:
-    head = list(islice(read_items(source, max_bytes=max_bytes), _HEAD))
-    if not head:
+@dataclass(frozen=True)
+class _Head:
+    """What the first records of a source look like; none of them is kept.
+
+    Attributes:
+        n_records: how many were looked at.
+        n_whole: those that could be read.
+        first: number and text of the first that could not be read.
+        columns: what they have, of far too many only the first and those that were asked for.
+        format: what most of them have the shape of.
+    """
+
+    n_records: int
+    n_whole: int
+    first: str
+    columns: tuple[str, ...]
+    format: Format | None
+
+    @property
+    def named(self) -> str:
+        return ", ".join(self.columns[:20]) or "(none)"
+
+
+def _head(source: Source, meta: Sequence[str], max_bytes: int) -> _Head:
+    asked, votes, first, n_records = {*meta, "split"}, Counter[str](), "", 0
+    columns = dict.fromkeys(column_names(source) if source.is_parquet and not source.broken else ())
+    needed = {*asked, *(name for known in FORMATS.values() for name in known.columns)}
+    for item in islice(read_items(source, columns=tuple(needed), max_bytes=max_bytes), _HEAD):
+        n_records += 1
+        if isinstance(item.record, Malformed):
+            first = first or f"{source.unit} {item.number}: {item.record}"
+            continue
+        votes[shape(item.record)] += 1
+        columns |= {n[:100]: None for n in islice(item.record, 100)}
+        columns |= {n: None for n in asked if n in item.record}
+    if not n_records:
         raise InputError(f"{source.path} holds no records; leave it out, or bring it over again")
-    return head
+    return _Head(n_records, votes.total(), first, tuple(columns), favourite(votes))
 
 
-def _whole(head: Sequence[Item]) -> list[Record]:
-    return [item.record for item in head if not isinstance(item.record, Malformed)]
-
-
-def _columns(head: Sequence[Item]) -> str:
-    names = dict.fromkeys(str(name) for record in _whole(head) for name in record)
-    return ", ".join(list(names)[:20]) or "(none)"
-
-
-def _check_meta(meta: Sequence[str], formats: Sequence[Format], heads: Sequence[Sequence[Item]]) -> None:
+def _check_meta(meta: Sequence[str], formats: Sequence[Format], heads: Sequence[_Head]) -> None:
     carried = {m.name for known in formats for m in known.meta}
-    seen = {str(name) for head in heads for record in _whole(head) for name in record}
+    seen = {name for head in heads for name in head.columns}
     if absent := [name for name in meta if name not in seen | carried]:
         raise InputError(
             f"meta {absent[0]}: no such column in the first {_HEAD} records; "
@@ -101,15 +127,16 @@ def _check_meta(meta: Sequence[str], formats: Sequence[Format], heads: Sequence[
         )
 
 
-def _format(source: Source, head: Sequence[Item], name: str) -> Format:
+def _format(source: Source, head: _Head, name: str) -> Format:
     if name in FORMATS:
         return FORMATS[name]
-    if known := detect(_whole(head)):
+    if known := head.format:
         return known
-    where = f"{source.unit} {head[0].number}: {head[0].record}"
-    seen = f"none of its first {len(head)} records can be read ({where})"
-    if _whole(head):
-        seen = f"its records have the columns {_columns(head)}"
+    if source.broken:
+        return next(iter(FORMATS.values()))  # of no consequence: none of its records is read
+    seen = f"none of its first {head.n_records} records can be read ({head.first})"
+    if head.n_whole:
+        seen = f"its records have the columns {head.named}"
     table = "; ".join(f"{f.name} ({f.holds})" for f in FORMATS.values())
     raise InputError(
         f"{source.path} is of no known format: {seen}. Known: {table}. format names one outright"

@@ -10,8 +10,8 @@ import json
 import re
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -19,44 +19,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from seal.engine.datasets.formats import Record
+from seal.engine.datasets.sources import Source
 from seal.engine.datasets.transcripts import Malformed, kind
-from seal.engine.errors import InputError, UsageError
+from seal.engine.errors import InputError
 
-_NAME = re.compile(r"(?P<stem>.+?)\.(?:(?:jsonl|json|ndjson)(?P<codec>\.gz|\.zst)?|(?P<parquet>parquet))")
-_SHARD = re.compile(r"-\d+-of-\d+$")
-_SUFFIXES = ".jsonl, .json or .ndjson (also with .gz or .zst) and .parquet"
-_NOT_DATA = {"dataset_info.json", "dataset_infos.json", "state.json", "manifest.json"}
 _READ_BYTES = 1 << 18
 _BATCH_ROWS = 256
+_FEW_BYTES = 1 << 20
+_OPEN_VALUES = (b",", b"[", b"{")
+_VALUE_BYTES = 12  # of a line for a value; a value takes up to 100 bytes of memory
+_BATCH_BYTES = 1 << 27  # of a batch of rows in memory
+_REPEATED = 64  # bytes of a row, below which its dictionary is thought to be used again and again
+_FEW_ROWS = 20_000  # of a group; so few can be read one at a time
 _OPENS_LIST = re.compile(rb"\s*\[\s*(\{|$)")
 _BOM = b"\xef\xbb\xbf"
+_NO_VALUE = (ValueError, OverflowError, LookupError, RecursionError)  # what pyarrow makes of odd values
 _DAMAGE = (OSError, EOFError, zlib.error, pa.ArrowException)
-
-
-@dataclass(frozen=True)
-class Source:
-    """One data file.
-
-    Attributes:
-        path: where it lies.
-        label: the shortest tail of the path that no other file shares; names it in failures and manifests.
-        name: the `source` of its rows: the label without extensions and shard number.
-        by_column: whether `split` selects by the records' `split` column here, not by file name.
-    """
-
-    path: Path
-    label: str
-    name: str
-    by_column: bool = False
-
-    @property
-    def is_parquet(self) -> bool:
-        return self.path.suffix == ".parquet"
-
-    @property
-    def unit(self) -> str:
-        """What the numbers of its records count."""
-        return "row" if self.is_parquet else "line"
 
 
 class Item(NamedTuple):
@@ -73,84 +51,6 @@ class Item(NamedTuple):
     record: Record | Malformed
 
 
-def find_sources(paths: Sequence[Path], split: str | None = None) -> list[Source]:
-    """The data files of these files and folders, folders in sorted order, each under a name of its own.
-
-    Args:
-        paths: files, or folders that are searched to the bottom.
-        split: keep the files whose name (in a folder: whose path below it) holds this word; where a path has
-            none, its files are kept and their `split` column decides.
-
-    Raises:
-        InputError: nothing is there, or a file has a suffix that is not read.
-        UsageError: a file is named twice.
-    """
-    found: list[tuple[Path, bool]] = []
-    for path in paths:
-        files = _data_files(path)
-        named = [f for f in files if split and _holds_word(f, path, split)]
-        found += [(f, bool(split) and not named) for f in named or files]
-    counts = Counter(path.resolve() for path, _ in found)
-    if twice := [str(path) for path, n in counts.items() if n > 1]:
-        raise UsageError(f"{twice[0]} is named twice; name each file once")
-    files = [path.resolve() for path, _ in found]
-    labels = _tails(files)
-    return [
-        Source(path, label, name, by_column)
-        for (path, by_column), label, name in zip(found, labels, _names(files), strict=True)
-    ]
-
-
-def _names(files: Sequence[Path]) -> list[str]:
-    """The tails without extensions; the shards of a file share a name, other files never do."""
-    stems = [file.with_name(_SHARD.sub("", _stem(file))) for file in files]
-    counts, both = Counter(stems), zip(files, stems, strict=True)
-    stems = [f if counts[stem] > 1 and not _SHARD.search(_stem(f)) else stem for f, stem in both]
-    distinct = list(dict.fromkeys(stems))
-    names = dict(zip(distinct, _tails(distinct), strict=True))
-    return [names[stem] for stem in stems]
-
-
-def _data_files(path: Path) -> list[Path]:
-    if path.is_file():
-        if not _NAME.fullmatch(path.name):
-            raise InputError(f"{path} is no data file: {_SUFFIXES} are read")
-        return [path]
-    if not path.is_dir():
-        raise InputError(f"{path} is neither a file nor a folder")
-    named = [f for f in sorted(path.rglob("*")) if _NAME.fullmatch(f.name) and f.name not in _NOT_DATA]
-    hidden = [any(part.startswith(".") for part in f.relative_to(path).parts) for f in named]
-    files = [f for f, is_hidden in zip(named, hidden, strict=True) if f.is_file() and not is_hidden]
-    if not files:
-        raise InputError(f"{path} holds no data files: {_SUFFIXES} are read")
-    return files
-
-
-def _holds_word(file: Path, root: Path, word: str) -> bool:
-    name = file.name if file == root else file.relative_to(root).as_posix()
-    return re.search(rf"(?<![A-Za-z0-9]){re.escape(word)}(?![A-Za-z0-9])", name) is not None
-
-
-def _stem(path: Path) -> str:
-    match = _NAME.fullmatch(path.name)
-    assert match
-    return match["stem"]
-
-
-def _tails(paths: Sequence[Path]) -> list[str]:
-    """For each path the shortest tail that no other has, the folders above it added as needed."""
-    tails = [path.name for path in paths]
-    for depth in range(2, max((len(p.parts) for p in paths), default=0) + 1):
-        counts = Counter(tails)
-        if len(counts) == len(paths):
-            break
-        tails = [
-            "/".join(p.parts[-depth:]).replace("//", "/") if counts[t] > 1 else t
-            for p, t in zip(paths, tails, strict=True)
-        ]
-    return tails
-
-
 def read_items(
     source: Source, *, columns: Sequence[str] | None = None, number: int = 0, start: int = 0,
     max_bytes: int = 1 << 26,
@@ -162,13 +62,18 @@ def read_items(
         columns: of a Parquet file only these top-level columns are read, where it has them.
         number: the `number` of the last item that is done; 0 for the whole file.
         start: the `end` of that item.
-        max_bytes: a longer line is not kept in memory but yielded as `too_long`.
+        max_bytes: a longer line is not kept in memory but yielded as `too_long`, and so is one of more values
+            than two texts of such a length need.
 
     Raises:
         InputError: it cannot be opened, is damaged, or is one JSON list instead of a record a line.
     """
-    by_row = source.is_parquet
-    items = _read_rows(source, columns, start) if by_row else _read_lines(source, number, start, max_bytes)
+    if source.broken:
+        items = iter([] if start else [Item(1, 1, Malformed("broken_link", source.broken))])
+    elif source.is_parquet:
+        items = _read_rows(source, columns, start, max_bytes)
+    else:
+        items = _read_lines(source, number, start, max_bytes)
     last = number if start else None
     try:
         for item in items:
@@ -197,20 +102,26 @@ def _read_lines(source: Source, number: int, start: int, max_bytes: int) -> Iter
             if number == 1 and _OPENS_LIST.match(line):
                 raise InputError(
                     f"{source.path} is one JSON list; a record a line is read: "
-                    f"jq -c '.[]' {source.path.name} > {_stem(source.path)}.jsonl"
+                    f"jq -c '.[]' {source.path.name} > {source.stem}.jsonl"
                 )
             if too_long:
                 reason = f"the line is longer than {max_bytes:,} bytes, too long for two texts of max_chars"
+                yield Item(number, end, Malformed("too_long", reason))
+            elif len(line) > _FEW_BYTES and sum(map(line.count, _OPEN_VALUES)) > max_bytes // _VALUE_BYTES:
+                reason = f"the line holds more than {max_bytes // _VALUE_BYTES:,} values, too many for a pair"
                 yield Item(number, end, Malformed("too_long", reason))
             elif line and not line.isspace():
                 yield Item(number, end, decode(line))
 
 
-def _open_lines(path: Path) -> IO[bytes]:
-    opened: dict[str, Callable[[Path], Any]] = {
-        ".gz": gzip.GzipFile, ".zst": lambda p: pa.input_stream(p, compression="zstd"),
-    }  # fmt: skip
-    return io.BufferedReader(opened.get(path.suffix, io.FileIO)(path), _READ_BYTES)
+@contextmanager
+def _open_lines(path: Path) -> Iterator[IO[bytes]]:
+    with ExitStack() as stack:
+        if path.suffix == ".zst":
+            opened: Any = pa.input_stream(stack.enter_context(_for_arrow(path)), compression="zstd")
+        else:
+            opened = (gzip.GzipFile if path.suffix == ".gz" else io.FileIO)(path)
+        yield stack.enter_context(io.BufferedReader(opened, _READ_BYTES))
 
 
 def _skip(file: IO[bytes], n_bytes: int) -> None:
@@ -254,42 +165,128 @@ def decode(line: bytes) -> Record | Malformed:
     return value
 
 
-def _read_rows(source: Source, columns: Sequence[str] | None, start: int) -> Iterator[Item]:
-    with pq.ParquetFile(source.path, buffer_size=1 << 20, pre_buffer=False) as file:
-        names = file.schema_arrow.names
-        wanted = None if columns is None else [name for name in names if name in columns]
-        groups, row = _groups_from(file.metadata, start)
-        for batch in file.iter_batches(_BATCH_ROWS, row_groups=groups, columns=wanted):
-            done = min(max(start - row, 0), batch.num_rows)
-            for at, record in enumerate(_records(batch.slice(done)), start=row + done):
-                yield Item(at, at + 1, record)
-            row += batch.num_rows
+@contextmanager
+def _for_arrow(path: Path) -> Iterator[Any]:
+    """A file as pyarrow takes it, which takes no name that is not UTF-8."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        with path.open("rb") as file:
+            yield file
+    else:
+        yield path
 
 
-def _groups_from(metadata: Any, start: int) -> tuple[list[int], int]:
-    """The row groups that hold rows from `start` on, and the first row of the first of them."""
+def _read_rows(source: Source, columns: Sequence[str] | None, start: int, max_bytes: int) -> Iterator[Item]:
+    with (
+        _for_arrow(source.path) as opened,
+        pq.ParquetFile(opened, buffer_size=1 << 20, pre_buffer=False) as file,
+    ):
+        names = column_names(source, file)
+        wanted = [name for name in names if columns is None or name in columns]
+        if twice := [name for name, n in Counter(wanted).items() if n > 1]:
+            raise InputError(
+                f"{source.path} has {wanted.count(twice[0])} columns named {twice[0]!r}, and nothing says "
+                "which is meant: write it again under names of their own"
+            )
+        for group, row in _groups_from(file.metadata, start):
+            _check_readable(file, group, wanted)
+            n_rows = _batch_rows(source, file, group, wanted, max_bytes)
+            for batch in file.iter_batches(n_rows, row_groups=[group], columns=wanted):
+                done = min(max(start - row, 0), batch.num_rows)
+                for at, record in enumerate(_records(batch.slice(done)), start=row + done):
+                    yield Item(at, at + 1, record)
+                row += batch.num_rows
+
+
+def _check_readable(file: Any, group: int, wanted: Sequence[str]) -> None:
+    """Read one row: what is damaged raises here, whereas asking for a chunk's facts would end the process."""
+    for _ in file.iter_batches(1, row_groups=[group], columns=wanted):
+        return
+
+
+def column_names(source: Source, file: Any = None) -> list[str]:
+    """The top-level columns of a Parquet file.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        if file:
+            return list(file.schema_arrow.names)
+        with _for_arrow(source.path) as opened:
+            return list(pq.read_schema(opened).names)
+    except UnicodeDecodeError:
+        raise InputError(f"{source.path} cannot be read: a column's name is not UTF-8") from None
+    except _DAMAGE as error:
+        raise InputError(f"{source.path} cannot be read: {error}; bring the file over again") from None
+
+
+def _batch_rows(source: Source, file: Any, group: int, wanted: Sequence[str], max_bytes: int) -> int:
+    """How many rows of a group are read at a time, so that they take about `_BATCH_BYTES` at most."""
+    facts, n_rows = file.metadata.row_group(group), _BATCH_ROWS
+    paths = [file.schema.column(i).path for i in range(facts.num_columns)]
+    for at in [i for i, path in enumerate(paths) if path.partition(".")[0] in wanted]:
+        chunk, n_values = facts.column(at), max(1, facts.num_rows)
+        value_bytes = chunk.total_uncompressed_size // n_values
+        if value_bytes > max_bytes:
+            raise InputError(
+                f"{source.path}: a row of the column {paths[at]!r} takes {value_bytes:,} bytes, allowed are "
+                f"{max_bytes:,}; a larger max_chars allows more"
+            )
+        if _may_repeat(chunk, n_values):
+            value_bytes = chunk.total_uncompressed_size
+        n_rows = min(n_rows, max(1, _BATCH_BYTES // max(1, value_bytes)))
+    return n_rows
+
+
+def _may_repeat(chunk: Any, n_rows: int) -> bool:
+    """Whether a dictionary may hold a text of nearly all these bytes, which every row refers to."""
+    n_bytes = chunk.total_uncompressed_size
+    odd = n_rows < _FEW_ROWS or n_bytes < _REPEATED * n_rows or n_bytes > 20 * chunk.total_compressed_size
+    return odd and any("DICTIONARY" in encoding for encoding in chunk.encodings)
+
+
+def _groups_from(metadata: Any, start: int) -> Iterator[tuple[int, int]]:
+    """The row groups that hold rows from `start` on, each with its first row."""
     first = 0
     for group in range(metadata.num_row_groups):
         n_rows = metadata.row_group(group).num_rows
         if first + n_rows > start:
-            return list(range(group, metadata.num_row_groups)), first
+            yield group, first
         first += n_rows
-    return [], first
 
 
-def _records(batch: Any) -> Iterator[Record | Malformed]:
+def _records(batch: Any) -> Iterator[Record]:
     try:
-        yield from batch.to_pylist()
-        return
-    except UnicodeDecodeError:
+        if batch.nbytes < _BATCH_BYTES // 8:
+            yield from batch.to_pylist()
+            return
+    except _NO_VALUE:
         pass  # raised before the first record: find the rows it is about
     for i in range(batch.num_rows):
+        yield _record(batch.slice(i, 1))
+
+
+def _record(row: Any) -> Record:
+    """One row; a value that is none is the `Malformed` that says why."""
+    record = {}
+    for name, column in zip(row.schema.names, row.columns, strict=True):
         try:
-            yield batch.slice(i, 1).to_pylist()[0]
+            record[name] = column[0].as_py()
         except UnicodeDecodeError as error:
-            yield Malformed("invalid_utf8", f"a text of the row is not UTF-8: {error.reason}")
+            record[name] = Malformed("invalid_utf8", f"'{name}' is not UTF-8: {error.reason}")
+        except _NO_VALUE as error:  # a day beyond the year 9999, a time zone nobody knows
+            reason = f"'{name}' ({column.type}) cannot be read: {error}"
+            record[name] = Malformed("bad_value", reason[:300])
+    return record
 
 
 def count_rows(source: Source) -> int | None:
     """How many records a file holds, None where only reading it would tell."""
-    return int(pq.read_metadata(source.path).num_rows) if source.is_parquet else None
+    if source.broken:
+        return 1
+    if not source.is_parquet:
+        return None
+    with _for_arrow(source.path) as opened:
+        return int(pq.read_metadata(opened).num_rows)

@@ -5,6 +5,7 @@ a format is to add an entry of `FORMATS`, with a parser where none of those here
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -257,13 +258,21 @@ FORMATS: Mapping[str, Format] = {
 }  # fmt: skip
 
 
+def shape(record: Record) -> str:
+    """The first format of the table that a record has the shape of; empty where it has none's."""
+    return next((name for name, known in FORMATS.items() if known.matches(record)), "")
+
+
+def favourite(votes: Mapping[str, int]) -> Format | None:
+    """The format that most records have the shape of, the earlier in the table winning a tie.
+
+    Args:
+        votes: what `shape` says -> of how many records.
+    """
+    best = max(FORMATS, key=lambda name: votes.get(name, 0))
+    return FORMATS[best] if votes.get(best) else None
+
+
 def detect(records: Iterable[Record]) -> Format | None:
-    """The format that most of these records have the shape of, the earlier in the table winning a tie."""
-    votes = dict.fromkeys(FORMATS, 0)
-    for record in records:
-        for name, known in FORMATS.items():
-            if known.matches(record):
-                votes[name] += 1
-                break
-    best = max(votes, key=lambda name: votes[name])
-    return FORMATS[best] if votes[best] else None
+    """The format that most of these records have the shape of."""
+    return favourite(Counter(map(shape, records)))

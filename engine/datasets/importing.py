@@ -115,7 +115,7 @@ def _refuse_overlap(sources: Sequence[Path], out: Path) -> None:
 
 def _manifest(feeds: Sequence[Feed], options: ImportOptions) -> Manifest:
     formats = _formats(feeds)
-    inputs = {feed.source.label: content_hash(feed.source.path) for feed in feeds}
+    inputs = {feed.source.label: feed.source.broken or content_hash(feed.source.path) for feed in feeds}
     return Manifest(STAGE, asdict(options) | {"format": formats, "sources": list(formats)}, inputs)
 
 
@@ -174,6 +174,8 @@ def _take(part: _Part, feed: Feed, item: Item, options: ImportOptions) -> None:
     try:
         if isinstance(record, Malformed):
             raise record
+        if odd := next((value for value in record.values() if isinstance(value, Malformed)), None):
+            raise odd
         if feed.source.by_column and record.get("split") != options.split:
             part.n_other += 1
             return

@@ -11,7 +11,6 @@ no folder. An embedder's graph ends in its embedding: pooling, Dense layers and 
 
 import json
 import shutil
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +32,7 @@ from seal.engine.checkpoints.exported import (
 )
 from seal.engine.errors import InputError, ResumeError
 from seal.engine.export import onnx_graph
+from seal.engine.export.aside import clear_aside, made_aside
 from seal.engine.export.graphs import choose_graph, write_graph
 from seal.engine.export.options import ExportOptions
 from seal.engine.export.parity import PARITY_LENGTHS, Parity, measure_parity, unit
@@ -69,17 +69,17 @@ def export(
     Raises:
         InputError: the folder cannot be loaded, the architecture cannot be exported, or parity failed.
         MissingExtraError: the extra `export` is not installed.
-        ResumeError: `out` is not empty.
+        ResumeError: `out` is not empty, or another process exports to it.
     """
     options, model, out = options or ExportOptions(), Path(model), Path(out)
     graph, notes = _choose_graph(Checkpoint.open(model, weights=False), options)
+    clear_aside(out)
     if out.exists() and any(out.iterdir()) and not (overwrite and (out / SPEC).is_file()):
         return _standing(model, out, options, graph)
     _refuse_strangers(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".export-", dir=out.parent) as aside:
-        checkpoint = _open(model, Path(aside), convert=options.convert)
-        folder = Path(aside) / "onnx"
+    with made_aside(out) as aside:
+        checkpoint = _open(model, aside, convert=options.convert)
+        folder = aside / "onnx"
         spec, parity = _write(checkpoint, graph, options, folder)
         if not parity.passed:
             values = "rewards" if spec.kind == "reward" else "embeddings"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from seal.engine.errors import InputError
-from seal.engine.files import file_sha256
+from seal.engine.files import file_sha256, parse_json
 from seal.engine.frames.manifest import ForeignManifestError, read_manifest
 
 LOG = "log.jsonl"
@@ -65,7 +65,7 @@ class Log:
         commits, finished = [], None
         try:
             for line in data.splitlines():
-                entry = json.loads(line)
+                entry = parse_json(line)
                 files = {
                     str(n): {"sha256": f["sha256"], "bytes": f["bytes"]} for n, f in entry["files"].items()
                 }

@@ -16,8 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from seal.engine.errors import InputError
+from seal.engine.files import parse_json
 
 MANIFEST = "manifest.json"
+LOG_SHA256 = "log_sha256"
+"""The key of the commit log's hash, once the stage has finished."""
+KEYS = ("identity", "command", "versions", "machine", "written", "complete", "totals", LOG_SHA256)
 FORMAT = 1
 _COMMAND: ContextVar[tuple[str, ...] | None] = ContextVar("command", default=None)
 _PACKAGES = (
@@ -146,7 +150,7 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{path} is not a manifest of this program: {error}") from None
     try:

@@ -5,7 +5,6 @@ position in its source (with several sources: in the sources laid end to end), `
 choice, `variant` whether the text is the dataset's own or a rewriting of it.
 """
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ import polars as pl
 import pyarrow as pa
 
 from seal.engine.errors import InputError
+from seal.engine.files import parse_json
 
 CHOSEN, REJECTED = "chosen", "rejected"
 ORIGINAL, REWRITTEN = "original", "rewritten"
@@ -163,7 +163,7 @@ def readable(*paths: Path) -> Iterator[None]:
 def _is_unfinished(manifest: Path) -> bool:
     """Whether a stage of this program says so; a `manifest.json` of another program says nothing."""
     try:
-        document = json.loads(manifest.read_text(encoding="utf-8"))
+        document = parse_json(manifest.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return False
     return isinstance(document, dict) and document.get("complete") is False

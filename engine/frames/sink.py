@@ -26,9 +26,9 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from seal.engine.errors import InputError, ResumeError, SealError
-from seal.engine.files import file_sha256, take_lock, write_atomic, written_aside
+from seal.engine.files import file_sha256, sealed, take_lock, write_atomic, written_aside
 from seal.engine.frames.folder import FAILED, LOG, Commit, Log
-from seal.engine.frames.manifest import MANIFEST, Manifest, differences, read_manifest
+from seal.engine.frames.manifest import LOG_SHA256, MANIFEST, Manifest, differences, read_manifest
 from seal.engine.frames.schema import FAILURES
 
 _LOCK = ".lock"
@@ -160,7 +160,8 @@ class Sink:
                 files = {FAILED: self._gather_failures()}
                 self._append({"finished": True, "files": files})
                 self.log = Log(self.commits, files)
-            self._write_manifest(complete=True, totals=totals)
+            log = {LOG_SHA256: file_sha256(self.folder / LOG)}
+            self._write_manifest(complete=True, totals=totals, **log)
             for name in self._gathered():
                 (self.folder / name).unlink(missing_ok=True)
         except OSError as error:
@@ -188,6 +189,10 @@ class Sink:
             raise ResumeError(
                 f"{self.folder} was made by another run: {'; '.join(found[:3])}{more}. "
                 "Choose another folder, or overwrite to start afresh"
+            )
+        if (known := document.get(LOG_SHA256)) and known != file_sha256(self.folder / LOG):
+            raise ResumeError(
+                f"{self.folder / LOG} is not what it was when the stage finished; bring it back, or overwrite"
             )
         self._read_log()
         self._remove_unlogged()
@@ -237,7 +242,7 @@ class Sink:
         # Cut short, this must leave a folder of the old identity that nobody takes for finished: with the
         # new identity the old log would be believed, with `complete` the parts left be taken for all.
         document = read_manifest(self.folder) or {}
-        write_atomic(self.folder / MANIFEST, json.dumps(document | {"complete": False}, indent=2).encode())
+        write_atomic(self.folder / MANIFEST, sealed(document | {"complete": False}))
         # The log goes first, so that it never names what is gone; the manifest last: cut short, the folder
         # must look unfinished, not foreign. What bears no name of this program's stays.
         names = [path.name for path in self.folder.iterdir()]
@@ -272,7 +277,7 @@ class Sink:
 
     def _write_manifest(self, **more: Any) -> None:
         document = self.manifest.document(written=time.strftime("%Y-%m-%dT%H:%M:%S%z"), **more)
-        write_atomic(self.folder / MANIFEST, json.dumps(document, indent=2).encode())
+        write_atomic(self.folder / MANIFEST, sealed(document))
 
 
 def _parquet(frame: pl.DataFrame) -> bytes:

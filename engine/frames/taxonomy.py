@@ -5,7 +5,6 @@ a whole when it is loaded, so that nothing can be wrong with it by the time a mo
 """
 
 import re
-import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +14,7 @@ from typing import Any, Literal, cast, get_args
 import polars as pl
 
 from seal.engine.errors import InputError, UsageError, nearest
+from seal.engine.files import parse_toml
 from seal.engine.frames.schema import FAILURES, INCLUSION, LABELS, SCORES, SIMILARITIES, TEXTS, check
 
 Kind = Literal["boolean", "enum", "list"]
@@ -189,10 +189,10 @@ def load_taxonomy(path: Path | None = None) -> Taxonomy:
     origin = "the default taxonomy" if path is None else str(path)
     path = DEFAULT if path is None else path
     try:
-        document = tomllib.loads(path.read_bytes().decode())
+        document = parse_toml(path.read_bytes().decode())
     except OSError as error:
         raise UsageError(f"cannot read the taxonomy {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise UsageError(f"{path} is not a TOML file: {error}") from None
     for key in document:
         _require(key, ("feature",), f"{origin}: the key")

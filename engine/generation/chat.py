@@ -7,16 +7,22 @@ token: where it spells one, it is encoded as plain text.
 
 import json
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
+from types import FrameType
 from typing import Any
 
 import transformers
 from tokenizers import Tokenizer
 
 from seal.engine.checkpoints.decoder import Decoder
+from seal.engine.checkpoints.tokenizer_limits import check_tokenizer
 from seal.engine.errors import InputError, UsageError
+
+TraceFunction = Callable[[FrameType, str, Any], Any]
 
 PLAIN_TAIL = "\n\nAnswer:\n"
 """What follows the message of a base model, which has no chat template; the answer begins on a fresh line."""
@@ -27,6 +33,31 @@ JOINER = "\u2060"
 _HOLE = '\ue000a "message"\n<of> {two} lines\ue001'  # a template that would change it does not show it
 _TAG = re.compile(r"<[^<>\s]{1,60}>|\[/?[A-Z_]{2,60}\]")
 _A_DAY = datetime(2024, 7, 26, tzinfo=UTC)  # templates that name the day name this one, on every day
+_MOST_STEPS = 100_000  # lines that a template may run for one message; usual are some hundreds
+_COMPILED = "<template>"  # the file that a compiled template is from, as Jinja names it
+
+
+@contextmanager
+def _few_steps() -> Iterator[None]:
+    """Let templates run `_MOST_STEPS` lines and no more; their sandbox bounds a loop, not loops in loops."""
+    n_left = _MOST_STEPS
+
+    def line(frame: FrameType, event: str, arg: object) -> TraceFunction:
+        nonlocal n_left
+        n_left -= 1
+        if n_left < 0:
+            raise RuntimeError(f"it takes more than {_MOST_STEPS:,} steps for one message")
+        return line
+
+    def call(frame: FrameType, event: str, arg: object) -> TraceFunction | None:
+        return line if frame.f_code.co_filename == _COMPILED else None
+
+    before = sys.gettrace()
+    sys.settrace(call)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
 
 
 class ChatEncoder:
@@ -51,6 +82,7 @@ class ChatEncoder:
             )
         except Exception as error:  # noqa: BLE001  # a broken file surfaces as a bare Exception from Rust
             raise InputError(f"{decoder.folder}: its tokenizer cannot be loaded: {error}") from None
+        check_tokenizer(self.tokenizer_json, f"{decoder.folder}: its tokenizer")
         self._fast.no_truncation()
         self._fast.no_padding()
         self._plain = self._without_control_tokens()
@@ -173,11 +205,12 @@ class ChatEncoder:
             opens = self._fast.encode("a").ids[:1] == [self.tokenizer.bos_token_id]
             return (bos if opens else ""), PLAIN_TAIL
         try:
-            text = self.tokenizer.apply_chat_template(
-                [{"role": "user", "content": _HOLE}],
-                tokenize=False, add_generation_prompt=True, enable_thinking=False,
-                strftime_now=_A_DAY.strftime,
-            )  # fmt: skip
+            with _few_steps():
+                text = self.tokenizer.apply_chat_template(
+                    [{"role": "user", "content": _HOLE}],
+                    tokenize=False, add_generation_prompt=True, enable_thinking=False,
+                    strftime_now=_A_DAY.strftime,
+                )  # fmt: skip
         except Exception as error:  # noqa: BLE001  # a template is a program of the folder's; it may raise anything
             raise InputError(f"{self.folder}: its chat template failed: {error}") from None
         head, found, tail = str(text).partition(_HOLE)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
 from seal.engine.checkpoints.exported import PairTemplate
+from seal.engine.checkpoints.tokenizer_limits import check_tokenizer
 from seal.engine.errors import InputError
 from seal.engine.pooling.contract import Batch
 
@@ -77,10 +78,11 @@ class PairEncoder:
             template `text`, embedders', a longer text is cut from the right.
 
     Raises:
-        InputError: that is no tokenizer.
+        InputError: that is no tokenizer, or one that makes texts many times longer.
     """
 
     def __init__(self, tokenizer_json: str, template: PairTemplate, max_tokens: int) -> None:
+        check_tokenizer(tokenizer_json, "tokenizer.json")
         try:
             self._tokenizer = Tokenizer.from_str(tokenizer_json)
         except Exception as error:  # noqa: BLE001 - the Rust side raises a bare Exception

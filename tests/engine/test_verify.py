@@ -2,11 +2,12 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import polars as pl
 import pytest
 
-from seal.engine.errors import InputError
+from seal.engine.errors import InputError, ResumeError
 from seal.engine.frames.folder import content_hash
 from seal.engine.frames.manifest import Manifest, differences, read_manifest
 from seal.engine.frames.schema import FAILURES
@@ -46,6 +47,56 @@ def test_every_flipped_byte_is_found(folder):
             assert verify(folder).changed == [name]
         (folder / name).write_bytes(whole)
     assert verify(folder).changed == []
+
+
+def found_in(folder, name):
+    """Of 25 bytes flipped over a file, those that are told."""
+    whole, n_found = (folder / name).read_bytes(), 0
+    for i in range(25):
+        data = bytearray(whole)
+        data[i * (len(whole) - 1) // 24] ^= 1 << (i % 7)
+        (folder / name).write_bytes(bytes(data))
+        try:
+            n_found += name in verify(folder).changed
+        except InputError:
+            n_found += 1
+    (folder / name).write_bytes(whole)
+    return n_found
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "log.jsonl"])
+def test_every_flipped_byte_of_a_record_is_found(folder, name):
+    assert found_in(folder, name) == 25
+    assert verify(folder).changed == []
+
+
+def test_every_flipped_byte_of_an_exported_models_record_is_found(exported, tmp_path):
+    folder = shutil.copytree(exported["pre"], tmp_path / "m")
+    assert found_in(folder, "seal.json") == 25
+
+
+def test_a_record_cannot_lose_its_hash_unnoticed(folder):
+    path = folder / "manifest.json"
+    for key in ("self_sha256", "log_sha256"):
+        whole = path.read_bytes()
+        path.write_bytes(whole.replace(key.encode(), key.replace("sha", "shb").encode()))
+        assert "manifest.json" in verify(folder).changed
+        path.write_bytes(whole)
+    log = folder / "log.jsonl"
+    log.write_text(log.read_text().replace('"n_failures": 0', '"n_failures": 7'))
+    assert verify(folder).changed == ["log.jsonl"]
+    with (
+        pytest.raises(ResumeError, match="not what it was when the stage finished"),
+        Sink(folder, Manifest("score", {"a": 1})),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("name", ["texts", "labels"])
+def test_folders_of_an_earlier_version_still_verify(name):
+    report = verify(Path(__file__).parents[1] / "data" / "earlier" / name)
+    assert report.n_files > 1
+    assert report.changed == []
 
 
 def test_missing_cut_and_swapped_files_are_found(folder):
