@@ -161,9 +161,10 @@ def _uncorrected(results: Results, name: str) -> str:
 
 def _resistance(results: Results, post: str) -> tuple[str, ...]:
     name = best(results.tables, "resistance")
-    frame = results.tables.get(name)
-    found = [] if frame is None else frame.to_dicts()
-    rows = [r for r in found if r["model"] == post and r.get("preference")]
+    rows = _predictors(results, name, post)
+    if not rows and name != "resistance":  # gold may correct one model and not the other
+        name = "resistance"
+        rows = _predictors(results, name, post)
     if not rows:
         return ("There is no regression of resistance.",)
     if not _sure(rows):
@@ -176,6 +177,13 @@ def _resistance(results: Results, post: str) -> tuple[str, ...]:
         *_more_and_less(rows, f"{brief(post)} is misaligned", "It is misaligned"),
         f"{measure} are significant{', corrected for label errors' if name != 'resistance' else ''}.",
     )
+
+
+def _predictors(results: Results, name: str, model: str) -> list[Row]:
+    """One model's coefficients of a logit, its intercept left out."""
+    frame = results.tables.get(name)
+    found = [] if frame is None else frame.to_dicts()
+    return [r for r in found if r["model"] == model and r.get("preference")]
 
 
 def _more_and_less(rows: Sequence[Row], more: str, less: str) -> list[str]:

@@ -133,6 +133,17 @@ def test_a_difference_in_taste_takes_points_and_proportionality(
     assert ("differs in taste, not only" in said) == (points > 0 and proportional < 0.05)
 
 
+def test_resistance_is_told_of_a_model_that_gold_could_not_correct(gold: Path) -> None:
+    found = read(gold)
+    half = found.tables["resistance_corrected"].filter(pl.col("model") == "pre")
+    told = summarise(replace(found, tables={**found.tables, "resistance_corrected": half})).passages[3]
+    whole = summarise(replace(found, tables={**found.tables, "resistance_corrected": half.clear()})).passages[
+        3
+    ]
+    assert told == whole
+    assert "no regression" not in " ".join(told.sentences)
+
+
 def test_taste_needs_a_test_of_the_corrected_prices(gold: Path) -> None:
     found = read(gold)
     tests = found.tables["tests"].filter(pl.col("test") != "human_proportional_corrected")
