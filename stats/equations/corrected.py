@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import polars as pl
 
-from seal.stats.equations.corrected_table import Layout, imprint_table, in_sds
+from seal.stats.equations.corrected_table import Layout, imprint_table
 from seal.stats.equations.differences import outcomes
 from seal.stats.equations.equation import Equation
 from seal.stats.equations.gold_sample import (
@@ -22,6 +22,7 @@ from seal.stats.equations.gold_sample import (
     variance_ratio,
 )
 from seal.stats.equations.imprint_influence import MODELS, imprint_influence
+from seal.stats.equations.standardised import in_sds
 from seal.stats.labelers.calibrated import calibrated, hausman, refusal, smallest_singular_value
 from seal.stats.labelers.rectified import gold_only, least_squares_influence, slope
 from seal.stats.options import Inference

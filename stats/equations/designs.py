@@ -17,7 +17,7 @@ from seal.stats.equations.differences import STANDARDISED, Differences, outcomes
 from seal.stats.equations.equation import Equation
 from seal.stats.equations.imprint import CHOSEN_TERM, NO_FEATURE, NO_PAIR, SCHEMA
 from seal.stats.equations.imprint_influence import MODELS
-from seal.stats.equations.standardised import CHANGE, known_sd_columns, with_adjusted
+from seal.stats.equations.standardised import CHANGE, known_sd_columns, with_adjusted, without_rounding
 from seal.stats.options import USUAL, Inference
 from seal.stats.pairs.joins import Inputs, Pairs
 from seal.stats.pairs.places import PAIR
@@ -187,6 +187,7 @@ def imprint_by_cells(gathered: Differences, how: Inference = USUAL, *, chosen_si
         ]
         notes += [f"imprint of {model}: {text}" for text in said]
     notes += [] if by_pair else few_informative(names, informative)
+    rows = without_rounding(rows, outcomes(inputs))
     table = coefficient_table(rows, SCHEMA, "model", how.adjust, outside=CHOSEN_TERM)
     table = with_adjusted(table, "model", how.adjust, outside=CHOSEN_TERM)
     return Equation(table, verdicts, notes=tuple(dict.fromkeys([*notes, KNOWN_SDS])))
@@ -200,11 +201,12 @@ def _std_columns(
     estimated: Callable[[str], tuple[Rows, list[str]]],
 ) -> Rows:
     """The `_std` columns of an outcome's rows; the contrast's are a regression of its own."""
-    if gathered.sd is None or not min(gathered.sd) > 0:
+    if gathered.sd is None:
         return [{} for _ in rows]
     if outcome == CHANGE:
-        return known_sd_columns(estimated(STANDARDISED)[0], units.tolist())
-    return known_sd_columns(rows, (units / gathered.sd[MODELS.index(outcome)]).tolist())
+        varies = min(gathered.sd) > 0
+        return known_sd_columns(estimated(STANDARDISED)[0], units.tolist()) if varies else [{} for _ in rows]
+    return known_sd_columns(rows, (units / (gathered.sd[MODELS.index(outcome)] or np.nan)).tolist())
 
 
 def few_informative(terms: Sequence[str], informative: Sequence[int]) -> list[str]:

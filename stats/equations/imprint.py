@@ -21,10 +21,10 @@ from seal.stats.equations.imprint_influence import (
 )
 from seal.stats.equations.standardised import (
     STANDARDISED,
-    Standardised,
-    standardise,
+    in_sds,
     standardised_columns,
     with_adjusted,
+    without_rounding,
 )
 from seal.stats.options import LEVEL, USUAL, Inference
 from seal.stats.pairs.features import Regressor
@@ -36,7 +36,6 @@ from seal.stats.regression.cells import Cells
 from seal.stats.regression.collinearity import Verdict
 from seal.stats.regression.inference import (
     INFERENCE,
-    Floats,
     Rows,
     coefficient_table,
     pivot_rank,
@@ -134,8 +133,9 @@ def estimate_imprint(
         return Equation(pl.DataFrame(schema=SCHEMA), verdicts, notes=(NO_FEATURE,))
     terms = [*[CHOSEN_TERM] * chosen_side, *(r.term for r in kept.values())]
     informative = [*[cells.total("pre")] * chosen_side, *(gathered.informative(cells, j) for j in kept)]
-    in_sds = standardise(imprint_influence(rows, inputs, list(kept), places, chosen_side=chosen_side))
+    influence = imprint_influence(rows, inputs, list(kept), places, chosen_side=chosen_side)
     units = np.array([1.0] * chosen_side + [gathered.unit(gathered.slopes[j]) for j in kept])
+    standardised = in_sds(influence.by_model, influence.sd, units)
     table: Rows = []
     notes: list[str] = []
     for outcome, model in outcomes(inputs).items():
@@ -143,24 +143,17 @@ def estimate_imprint(
             cells, outcome, list(kept), terms, informative,
             intercept=chosen_side, robust="HC0", level=how.level, scarce="informative pairs for",
         )  # fmt: skip
-        std = _std_columns(in_sds, outcome, found, units, how.level)
+        std = standardised_columns(standardised[outcome], found.rows, found.dof.tolist(), how.level)
         table += [
             {"model": model, "term": term, **row, "n_informative": n, **more}
             for term, row, n, more in zip(terms, found.rows, informative, std, strict=True)
         ]
         notes += [f"imprint of {model}: {text}" for text in found.notes]
+    table = without_rounding(table, outcomes(inputs))
     whole = coefficient_table(table, SCHEMA, "model", how.adjust, outside=CHOSEN_TERM)
     whole = with_adjusted(whole, "model", how.adjust, outside=CHOSEN_TERM)
     tests = () if chosen_side else (*_linearity(gathered, cells, kept), *_dropped(gathered, cells, kept))
     return Equation(whole, verdicts, tests, tuple(dict.fromkeys(notes)))
-
-
-def _std_columns(
-    in_sds: Standardised | None, outcome: str, found: linear.Fitted, units: Floats, level: float
-) -> Rows:
-    if in_sds is None:
-        return [{} for _ in found.rows]
-    return standardised_columns(in_sds, outcome, found.rows, found.dof.tolist(), units, level)
 
 
 def _linearity(gathered: Differences, cells: Cells, kept: Mapping[int, Regressor]) -> Rows:

@@ -16,7 +16,7 @@ from seal.stats.equations.differences import STANDARDISED, outcomes, refuse_crow
 from seal.stats.equations.equation import Equation
 from seal.stats.equations.imprint import CHOSEN_TERM, NO_FEATURE, NO_PAIR, SCHEMA
 from seal.stats.equations.imprint_influence import MODELS
-from seal.stats.equations.standardised import CHANGE, known_sd_columns, with_adjusted
+from seal.stats.equations.standardised import CHANGE, known_sd_columns, with_adjusted, without_rounding
 from seal.stats.options import USUAL, Inference
 from seal.stats.pairs.checks import require_columns
 from seal.stats.pairs.features import Features, Regressor
@@ -74,6 +74,7 @@ def imprint_by_pyfixest(
         (r, replace(v, kept=False, reason="collinear with the fixed effects") if r.term in absorbed else v)
         for r, v in zip(regressors, judged, strict=True)
     )
+    rows = without_rounding(rows, outcomes(inputs))
     table = coefficient_table(rows, SCHEMA, "model", how.adjust, outside=CHOSEN_TERM)
     table = with_adjusted(table, "model", how.adjust, outside=CHOSEN_TERM)
     return Equation(table, verdicts, notes=(*notes, *[KNOWN_SDS] * bool(rows))), joined

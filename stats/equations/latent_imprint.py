@@ -12,10 +12,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from seal.stats.equations.corrected_table import Layout, imprint_table, in_sds
+from seal.stats.equations.corrected_table import Layout, imprint_table
 from seal.stats.equations.differences import outcomes
 from seal.stats.equations.equation import Equation
 from seal.stats.equations.imprint_influence import MODELS, imprint_influence, margins
+from seal.stats.equations.standardised import in_sds
 from seal.stats.labelers.error_rates import FeatureFit, count_patterns, pattern_numbers
 from seal.stats.labelers.latent import LatentMoments, Verdict, fit_features, judge, latent
 from seal.stats.labelers.rectified import slope

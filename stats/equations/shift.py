@@ -14,7 +14,7 @@ import polars as pl
 
 from seal.stats.equations.equation import Equation
 from seal.stats.equations.imprint_influence import margin_influence
-from seal.stats.equations.standardised import CHANGE, inflation, standardise
+from seal.stats.equations.standardised import inflation, unless_nothing
 from seal.stats.options import THETA, Inference, Theta
 from seal.stats.pairs.joins import Inputs
 from seal.stats.pairs.places import Places
@@ -105,21 +105,24 @@ def estimate_shift(
     return Equation(table, kept.verdicts, notes=tuple(notes))
 
 
-def _inflation(walk: Walk, kept: KeptColumns[Column]) -> Floats | None:
-    """By how much the errors of the standardised outcome grow because the SDs are estimated too, (p,)."""
+def _inflation(walk: Walk, kept: KeptColumns[Column]) -> tuple[Floats, Floats] | None:
+    """`inflation` of the standardised outcome, (p,) each."""
 
     def design(part: pl.DataFrame) -> Floats:
         return sides(part, walk.inputs, kept.positions)
 
     try:
-        found = standardise(margin_influence(walk.rows, design, kept.names, walk.places))
+        return inflation(margin_influence(walk.rows, design, kept.names, walk.places))
     except np.linalg.LinAlgError:
         return None
-    return None if found is None else inflation(found)[CHANGE]
 
 
 def _rows(
-    cells: Cells, outcome: str, kept: KeptColumns[Column], level: float, grown: Floats | None
+    cells: Cells,
+    outcome: str,
+    kept: KeptColumns[Column],
+    level: float,
+    grown: tuple[Floats, Floats] | None,
 ) -> tuple[Rows, list[str]]:
     informative = [float("inf"), *(float(differing(cells, outcome, j)) for j in kept.positions)]
     try:
@@ -133,8 +136,9 @@ def _rows(
         return [{"n_pairs": n} for _ in kept.names], [said]
     if grown is None:
         return found.rows, found.notes
-    scaled = zip(found.rows, found.dof.tolist(), grown.tolist(), strict=True)
-    return [_scaled(row, dof, by, level) for row, dof, by in scaled], found.notes
+    scaled = zip(found.rows, found.dof.tolist(), *(x.tolist() for x in grown), strict=True)
+    rows = [unless_nothing(_scaled(row, dof, by, level), size) for row, dof, by, size in scaled]
+    return rows, found.notes
 
 
 def _scaled(row: dict[str, object], dof: float, by: float, level: float) -> dict[str, object]:

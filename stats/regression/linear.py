@@ -6,10 +6,9 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csc_matrix
 
 from seal.stats.regression import small_sample
-from seal.stats.regression.cells import Cells
+from seal.stats.regression.cells import Cells, ClusterScores
 from seal.stats.regression.inference import FEW_INFORMATIVE, Floats, Rows, coefficient, inverse
 
 Robust = Literal["HC0", "HC1"]
@@ -128,25 +127,6 @@ def _meat(cells: Cells, outcome: str, columns: Sequence[int], b: Floats, *, inte
             square = squares[part] - fitted * (sums[part] + residual)
             meat += (x * np.clip(square, 0.0, None)[:, None]).T @ x
     return scores.meat() if scores.active else meat
-
-
-class ClusterScores:
-    """Scores summed within clusters, (clusters, p)."""
-
-    def __init__(self, cluster: NDArray[np.int64] | None, p: int) -> None:
-        self.active = cluster is not None
-        self._cluster = cluster if cluster is not None else np.zeros(0, dtype=np.int64)
-        self._sums = np.zeros((int(self._cluster.max(initial=-1)) + 1, p))
-
-    def add(self, part: slice, scores: Floats) -> None:
-        ids = self._cluster[part]
-        low, n = int(ids.min()), len(ids)
-        width = int(ids.max()) + 1 - low
-        rows = csc_matrix((np.ones(n), ids - low, np.arange(n + 1)), shape=(width, n))
-        self._sums[low : low + width] += rows @ scores  # ten times as fast as np.add.at
-
-    def meat(self) -> Floats:
-        return np.asarray(self._sums.T @ self._sums, dtype=np.float64)
 
 
 def coefficient_rows(

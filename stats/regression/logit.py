@@ -10,9 +10,9 @@ from scipy.special import expit
 from scipy.stats import chi2, norm
 
 from seal.stats.options import LEVEL
-from seal.stats.regression.cells import Cells
+from seal.stats.regression.cells import Cells, ClusterScores
 from seal.stats.regression.inference import Floats, Rows, coefficient, inverse
-from seal.stats.regression.linear import ClusterScores, root_diagonal
+from seal.stats.regression.linear import root_diagonal
 from seal.stats.regression.separation import NoFit, find_separation
 
 _MOST_STEPS = 500

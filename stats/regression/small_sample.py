@@ -16,8 +16,9 @@ freedom judges a coefficient where any of these holds:
 Where errors are clustered wider, CR1 with t(G - 1) allows for G clusters that are alike. CR2 with Bell and
 McCaffrey's degrees of freedom takes its place where they are not: the average leverage of a coefficient's
 clusters is more than `LEVERAGE` above 1/G, or fewer than half of them (at most `EFFECTIVE`) count in effect.
-It holds the cross products of every cluster, so it is worked out for at most `CLUSTERS` of them; above that
-CR1 stays.
+CR2 holds the cross products of a cluster. Of more than `CLUSTERS` clusters leverage is not asked for, and the
+cross products are held of those alone that weigh most in some coefficient; the scores of the others, each of
+next to no leverage, enter as they are.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,7 +28,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from seal.stats.regression.cells import Cells
+from seal.stats.regression.cells import Cells, ClusterScores
 from seal.stats.regression.inference import FEW_INFORMATIVE, Floats
 
 LEVERAGE = 0.02
@@ -65,8 +66,16 @@ class Data:
             yield part, x, self.cells.counts[self.outcome][part]
 
     @cached_property
+    def shares(self) -> Floats:
+        """(G, p), what each cluster has of the squares that make up each coefficient's variance."""
+        found = ClusterScores(self.cells.cluster, len(self.bread))
+        for part, x, n in self.blocks():
+            found.add(part, n[:, None] * (x @ self.bread) ** 2)
+        return found.sums
+
+    @cached_property
     def cluster_sums(self) -> "ClusterSums":
-        """Cross products and scores by cluster, worked out once."""
+        """Cross products and scores of the weightiest clusters, worked out once."""
         return _cluster_sums(self)
 
 
@@ -132,43 +141,60 @@ def _by_pair(data: Data, at: Sequence[int]) -> tuple[Floats, Floats]:
 
 @dataclass(frozen=True)
 class ClusterSums:
-    """By cluster: gram (G, p, p), score (G, p) of the residuals."""
+    """Of the m weightiest clusters, all where there are no more than `CLUSTERS`.
 
+    Attributes:
+        heavy: (G,) which they are.
+        gram: (m, p, p), cross products.
+        score: (m, p), scores of the residuals.
+    """
+
+    heavy: Flags
     gram: Floats
     score: Floats
 
 
+def _heavy(shares: Floats) -> Flags:
+    """The clusters that weigh most in some coefficient, (G,), at most `CLUSTERS` of them."""
+    total = shares.sum(axis=0)
+    weight = (shares / np.where(total > 0, total, 1.0)).max(axis=1)
+    heavy = np.zeros(len(weight), dtype=np.bool_)
+    heavy[np.argsort(-weight, kind="stable")[:CLUSTERS]] = True
+    return np.asarray(heavy & (weight > 0))
+
+
 def _cluster_sums(data: Data) -> ClusterSums:
     assert data.cells.cluster is not None
-    ids, p = data.cells.cluster, len(data.bread)
-    n_clusters = int(ids.max(initial=-1)) + 1
-    gram, score = np.zeros((n_clusters, p, p)), np.zeros((n_clusters, p))
+    heavy, p = _heavy(data.shares), len(data.bread)
+    number = np.where(heavy, np.cumsum(heavy) - 1, -1)
+    gram, score = np.zeros((int(heavy.sum()), p, p)), np.zeros((int(heavy.sum()), p))
     sums = data.cells.sums[data.outcome]
     for part, x, n in data.blocks():
-        order = np.argsort(ids[part], kind="stable")
-        here, first = np.unique(ids[part][order], return_index=True)
+        ids = number[data.cells.cluster[part]]
+        order = np.argsort(ids, kind="stable")
+        order = order[ids[order] >= 0]
+        here, first = np.unique(ids[order], return_index=True)
+        if not len(here):
+            continue
         residual = sums[part] - n * (x @ data.estimate)
         score[here] += np.add.reduceat((x * residual[:, None])[order], first, axis=0)
         weighted, plain = (x * n[:, None])[order], x[order]
         for g, low, high in zip(here, first, [*first[1:], len(order)], strict=True):
             gram[g] += weighted[low:high].T @ plain[low:high]
-    there = np.diagonal(gram, axis1=1, axis2=2).any(axis=1)
-    return ClusterSums(gram[there], score[there])
+    return ClusterSums(heavy, gram, score)
 
 
 def _strained_by_cluster(data: Data) -> Flags:
-    p, ids = len(data.bread), data.cells.cluster
-    assert ids is not None
-    n_clusters = data.cells.n_clusters(data.outcome)
-    if not 2 <= n_clusters <= CLUSTERS:
-        return np.zeros(p, dtype=bool)
+    n_clusters, total = data.cells.n_clusters(data.outcome), np.diag(data.bread)
+    if n_clusters < 2:
+        return np.zeros(len(total), dtype=bool)
+    few = total**2 < min(n_clusters / 2, EFFECTIVE) * (data.shares**2).sum(axis=0)
+    if n_clusters > CLUSTERS:
+        return np.asarray(few)
     moved = data.cluster_sums.gram @ data.bread  # S_g M, (G, p, p)
-    share = np.einsum("jk,gkj->gj", data.bread, moved)
     leverage = np.einsum("jk,gkl,glj->gj", data.bread, moved, moved, optimize=True)
-    total = np.diag(data.bread)
     allowed = 1 / n_clusters if data.cells.corrected else 0.0  # what the factor of CR1 stands for
-    uneven = leverage.sum(axis=0) > (LEVERAGE + allowed) * total
-    return np.asarray(uneven | (total**2 < min(n_clusters / 2, EFFECTIVE) * (share**2).sum(axis=0)))
+    return np.asarray(few | (leverage.sum(axis=0) > (LEVERAGE + allowed) * total))
 
 
 def _by_cluster(data: Data, at: Sequence[int]) -> tuple[Floats, Floats]:
@@ -194,7 +220,20 @@ def _by_cluster(data: Data, at: Sequence[int]) -> tuple[Floats, Floats]:
         axis=(1, 2)
     )
     mean = (own - cross).sum(axis=0)
+    if not sums.heavy.all():
+        light = data.shares[~sums.heavy][:, wanted]
+        mean, spread = mean + light.sum(axis=0), spread + (light**2).sum(axis=0)
+        variance = variance + (_parts(data, wanted)[~sums.heavy] ** 2).sum(axis=0)
     return np.sqrt(variance) * lost, mean**2 / np.where(np.isnan(lost), 1.0, spread) * lost
+
+
+def _parts(data: Data, wanted: Sequence[int]) -> Floats:
+    """(G, q), what each cluster's residuals, as they are, add to some coefficients."""
+    found, sums = ClusterScores(data.cells.cluster, len(wanted)), data.cells.sums[data.outcome]
+    for part, x, n in data.blocks():
+        residual = sums[part] - n * (x @ data.estimate)
+        found.add(part, (x @ data.bread[:, wanted]) * residual[:, None])
+    return found.sums
 
 
 def _root(matrix: Floats) -> Floats:

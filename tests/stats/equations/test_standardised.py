@@ -91,6 +91,24 @@ def test_twice_the_rewards_are_no_difference(w: World) -> None:
     assert shift["estimate"].to_list() == pytest.approx([0] * 13, abs=1e-9)
 
 
+def test_thrice_the_rewards_are_no_difference_whatever_rounding_leaves(w: World) -> None:
+    thrice = given_rewards(w, np.stack([w.rewards[0], 3 * w.rewards[0]]))
+    writers = thrice.texts.with_columns(
+        meta_writer=(pl.col("row_id") * 7 + (pl.col("preference") == "chosen")) % 3,
+        meta_group=pl.col("row_id") // 3,
+    )
+    thrice = World(thrice.scores, thrice.labels, writers, w.values, thrice.rewards)
+    for asked in (
+        {}, {"cluster": "meta_group"}, {"interactions": ("last_response_is_refusal:source",)},
+        {"fixed_effects": ("meta_writer",)},
+    ):  # fmt: skip
+        tables = analysis(thrice, **asked).tables
+        part = tables["imprint"].filter(model="post-pre")
+        assert part["p_value_std"].to_list() == [1.0] * part.height, asked
+        shift = tables["shift"].filter(outcome="standardised_margin_change")
+        assert shift["p_value"].to_list() == [1.0] * 13, asked
+
+
 def test_units_of_either_model_do_not_matter(w: World) -> None:
     other = given_rewards(w, np.stack([w.rewards[0] / 4, w.rewards[1] * 8 + 3]))
     mine, theirs = imprint(w), imprint(other)
@@ -102,7 +120,11 @@ def test_margins_that_never_vary_have_no_scale(w: World) -> None:
     flat = w.rewards.copy()
     flat[1] = 1.5
     results = analysis(given_rewards(w, flat))
-    assert results.tables["imprint"]["estimate_std"].null_count() == 18
+    table = results.tables["imprint"]
+    assert table.filter(pl.col("model") != "pre")["estimate_std"].null_count() == 12
+    same = imprint(w).filter(model="pre")
+    for column in (c for c in table.columns if c.endswith("_std")):  # the other model has its scale
+        assert table.filter(model="pre")[column].to_list() == same[column].to_list()
     part = results.tables["shift"].filter(outcome="standardised_margin_change")
     assert part["estimate"].null_count() == 13
 

@@ -130,7 +130,41 @@ def test_alike_clusters_keep_cr1_and_one_that_dominates_does_not() -> None:
     uneven = np.where(np.arange(4000) < 1500, 0, even)
     assert flags(Cells(*parts, uneven), 3) == [True] * 3
     many = np.where(np.arange(4000) < 1500, 0, np.arange(4000))
-    assert flags(Cells(*parts, many), 3) == [False] * 3  # more clusters than are worked out
+    assert flags(Cells(*parts, many), 3) == [True] * 3  # of more clusters than are held as well
+
+
+def rare(n: int, seed: int, pairs: int = 9) -> Cells:
+    """Pairs in clusters of two, three columns common and the last in a few pairs only."""
+    rng = np.random.default_rng(seed)
+    codes = rng.integers(-1, 2, (n, 4)).astype(np.int8)
+    codes[:, 3] = 0
+    codes[rng.choice(n, pairs, replace=False), 3] = rng.choice([-1, 1], pairs)
+    y, one = rng.normal(size=n) + np.repeat(rng.normal(size=n // 2), 2), np.ones(n)
+    return Cells(codes, np.empty((n, 0)), {"y": one}, {"y": y}, {"y": y * y}, np.arange(n) // 2)
+
+
+def test_of_many_clusters_the_weightiest_give_what_all_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = rare(1000, 0)
+    whole = small_sample.adjusted(fitted(cells, 4, False)[1], [3])
+    monkeypatch.setattr(small_sample, "CLUSTERS", 40)
+    data = fitted(cells, 4, False)[1]
+    assert list(small_sample.strained(data, [np.inf] * 4)) == [False, False, False, True]
+    assert len(data.cluster_sums.gram) == 40
+    for mine, theirs in zip(small_sample.adjusted(data, [3]), whole, strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-3)
+
+
+@pytest.mark.slow
+def test_a_rare_feature_in_many_clusters_is_covered() -> None:
+    # CR1 with t(G - 1) covers 0.90 here
+    held = []
+    for seed in range(400):
+        found = linear.fitted_rows(
+            rare(6000, seed), "y", range(4), list("abcd"), [np.inf] * 4,
+            intercept=False, robust="HC0", level=0.95, scarce="",
+        )  # fmt: skip
+        held.append(float(str(found.rows[3]["conf_low"])) <= 0 <= float(str(found.rows[3]["conf_high"])))
+    assert 0.93 <= np.mean(held) <= 0.98
 
 
 def test_rows_say_where_care_was_taken() -> None:
