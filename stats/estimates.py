@@ -278,11 +278,16 @@ def _same_regressors(
 
 
 def _human(walk: shift.Walk, imprint: Equation, options: AnalyzeOptions) -> Equation:
-    """What people pay beside what each model pays, on the regressors that Eq. 1 kept."""
+    """What people pay beside what each model pays, on the regressors that Eq. 1 kept.
+
+    Of a feature with slopes of its own for each value of a column, one of which must be kept, the feature.
+    """
     features = walk.inputs.regressed
-    where = {r: j for j, r in enumerate(features.packed)}
-    where |= {r: j for j, r in enumerate(features.numeric, len(features.packed))}
-    kept = sorted(where[c] for c, v in imprint.verdicts if v.kept and isinstance(c, Regressor) and c in where)
+    entered = {
+        (c.feature, c.level, c.kind) for c, v in imprint.verdicts if v.kept and isinstance(c, Regressor)
+    }
+    columns = enumerate((*features.packed, *features.numeric))
+    kept = [j for j, r in columns if (r.feature, r.level, r.kind) in entered]
     if not kept:
         return Equation(pl.DataFrame(schema=amplification.SCHEMA))
     how = options.inference

@@ -155,7 +155,7 @@ def _calibrated(
         if strict:
             raise
         return None, []
-    statistic, p_value, _ = hausman(fit.estimate, found)
+    statistic, p_value, _ = hausman(fit.estimate, found, gold.places.factor)
     why = refusal(p_value, singular)
     if why is not None and strict:
         raise NoGold(f"{model[1]}: {why}; --correct rectified assumes nothing of the errors")

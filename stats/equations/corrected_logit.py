@@ -24,6 +24,7 @@ from seal.stats.equations.gold_sample import (
     usable,
 )
 from seal.stats.equations.imprint_influence import MODELS
+from seal.stats.labelers.gold import PER_REGRESSOR
 from seal.stats.labelers.rectified import logit_influence
 from seal.stats.options import Inference, Ties
 from seal.stats.pairs.gold import NoGold
@@ -77,7 +78,7 @@ def corrected_resistance(
             continue
         lines += [{"model": name, **line} for line in found.lines(design, gold, how.level)]
         names = [INTERCEPT, *(c.name for c in design.columns)]
-        tests += correction_tests("resistance", name, names, found.coefficients, len(gold.pairs))
+        tests += correction_tests("resistance", name, names, found.coefficients, found.n_gold)
     table = coefficient_table(lines, SCHEMA, "model", how.adjust, outside=INTERCEPT)
     verdicts = tuple((asked.columns[i], Verdict(None, False, why)) for i, why in judged.left_out.items())
     return Equation(table, verdicts, tuple(tests), tuple(notes))
@@ -160,11 +161,13 @@ class _Found:
         coefficients: (1 + p,), the constant first.
         slope: (1,), mean of p (1 - p).
         n: pairs.
+        n_gold: gold pairs that have the outcome.
     """
 
     coefficients: Corrected
     slope: Corrected
     n: int
+    n_gold: int
 
     def lines(self, design: _Design, gold: Gold, level: float) -> Rows:
         keys: list[dict[str, object]] = [{"term": INTERCEPT}, *(c.key for c in design.columns)]
@@ -181,7 +184,7 @@ class _Found:
                 line["ame"] = float(effects.estimate[j])
                 line["ame_std_error"] = float(effects.std_error[j]) * grown
             line |= {"method": "rectified", "naive_estimate": float(self.coefficients.naive[j])}
-            lines.append(line | {"n_gold": len(gold.pairs), "n_gold_informative": informative[j]})
+            lines.append(line | {"n_gold": self.n_gold, "n_gold_informative": informative[j]})
         return lines
 
 
@@ -195,20 +198,26 @@ def _correct(
     rows: Iterable[pl.DataFrame], design: _Design, gold: Gold, outcome: pl.Expr, start: Floats | None
 ) -> _Found:
     """One model; `start` (1 + p,) is the estimate of all pairs, where it is known."""
-    coefficients, slope, n = _everyone(rows, design, gold, outcome, start)
     y = _outcome(_rewards(gold), outcome)
-    weight = gold.sample.weight * np.isfinite(y)
+    known, k = np.isfinite(y), len(design.columns) + 1
+    sample = gold.sample.only(known)
+    if len(sample) < PER_REGRESSOR * k:
+        raise NoFit(
+            f"{len(sample)} gold pairs that are no tie are fewer than {PER_REGRESSOR} for each of {k} "
+            "coefficients"
+        )
+    coefficients, slope, n = _everyone(rows, design, gold, outcome, start)
     fits = []
     for labels in (gold.pairs.truth, gold.pairs.proxy):
-        x = design.at_gold(labels)
-        b, influence = logit_influence(x, np.nan_to_num(y), weight)
-        fits.append(((b, influence), _mean_slope(x, b, influence, weight / weight.sum())))
+        x = design.at_gold(labels[known])
+        b, influence = logit_influence(x, y[known], sample.weight)
+        fits.append(((b, influence), _mean_slope(x, b, influence, sample.weight)))
     (truth, truth_slope), (proxy, proxy_slope) = fits
-    k = len(design.columns) + 1
     return _Found(
-        Corrected.by(truth, proxy, coefficients, gold.sample, k),
-        Corrected.by(truth_slope, proxy_slope, slope, gold.sample, k),
+        Corrected.by(truth, proxy, coefficients, sample, k),
+        Corrected.by(truth_slope, proxy_slope, slope, sample, k),
         n,
+        len(sample),
     )
 
 

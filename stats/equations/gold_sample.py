@@ -11,7 +11,7 @@ from seal.stats.labelers.gold import MIN_INFORMATIVE, PER_REGRESSOR
 from seal.stats.labelers.rectified import GoldSample, gold_only, rectified, slope
 from seal.stats.pairs.gold import GoldPairs, NoGold
 from seal.stats.pairs.places import Places
-from seal.stats.regression.inference import FEW_INFORMATIVE, Floats, Rows, coefficient, pivot_rank, tested
+from seal.stats.regression.inference import FEW_INFORMATIVE, Floats, Rows, pivot_rank, tested
 from seal.stats.regression.influence import Influence
 
 COLUMNS: dict[str, pl.DataType] = {
@@ -56,11 +56,6 @@ class Gold:
     def dof(self) -> float:
         """Of the t distribution: clusters that hold gold pairs, less one."""
         return float(self.places.gold.height - 1)
-
-    def line(self, of: Influence, j: int, level: float) -> dict[str, float | None]:
-        """Coefficient j as a line of a table."""
-        std_error = float(of.std_error[j]) * float(np.sqrt(self.places.factor))
-        return coefficient(float(of.estimate[j]), std_error, self.dof, level)
 
 
 def usable(

@@ -66,8 +66,12 @@ def smallest_singular_value(d: Floats, v: Floats, weight: Floats | None = None) 
     return float(np.linalg.svd(calibration(d / scale, v / scale, weight), compute_uv=False)[-1])
 
 
-def hausman(first: Influence, second: Influence) -> tuple[float, float, int]:
+def hausman(first: Influence, second: Influence, factor: float = 1.0) -> tuple[float, float, int]:
     """Whether two estimates of the same coefficients (K,) differ by more than chance (Hausman 1978).
+
+    Args:
+        first, second: the estimates, from one set of scores.
+        factor: what covariances are multiplied by (clusters).
 
     Returns:
         Statistic D'V^-D, V the sum of squares of the differences of influences, p-value from chi-squared, and
@@ -75,7 +79,8 @@ def hausman(first: Influence, second: Influence) -> tuple[float, float, int]:
     """
     both, one = beside([first, second]), np.eye(len(first.estimate))
     difference = first.estimate - second.estimate
-    return wald(difference, both.mapped(difference, np.concatenate([one, -one], axis=1)).covariance)
+    contrast = both.mapped(difference, np.concatenate([one, -one], axis=1))
+    return wald(difference, factor * contrast.covariance)
 
 
 def refusal(p_value: float, singular_value: float) -> str | None:

@@ -1,7 +1,7 @@
-"""What gold labels tell: how often a labeler errs, what a sample can be used for, how many more are needed.
+"""What gold labels tell: how often a labeler errs, and how many more of them are needed.
 
-`gold_power(d, v, y, n_pairs=, probability=)` or `power_of(corrected, n_gold, n_pairs)` give a `GoldPower`;
-its `needed(half_width)` is the number of gold pairs for an interval of that half-width.
+`gold_power(d, v, y, n_pairs=, probability=)` gives a `GoldPower`; its `needed(half_width)` is the number of
+gold pairs for an interval of that half-width.
 """
 
 from collections.abc import Sequence
@@ -13,8 +13,7 @@ from seal.stats.labelers.measures import pairwise
 from seal.stats.labelers.rectified import GoldSample, least_squares_influence, projection
 from seal.stats.options import LEVEL
 from seal.stats.pairs.sides import SIDES
-from seal.stats.regression.inference import FEW_INFORMATIVE, Floats, Rows, t_critical, wilson
-from seal.stats.regression.influence import Influence
+from seal.stats.regression.inference import Floats, Rows, t_critical, wilson
 
 PER_REGRESSOR = 6  # gold pairs a regressor, below which intervals are not to be relied on
 MIN_INFORMATIVE = 10  # gold pairs in which the truth of a feature differs, below which it is left out
@@ -128,36 +127,6 @@ def _limits(name: str, rate: tuple[float, float, float] | None) -> dict[str, flo
 
 
 @dataclass(frozen=True)
-class Usable:
-    """What a gold sample can be used for.
-
-    Attributes:
-        n_informative: (K,), gold pairs in which the truth differs between the two texts.
-        kept: positions of the regressors that have enough of them.
-        few: of the kept ones, those with fewer than 30: their intervals are to be read with care.
-        reason: why nothing can be corrected, None where it can.
-    """
-
-    n_informative: np.ndarray
-    kept: tuple[int, ...]
-    few: tuple[int, ...]
-    reason: str | None
-
-
-def usable(d: Floats) -> Usable:
-    """Judge a gold sample by its true differences (m, K): 10 informative pairs a regressor, 6 pairs each."""
-    counts = (d != 0).sum(axis=0)
-    kept = tuple(int(j) for j in np.flatnonzero(counts >= MIN_INFORMATIVE))
-    few = tuple(j for j in kept if counts[j] < FEW_INFORMATIVE)
-    reason, least = None, PER_REGRESSOR * len(kept)
-    if not kept:
-        reason = f"no feature differs in {MIN_INFORMATIVE} gold pairs or more"
-    elif len(d) < least:
-        reason = f"{len(d)} gold pairs are too few for {len(kept)} regressors; at least {least} are needed"
-    return Usable(counts, kept, few, reason)
-
-
-@dataclass(frozen=True)
 class GoldPower:
     """How errors fall with the number of gold pairs: variance = fixed + falling / m.
 
@@ -209,11 +178,3 @@ def gold_power(
     rest, shared = m / (m - k) * (phi - xi @ p.T), xi @ p.T
     fixed = (shared**2 / sample.weight[:, None]).sum(axis=0) / n_pairs
     return GoldPower(m, n_pairs, m * (rest**2).sum(axis=0), fixed)
-
-
-def power_of(corrected: Influence, n_gold: int, n_pairs: int) -> GoldPower:
-    """The same from any corrected estimate: what gold pairs add to its variance falls, the rest stays."""
-    own = np.zeros((1, len(corrected.estimate))) if corrected.own is None else corrected.own
-    falling = (own**2).sum(axis=0)
-    fixed = np.clip(np.diag(corrected.covariance) - falling, 0.0, None)
-    return GoldPower(n_gold, n_pairs, np.asarray(n_gold * falling), np.asarray(fixed))

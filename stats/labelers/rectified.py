@@ -54,6 +54,11 @@ class GoldSample:
     def __len__(self) -> int:
         return len(self.weight)
 
+    def only(self, these: NDArray[np.bool_]) -> "GoldSample":
+        """Some of its pairs, (m,) which."""
+        weight = self.weight[these]
+        return GoldSample(np.asarray(weight / weight.sum()), self.probability[these], self.cluster[these])
+
     def summed(self, rows: Floats, n_clusters: int) -> Floats:
         """Rows of the gold pairs (m, p) added up within their clusters, (n_clusters, p)."""
         total = np.zeros((n_clusters, rows.shape[1]))
@@ -200,29 +205,6 @@ def projection(truth_influence: Floats, proxy_influence: Floats, probability: Fl
     scale = np.where(size > 0, size, 1.0)
     found = np.linalg.lstsq(x / scale, y, rcond=1e-10)[0]
     return np.asarray((found / scale[:, None]).T, dtype=np.float64)
-
-
-@dataclass(frozen=True)
-class Correction:
-    """What a correction did.
-
-    Attributes:
-        n_gold: gold pairs, m.
-        gain: (p,), variance of gold alone over the corrected one's; below 1 gold alone would be more precise.
-        slope: of the naive estimate on the corrected one, through the origin: the share of the corrected
-            coefficients that the naive ones show (attenuation where below 1).
-    """
-
-    n_gold: int
-    gain: Floats
-    slope: float
-
-
-def correction(corrected: Influence, gold: Influence, naive: Floats, sample: GoldSample) -> Correction:
-    """Compare an estimate (p,) with `gold_only` and with the naive estimate (p,)."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        gain = gold.std_error**2 / corrected.std_error**2
-    return Correction(len(sample), np.asarray(gain), slope(naive, corrected.estimate))
 
 
 def slope(of: Floats, on: Floats) -> float:

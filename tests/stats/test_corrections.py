@@ -489,6 +489,20 @@ def test_no_gold_is_said(world: GoldWorld) -> None:
         run(world, texts=texts_of(world), interactions=(f"{FEATURES[0]}:source",), correct="rectified")
 
 
+def test_gold_pairs_that_ties_leave_out_count_for_nothing() -> None:
+    w = gold_world(2000, 300, seed=21)
+    tied = pl.col("row_id") % 4 == 0
+    scores = w.scores.with_columns(reward=pl.when(tied).then(pl.lit(0.5, pl.Float32)).otherwise("reward"))
+    options = AnalyzeOptions("pre", "post", gold="people", ties="drop")
+    whole, without = (
+        analyze(scores, [w.labels, gold], options).tables["resistance_corrected"]
+        for gold in (w.gold, w.gold.filter(~tied))
+    )
+    for column in ("estimate", "std_error", "ame", "ame_std_error", "n_gold"):
+        np.testing.assert_allclose(whole[column].to_numpy(), without[column].to_numpy(), rtol=1e-9)
+    assert whole["n_gold"].to_list() == [int(np.sum(w.picked % 4 != 0))] * whole.height
+
+
 def texts_of(w: GoldWorld) -> pl.DataFrame:
     return w.labels.select("row_id", "preference", "variant").with_columns(
         source=pl.when(pl.col("row_id") % 2 == 0).then(pl.lit("a")).otherwise(pl.lit("b")),

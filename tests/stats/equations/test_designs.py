@@ -106,6 +106,14 @@ def test_clusters_of_one_pair_are_the_pair(w: World) -> None:
     assert not any("clustered" in note for note in alone.notes)
 
 
+def test_people_pay_for_a_feature_also_where_its_slopes_differ(w: World) -> None:
+    plain = run(w, cluster="pair").tables["human"]
+    assert plain["term"].n_unique() == len(TERMS)
+    for column in ("source", "meta_writer"):  # the second differs within pairs
+        crossed = run(w, cluster="pair", interactions=(f"last_response_is_helpful:{column}",))
+        same(crossed.tables["human"], plain)
+
+
 def test_slopes_by_a_column_are_pyfixests(w: World) -> None:
     with pytest.MonkeyPatch.context() as patch:
         without_pyfixest(patch)

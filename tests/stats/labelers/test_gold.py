@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.label_error_worlds import difference, label, world
-from seal.stats.labelers.gold import error_rows, gold_power, label_errors, power_of, usable
+from seal.stats.labelers.gold import error_rows, gold_power, label_errors
 from seal.stats.labelers.rectified import GoldSample, least_squares_influence, rectified
 from seal.stats.regression.inference import wilson
 from seal.stats.regression.influence import Influence, Scores
@@ -67,22 +67,6 @@ def test_rows_by_feature_side_and_source() -> None:
     assert {r["labeler"] for r in rows} == {"model"}
 
 
-def test_a_sample_is_judged_by_its_informative_pairs() -> None:
-    rng = np.random.default_rng(3)
-    d = np.zeros((100, 4))
-    for j, n in enumerate((9, 10, 29, 60)):
-        d[rng.choice(100, n, replace=False), j] = 1
-    found = usable(d)
-    assert found.n_informative.tolist() == [9, 10, 29, 60]
-    assert (found.kept, found.few, found.reason) == ((1, 2, 3), (1, 2), None)
-    assert usable(np.ones((18, 3))).reason is None
-    assert (
-        usable(np.ones((17, 3))).reason
-        == "17 gold pairs are too few for 3 regressors; at least 18 are needed"
-    )
-    assert "no feature differs" in str(usable(d[:5]).reason)
-
-
 def test_power_from_a_pilot_foretells_the_errors_of_a_larger_sample() -> None:
     n = 20_000
     rng = np.random.default_rng(4)
@@ -103,8 +87,6 @@ def test_power_from_a_pilot_foretells_the_errors_of_a_larger_sample() -> None:
     for m in (300, 2400):
         # a standard error from 600 pairs is off by some 5% itself
         np.testing.assert_allclose(power.std_error(m).mean(), corrected(m).std_error.mean(), rtol=0.07)
-    again = power_of(corrected(600), 600, n)
-    np.testing.assert_allclose(again.std_error(2400).mean(), corrected(2400).std_error.mean(), rtol=0.07)
     needed = power.needed(0.2)
     reached = np.isfinite(needed)
     assert reached.any()
