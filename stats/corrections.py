@@ -30,6 +30,7 @@ from seal.stats.regression.inference import Rows, tested
 from seal.stats.regression.separation import NoFit
 
 NOT_CORRECTED = "not corrected for label errors; attenuated or worse"
+GOLD_ITSELF = "nothing to correct for label errors"
 _RATES = ("false_positive_rate", "false_negative_rate")
 ERRORS: dict[str, pl.DataType] = {
     **dict.fromkeys(("labeler", "feature", "side", "source"), pl.String()),
@@ -126,6 +127,12 @@ def _by_gold(
     naive: Naive,
 ) -> None:
     main = choose_labeler(labelers, options.labeler, options.gold)
+    if options.correct is None and main.name == options.gold:
+        out.notes.append(
+            f"{GOLD_ITSELF}: the labels regressed on are those of {main.name}, which is taken as right; "
+            "--labeler names whose are to be corrected by them"
+        )
+        return
     right = _gold_labeler(labelers, options, main)
     method = options.correct or "rectified"
     gold = _place(rows, inputs, right, naive.imprint, options)
@@ -232,7 +239,8 @@ def _equations(
         try:
             found = make()
         except (NoGold, NoFit, np.linalg.LinAlgError) as reason:
-            out.notes.append(f"{name}: not corrected for label errors: {reason}")
+            said = str(reason).removeprefix(f"{name}: ")
+            out.notes.append(f"{name}: not corrected for label errors: {said}")
             continue
         if found.table.height:
             out.equations[name] = found

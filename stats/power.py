@@ -121,7 +121,7 @@ def _needs(
     inputs: Inputs, pilot: GoldPairs, n_pairs: int, sds: Floats, options: GoldPowerOptions
 ) -> GoldNeeds:
     terms = [r.term for r in (*inputs.regressed.packed, *inputs.regressed.numeric)]
-    judged = _usable(pilot, terms, options.features)
+    judged = _usable(pilot, terms, _entering(inputs), options.features)
     if not (sds > 0).all():
         raise NoGold("the margins of a model do not vary")
     pre, post = (pilot.margins(m) / sd for m, sd in zip(("pre", "post"), sds, strict=True))
@@ -137,16 +137,26 @@ def _needs(
     return GoldNeeds(n_pairs, len(pilot), options.width, most, table, tuple(notes))
 
 
-def _usable(pilot: GoldPairs, terms: Sequence[str], wanted: Sequence[str]) -> Usable:
-    """The regressors that the pilot tells of.
+def _entering(inputs: Inputs) -> list[int]:
+    """Columns of the differences that Eq. 1 regresses on: not the curves, which only test linearity."""
+    n_coded, n_packed = len(inputs.regressed.coded), len(inputs.regressed.packed)
+    return [j for j in range(_width(inputs)) if not n_coded <= j < n_packed]
+
+
+def _usable(pilot: GoldPairs, terms: Sequence[str], columns: Sequence[int], wanted: Sequence[str]) -> Usable:
+    """The regressors that the pilot tells of, by their columns of the differences.
 
     Raises:
         NoGold: it is too small.
         UsageError: one that is wanted is none of them.
     """
-    columns = range(len(terms))
-    labeled, counts = pilot.labeled.tolist(), pilot.informative(columns).tolist()
-    judged = usable(*pilot.differences(columns), labeled, counts, intercept=False, of="gold power")
+    labeled, counts = pilot.labeled[list(columns)].tolist(), pilot.informative(columns).tolist()
+    found = usable(*pilot.differences(columns), labeled, counts, intercept=False, of="gold power")
+    judged = Usable(
+        tuple(columns[i] for i in found.columns),
+        {columns[i]: why for i, why in found.left_out.items()},
+        frozenset(columns[i] for i in found.few),
+    )
     kept = [terms[j] for j in judged.columns]
     why = {terms[j]: reason for j, reason in judged.left_out.items()}
     for name in wanted:

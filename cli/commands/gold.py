@@ -145,7 +145,7 @@ def power(
         enough = (
             f"{found.n_needed:,} pairs labeled"
             if found.n_needed
-            else "not every interval with all pairs labeled"
+            else "intervals without a number stay wider even with all pairs labeled"
         )
         put(f"{enough}: {found.n_gold:,} are, of {found.n_pairs:,}")
     for note in found.notes:

@@ -215,6 +215,9 @@ class Comparison:
         return rows
 
 
+_NOTHING = 0.005  # times what people pay, and less: no number is said
+
+
 def taste(rows: Mapping[str, Rows], compared: Comparison, level: float) -> str:
     """What may be said of a model's rows on both scales, as a clause: a difference in taste or why none.
 
@@ -233,8 +236,9 @@ def taste(rows: Mapping[str, Rows], compared: Comparison, level: float) -> str:
             "whether it pays as people do but for one factor cannot be tested: no difference in taste is said"
         )
     if found.p_value >= 1 - level:
+        times = f"{found.k:.3g} times" if abs(found.k) >= _NOTHING else "next to nothing of"
         return (
-            f"it pays {found.k:.3g} times what people pay, for all features alike as far as is seen (p = "
+            f"it pays {times} what people pay, for all features alike as far as is seen (p = "
             f"{found.p_value:.2g}): noisier choices would look the same, so no difference in taste is said"
         )
     both = list(zip(rows["log_odds"], rows["points"], strict=True))

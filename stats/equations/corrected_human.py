@@ -119,7 +119,10 @@ def _correct(
         NoFit: a side has no estimate on the gold pairs, or an infinite one.
     """
     y, weight = gold.pairs.margins(model), gold.sample.weight
-    truth, proxy = (human_fit(x, y, weight, scale) for x in gold.pairs.differences(columns))
+    try:
+        truth, proxy = (human_fit(x, y, weight, scale) for x in gold.pairs.differences(columns))
+    except NoFit as reason:
+        raise NoFit(f"of the {len(gold.pairs)} gold pairs alone: {reason}") from None
     if everyone.infinite or truth.infinite or proxy.infinite:
         raise NoFit("a feature separates the choices, of all or of the gold pairs")
     k = len(columns)

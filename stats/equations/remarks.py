@@ -12,6 +12,7 @@ from seal.stats.pairs.two_sided import Column
 from seal.stats.regression.collinearity import Verdict
 from seal.stats.regression.inference import FEW_INFORMATIVE, Rows, n_families
 
+AGREE_LITTLE = "labelers agree little"
 Verdicts = Sequence[tuple[Regressor | Column, Verdict]]
 
 
@@ -31,7 +32,7 @@ def _flags(table: pl.DataFrame, doubtful: Mapping[str, float]) -> list[str | Non
         few = [n is not None and n < FEW_INFORMATIVE for n in gold]
         return [f"differs in {n} gold pairs only" if f else None for n, f in zip(gold, few, strict=True)]
     alphas = [measures.alpha_of(term, doubtful) for term in table["term"]]
-    return [None if a is None else f"labelers agree little: alpha {a:.2f}" for a in alphas]
+    return [None if a is None else f"{AGREE_LITTLE}: alpha {a:.2f}" for a in alphas]
 
 
 def family_note(tables: Mapping[str, pl.DataFrame]) -> list[str]:

@@ -48,7 +48,8 @@ def wilson(successes: ArrayLike, totals: ArrayLike, level: float = LEVEL) -> tup
         p = k / n
         centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
         half = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
-    return np.clip(centre - half, 0.0, 1.0), np.clip(centre + half, 0.0, 1.0)
+    low = np.where((n > 0) & (k <= 0), 0.0, np.clip(centre - half, 0.0, 1.0))
+    return low, np.where((n > 0) & (k >= n), 1.0, np.clip(centre + half, 0.0, 1.0))
 
 
 def t_critical(level: float, dof: ArrayLike) -> Floats:

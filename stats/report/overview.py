@@ -109,8 +109,8 @@ def _overview_row(
         )
     some = next((r["n_informative"] for r in found if r.get("n_informative") is not None), None)
     cells.append(number("n_informative", some, decimals))
-    flagged = any(row.get("flag") is not None for row in found)
-    return [*cells, alpha_cell(term, alphas, flagged)] if alphas else cells
+    flag = next((row["flag"] for row in found if row.get("flag") is not None), None)
+    return [*cells, alpha_cell(term, alphas, flag)] if alphas else cells
 
 
 def leading_outcome(shift: pl.DataFrame) -> str | None:

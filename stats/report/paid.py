@@ -166,7 +166,7 @@ def paid_sentences(results: Results) -> tuple[str, ...]:
     if corrected:
         by = corrected_by(results.tables[table], results.settings)
         sentences.append(f"This is corrected for label errors ({by}).")
-        sentences += _left_out(results, found)
+        sentences += [*_left_out(results, found), *_not_corrected(results, models, found)]
     sentences += [_in_taste(results, m, [x for x in found if x.model == m]) for m in models]
     scale = _SCALES.get(str(results.settings.get("rm_scale") or "calibrated"), "")
     unit = f"Prices are log odds of being chosen{f'; {scale}' if scale else ''}."
@@ -229,6 +229,19 @@ def _left_out(results: Results, found: Sequence[Paid]) -> list[str]:
     naive = map(str, results.tables["human"]["term"]) if has_rows(results.tables, "human") else ()
     lost = [f"“{brief(words(t))}”" for t in dict.fromkeys(naive) if t not in there]
     return [f"Not corrected, for want of gold pairs that differ: {listed(lost)}."] if lost else []
+
+
+def _not_corrected(results: Results, models: Sequence[str], found: Sequence[Paid]) -> list[str]:
+    """Models whose prices stand only in the table with labels taken as true."""
+    naive = set(map(str, results.tables["human"]["model"])) if has_rows(results.tables, "human") else set()
+    lost = [brief(m) for m in models if m in naive - {x.model for x in found}]
+    if not lost:
+        return []
+    pays = "it pays" if len(lost) == 1 else "they pay"
+    return [
+        f"{listed(lost)} could not be corrected, the notes say why: what {pays} stands in "
+        "the table with labels taken as true."
+    ]
 
 
 def _in_taste(results: Results, model: str, found: Sequence[Paid]) -> str:

@@ -131,7 +131,7 @@ def _imprint(results: Results, pre: str, post: str, level: float) -> tuple[str, 
     if down:
         sentences.append(f"{'It' if up else between} fell most for {listed(down)}.")
     if changes:
-        sentences.append(_unit(results, told, f"{len(up) + len(down)} of {len(changes)}", level))
+        sentences.append(_unit(results, told, len(up) + len(down), len(changes), level))
     else:
         sentences.append(f"No feature's reward changed significantly from {brief(pre)} to {brief(post)}.")
     after = of(post)
@@ -142,13 +142,16 @@ def _imprint(results: Results, pre: str, post: str, level: float) -> tuple[str, 
     return tuple(s for s in sentences if s)
 
 
-def _unit(results: Results, told: Imprint, how_many: str, level: float) -> str:
+def _unit(results: Results, told: Imprint, named: int, changes: int, level: float) -> str:
     adjust = str(results.settings.get("adjust", ADJUST))
     unit = (
         "in SDs of each model's own margins" if told.unit else "in reward units, which models need not share,"
     )
+    head = "This is the one significant change,"
+    if changes > 1:
+        head = f"These {named} of {changes} significant changes are"
     return (
-        f"These {how_many} significant changes are {unit} with {100 * level:g}% intervals; significant means "
+        f"{head} {unit} with {100 * level:g}% intervals; significant means "
         f"an adjusted p ({brief(adjust)}) of at most 0.05."
     )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from seal.stats.equations.remarks import AGREE_LITTLE
 from seal.stats.labelers.measures import alpha_of, doubtful_features
 from seal.stats.report.captions import ABOUT, HEADINGS, SHARES
 from seal.stats.report.text import (
@@ -108,7 +109,7 @@ def table_view(
     blocks = _blocks(shown.drop("flag", *_in_caption(shown, labels), strict=False), rows, level)
     if alphas and "estimate" in shown.columns and "term" in shown.columns:
         behind = [i + 1 for i, (c, _) in enumerate(blocks) if c.title.endswith("interval")]
-        marks = [alpha_cell(str(r.get("term")), alphas, r.get("flag") is not None) for r in rows]
+        marks = [alpha_cell(str(r.get("term")), alphas, r.get("flag")) for r in rows]
         blocks.insert(behind[0] if behind else len(blocks), (Column("labelers' alpha", number=True), marks))
     columns = tuple(column for column, _ in blocks)
     cells = tuple(zip(*(values for _, values in blocks), strict=True)) if rows else ()
@@ -259,12 +260,15 @@ def _text(value: object, kind: str) -> Cell:
     return Cell(NOTHING if value is None else visible(value), kind)
 
 
-def alpha_cell(term: str, alphas: Mapping[str, float], flagged: bool) -> Cell:
-    """The alpha behind a coefficient; `doubtful` where the analysis flags it."""
+def alpha_cell(term: str, alphas: Mapping[str, float], flag: str | None) -> Cell:
+    """The alpha behind a coefficient; `doubtful` where it is flagged, a flag of another kind as it is."""
     alpha = alpha_of(term, alphas)
     if alpha is None:
         return Cell(NOTHING)
-    return Cell(f"{fixed(alpha, 2)}, doubtful" if flagged else fixed(alpha, 2), strong=flagged)
+    if flag is None:
+        return Cell(fixed(alpha, 2))
+    said = "doubtful" if flag.startswith(AGREE_LITTLE) else visible(flag)
+    return Cell(f"{fixed(alpha, 2)}, {said}", strong=True)
 
 
 def lowest_alphas(labelers: pl.DataFrame | None) -> dict[str, float]:

@@ -73,7 +73,24 @@ async function labelAll(page) {
   }
 }
 
+// Pairs from one place to another (from 0, the end left out), as a file says: {id of a text: {feature: answer}}.
+// The page must stand on the first of them, at its first question, with no answer in any.
+async function answer(page, path, from, to) {
+  const sheet = JSON.parse(await page.locator("#sheet").textContent());
+  const answers = JSON.parse(readFileSync(path, "utf8"));
+  for (const pair of sheet.pairs.slice(from, to)) {
+    for (const feature of sheet.features) {
+      for (const text of feature.once && pair.conversation ? pair.texts.slice(0, 1) : pair.texts) {
+        const said = answers[text.id][feature.name];
+        await page.keyboard.press(feature.kind === "boolean" ? (said ? "y" : "n") : String(feature.values.indexOf(said) + 1));
+      }
+    }
+    await page.keyboard.press("Enter"); // the focus is on the button for the next pair, or to export
+  }
+}
+
 const steps = {
+  answer: answer,
   fill: (page, place, text) => page.fill(place, text),
   keys: async (page, keys) => { for (const key of keys.split(" ")) await page.keyboard.press(key); },
   click: (page, place) => page.locator(place).first().click(),

@@ -7,9 +7,11 @@ With SEAL_SHOTS set to a folder, pictures of the page are left there.
 import json
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -17,10 +19,13 @@ from seal.cli.main import main
 from seal.engine.frames.taxonomy import load_taxonomy
 from seal.engine.gold.options import GoldReadOptions
 from seal.engine.gold.reading import gold_read
+from seal.stats.analysis import analyze
+from seal.stats.options import AnalyzeOptions
 from tests.support.browsers import HERE, find_browser
 from tests.support.frames import REAL, random_texts, texts
 from tests.support.gold import by_rule, exported, joined, make_gold, page_data
 from tests.support.hostile import payloads
+from tests.support.readers import ASKED, careful, hasty
 
 WIDE, PHONE = 1100, 400
 pytestmark = pytest.mark.slow
@@ -276,3 +281,95 @@ def test_real_pairs(browser: Path, tmp_path: Path) -> None:
             if shown.isprintable():  # no hidden character that the page writes out
                 assert row[question["name"]] == by_rule(shown, question)
     assert len(once) < 10  # nearly all pairs answer one conversation
+
+
+def read_by(reader: Callable[[str], Seen], name: str, texts: pl.DataFrame) -> pl.DataFrame:
+    """LABELS of all texts by rule."""
+    said = pl.DataFrame([reader(r) for r in texts["response"]])
+    return texts.select("row_id", "preference", "variant", labeler=pl.lit(name)).hstack(said)
+
+
+def made_scores(truth: pl.DataFrame) -> pl.DataFrame:
+    """Rewards of two models: what they pay for what the careful reader sees, and noise."""
+    rng = np.random.default_rng(5)
+    x = truth.select(pl.col(ASKED[:3]).cast(pl.Float64)).to_numpy()
+    paid = {"pre": [-0.7, 0.5, 0.0], "post": [0.9, 0.5, 0.6]}
+    key = truth.select("row_id", "preference", "variant")
+    return pl.concat(
+        key.with_columns(
+            model=pl.lit(m),
+            reward=pl.Series(x @ beta + rng.normal(size=len(x)), dtype=pl.Float32),
+            n_tokens=pl.lit(9, pl.Int32),
+        )
+        for m, beta in paid.items()
+    )
+
+
+def test_real_pairs_labeled_on_the_page_correct_an_analysis(browser: Path, tmp_path: Path) -> None:
+    """100 real pairs, six questions, a reload in the middle of pair 48; then used, as `rectified` has it."""
+    if not REAL.is_file():
+        pytest.skip(f"the shared data is not here; put hh-rlhf's harmless-base test file at {REAL}")
+    gold, sheet, answers, said = (tmp_path / n for n in ("gold", "sheet.html", "answers.json", "said.json"))
+    assert main(["import", str(REAL), "--out", str(tmp_path / "texts")]) == 0
+    sample = ["gold", "sample", str(tmp_path / "texts"), "--pairs", "100", "--seed", "7", "--out", str(gold)]
+    assert main(sample) == 0
+    assert main(["gold", "sheet", str(gold), "--features", ",".join(ASKED), "--out", str(sheet)]) == 0
+    pairs = page_data(sheet)["pairs"]
+    said.write_text(json.dumps({t["id"]: careful(joined(t["response"])) for p in pairs for t in p["texts"]}))
+    found = work(
+        browser, sheet, ["fill", "#labeler", "Ann"], ["keys", "Enter"], ["answer", str(said), 0, 47],
+        ["keys", "y n"], ["reload"], ["state"],
+        ["click", ".cell"], ["keys", "Delete ArrowRight Delete ArrowLeft"], ["answer", str(said), 47, 100],
+        ["export", str(answers)],
+    )  # fmt: skip
+    assert found["seen"][0]["done"] == "47 of 100 pairs complete, 1 half-labeled"
+    assert main(["gold", "read", str(answers), "--gold", str(gold), "--out", str(tmp_path / "labels")]) == 0
+
+    texts = pl.scan_parquet(tmp_path / "texts" / "part-*.parquet").collect()
+    truth, proxy = read_by(careful, "person", texts), read_by(hasty, "rules", texts)
+    scores = made_scores(truth)
+    people = pl.read_parquet(tmp_path / "labels" / "part-00000.parquet")
+    options = AnalyzeOptions(pre="pre", post="post", labeler="rules", gold="gold")
+    table = analyze(scores, [proxy, people], options).tables["imprint_corrected"].filter(model="post")
+    terms = table["term"].to_list()
+    assert set(ASKED) - set(terms) == {"last_response_contains_insult"}  # differs in 8 gold pairs
+    drawn = np.isin(
+        texts.filter(preference="chosen")["row_id"].sort().to_numpy(), people["row_id"].to_numpy()
+    )
+    y = wide(scores.filter(model="post"), ["reward"])[:, 0]
+    d, v = wide(truth, terms), wide(proxy, terms)
+    expected = rectified_by_hand(wide(people, terms), v, y, drawn)
+    assert drawn.sum() == 100
+    assert table["estimate"].to_list() == pytest.approx(expected, abs=1e-6)
+    whole = np.linalg.lstsq(d, y, rcond=None)[0]  # had all been labeled by the person
+    low, high = table["conf_low"].to_numpy(), table["conf_high"].to_numpy()
+    assert ((low < whole) & (whole < high)).sum() >= len(terms) - 1
+
+
+def wide(frame: pl.DataFrame, names: list[str]) -> np.ndarray:
+    """(n, K): chosen minus rejected, by ascending `row_id`."""
+    mood = {"negative": -1.0, "neutral": 0.0, "positive": 1.0}
+    values = [
+        pl.col(n).replace_strict(mood, return_dtype=pl.Float64)
+        if frame[n].dtype == pl.String
+        else pl.col(n).cast(pl.Float64)
+        for n in names
+    ]
+    sides = [frame.filter(pl.col("preference").cast(pl.String) == s) for s in ("chosen", "rejected")]
+    chosen, rejected = (s.sort("row_id").select(values).to_numpy() for s in sides)
+    return np.asarray(chosen - rejected)
+
+
+def rectified_by_hand(d: np.ndarray, v: np.ndarray, y: np.ndarray, drawn: np.ndarray) -> list[float]:
+    """b - P (c - c_all) of an even sample (Chen and Chen 2000), leverage in the influences."""
+
+    def fit(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        bread = np.linalg.inv(x.T @ x / len(x))
+        b = bread @ x.T @ y / len(x)
+        leverage = np.einsum("ij,jk,ik->i", x, bread, x) / len(x)
+        return b, (x * ((y - x @ b) / np.sqrt(1 - leverage))[:, None]) @ bread
+
+    (b, phi), (c, xi) = fit(d, y[drawn]), fit(v[drawn], y[drawn])
+    projection = phi.T @ xi @ np.linalg.inv(xi.T @ xi)
+    found: list[float] = (b - projection @ (c - fit(v, y)[0])).tolist()
+    return found

@@ -474,7 +474,30 @@ def test_gold_is_one_of_the_labelers(world: GoldWorld) -> None:
     with pytest.raises(InputError, match="no labeler 'gpt' to take as gold; have: model, people"):
         run(world, gold="gpt", labeler="model")
     same = run(world, gold="people", labeler="people")
-    assert any("which is taken as right" in n for n in same.notes)
+    (said,) = [n for n in same.notes if "which is taken as right" in n]
+    assert said.startswith("nothing to correct for label errors: the labels regressed on are those of people")
+    assert not any("attenuated" in n for n in same.notes)
+    with pytest.raises(UsageError, match="those of people, which is taken as right"):
+        run(world, gold="people", labeler="people", correct="rectified")
+
+
+def test_an_equation_that_gold_is_too_small_for_is_named_once() -> None:
+    """Five coefficients of Eq. 1 need 30 gold pairs; eleven of Eq. 3 need 66."""
+    found = run(gold_world(3000, 45, seed=9))
+    (said,) = [n for n in found.notes if n.startswith("resistance_corrected: not corrected")]
+    assert said.count("resistance_corrected") == 1
+    assert "45 gold pairs are fewer than 6 for each of 11 coefficients" in said
+
+
+def test_backwards_choices_among_gold_pairs_are_said_to_be_theirs() -> None:
+    """All pairs have a factor; the gold ones, chosen for margins against the choice, have none."""
+    w = gold_world(3000, 600, seed=5)
+    margins = w.rewards[1, :, 0] - w.rewards[1, :, 1]
+    against = w.picked[margins[w.picked] < 0.5]
+    assert len(against) > 100
+    few = edited(w, lambda g: g.filter(pl.col("row_id").is_in(against.tolist())))
+    (said,) = [n for n in run(few).notes if n.startswith("human_corrected: post: not corrected")]
+    assert f"of the {len(against)} gold pairs alone: people chose the text with the lower reward" in said
 
 
 def test_no_gold_is_said(world: GoldWorld) -> None:

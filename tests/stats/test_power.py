@@ -1,5 +1,6 @@
 """How many pairs to label: the predicted half-width is that of the analysis with so many labeled."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +100,33 @@ def test_strata_are_told() -> None:
     found = needs(gold_world(n=4000, m=300, seed=2, stratified=True))
     assert "strata" in found.notes[-1]
     assert "<h3>" in found._repr_html_()
+
+
+def with_mood(frame: pl.DataFrame, mood: np.ndarray) -> pl.DataFrame:
+    """LABELS with one of three moods for each text; `mood` is (n, 2), chosen first."""
+    side = (frame["preference"].cast(pl.String) == "rejected").to_numpy().astype(int)
+    found = mood[frame["row_id"].to_numpy(), side]
+    values = ("negative", "neutral", "positive")
+    return frame.with_columns(last_response_mood=pl.Series([values[i] for i in found]))
+
+
+def test_the_curve_of_a_mood_is_no_regressor(pilot: GoldWorld) -> None:
+    """Six coefficients, as in `analyze`, and its half-widths: |mood| tests linearity and does not enter."""
+    rng = np.random.default_rng(7)
+    truth = rng.integers(0, 3, (8000, 2))
+    said = np.where(rng.random(truth.shape) < 0.2, rng.integers(0, 3, truth.shape), truth)
+    w = replace(pilot, labels=with_mood(pilot.labels, said), gold=with_mood(pilot.gold, truth))
+    found = needs(w)
+    assert found.table["term"].unique().sort().to_list() == sorted([*FEATURES, "last_response_mood"])
+    assert not found.notes
+    options = AnalyzeOptions(pre="pre", post="post", gold="people")
+    table = analyze(w.scores, [w.labels, w.gold], options).tables["imprint_corrected"].filter(model="post")
+    m = w.rewards[1, :, 0] - w.rewards[1, :, 1]
+    widths = ((table["conf_high"] - table["conf_low"]) / 2 / m.std()).to_list()
+    assert found.table.filter(model="post")["half_width"].to_list() == pytest.approx(widths, rel=0.08)
+    small = replace(w, gold=w.gold.filter(pl.col("row_id").is_in(w.picked[:30].tolist())))
+    with pytest.raises(UsageError, match="6 for each of 6 coefficients; label 36 pairs"):
+        needs(small)
 
 
 def test_the_command(pilot: GoldWorld, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

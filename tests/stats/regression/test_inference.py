@@ -29,6 +29,8 @@ def test_wilson_is_statsmodels(k: int, n: int, level: float) -> None:
     low, high = wilson(k, n, level)
     expected = proportion_confint(k, n, alpha=1 - level, method="wilson")
     assert (float(low), float(high)) == pytest.approx(expected, abs=1e-12)
+    assert k or float(low) == 0.0  # and not 3e-18
+    assert k < n or float(high) == 1.0
 
 
 @pytest.mark.parametrize(

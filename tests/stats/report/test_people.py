@@ -21,7 +21,7 @@ from seal.stats.report.paid import compared, paid, paid_sentences
 from seal.stats.report.standing import COEFFICIENTS
 from seal.stats.report.summary import summarise
 from seal.stats.report.svg import figure_views
-from seal.stats.report.tables import table_view
+from seal.stats.report.tables import alpha_cell, table_view
 from seal.stats.results import Results, read, write
 from tests.support.gold_world import gold_world
 from tests.support.hostile import payloads
@@ -458,3 +458,39 @@ def assert_quotes_the_largest(results: Results) -> None:
         "conf_high",
     )
     assert figures[:9] == pytest.approx([largest[c] for c in columns], abs=0.0051)
+
+
+def test_a_model_that_is_not_corrected_is_named(gold: Path) -> None:
+    found = read(gold)
+    assert "could not be corrected" not in " ".join(paid_sentences(found))
+    tables = found.tables | {"human_corrected": found.tables["human_corrected"].filter(model="pre")}
+    said = " ".join(paid_sentences(replace(found, tables=tables)))
+    assert "post could not be corrected, the notes say why: what it pays stands in the table with" in said
+
+
+def test_a_flag_says_what_is_doubted() -> None:
+    alphas = {"last_response_is_terse": 0.73}
+
+    def cell(flag: str | None) -> tuple[str, bool]:
+        found = alpha_cell("last_response_is_terse", alphas, flag)
+        return found.text, found.strong
+
+    assert cell(None) == ("0.73", False)
+    assert cell("labelers agree little: alpha 0.73") == ("0.73, doubtful", True)
+    assert cell("differs in 11 gold pairs only") == ("0.73, differs in 11 gold pairs only", True)
+
+
+def test_one_significant_change_is_told_as_one(gold: Path) -> None:
+    """Of three, and then of one."""
+    found = read(gold)
+    table = found.tables["imprint_corrected"]
+    change = table.filter(model="post-pre")
+
+    def told(n: int) -> str:
+        p = pl.Series("p_adjusted_std", [0.001 if i < n else 0.9 for i in range(change.height)])
+        tables = found.tables | {"imprint_corrected": change.with_columns(p)}
+        passages = summarise(replace(found, tables=tables)).passages
+        return " ".join(next(p for p in passages if "models reward" in p.title).sentences)
+
+    assert "This is the one significant change, in SDs of" in told(1)
+    assert "These 2 of 2 significant changes are in SDs of" in told(2)
