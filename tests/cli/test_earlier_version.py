@@ -87,14 +87,23 @@ def test_its_results_become_a_report(earlier: Path) -> None:
 
 
 def test_it_is_analyzed_as_that_version_did(earlier: Path) -> None:
+    """Counts, shares and coefficients are that version's; errors on few pairs and units of `_std` are not."""
     new = seal.analyze(
         earlier / "scores.parquet",
         [earlier / "labels", earlier / "people.parquet"],
-        seal.AnalyzeOptions("pre", "post", labeler="people", covariates=("n_words", "n_exclamations")),
+        seal.AnalyzeOptions(
+            "pre", "post", labeler="people", covariates=("n_words", "n_exclamations"), theta_origin="raw"
+        ),
         texts=earlier / "texts",
     )
     old = json.loads((earlier / "results/results.json").read_text(encoding="utf-8"))["tables"]
-    assert set(new.tables) == set(old)
-    for name, rows in old.items():
-        assert json.loads(json.dumps(new.tables[name].to_dicts())) == rows, name
+    found = {name: json.loads(json.dumps(frame.to_dicts())) for name, frame in new.tables.items()}
+    assert set(old) < set(found)
+    for name in set(old) - {"imprint", "imprint_chosen", "shift", "tests"}:
+        assert found[name] == old[name], name
+    for name in ("imprint", "imprint_chosen", "shift"):
+        key = [c for c in ("model", "outcome", "preference", "term") if c in old[name][0]]
+        estimates = {tuple(r[c] for c in key): r["estimate"] for r in found[name]}
+        for row in old[name]:
+            assert estimates[tuple(row[c] for c in key)] == pytest.approx(row["estimate"], rel=1e-9), name
     assert isinstance(new.tables["imprint"], pl.DataFrame)
