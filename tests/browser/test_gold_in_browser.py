@@ -332,7 +332,7 @@ def test_real_pairs_labeled_on_the_page_correct_an_analysis(browser: Path, tmp_p
     options = AnalyzeOptions(pre="pre", post="post", labeler="rules", gold="gold")
     table = analyze(scores, [proxy, people], options).tables["imprint_corrected"].filter(model="post")
     terms = table["term"].to_list()
-    assert set(ASKED) - set(terms) == {"last_response_contains_insult"}  # differs in 8 gold pairs
+    assert set(ASKED) - set(terms) == {"last_response_contains_insult"}  # differs in 7 gold pairs
     drawn = np.isin(
         texts.filter(preference="chosen")["row_id"].sort().to_numpy(), people["row_id"].to_numpy()
     )
