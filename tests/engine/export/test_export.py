@@ -466,7 +466,7 @@ def test_remote_code(checkpoint, tmp_path, file):
     [
         ({"id2label": {"0": "bad", "1": "good"}}, "has 2 labels; a reward model has one logit"),
         ({"id2label": None}, "has 2 labels"),
-        ({"num_labels": "many"}, "has many labels"),
+        ({"num_labels": "many"}, "num_labels is 'many'; a whole number is needed"),
         ({"architectures": ["BertForMaskedLM"]}, "is a BertForMaskedLM, not a sequence classifier"),
         ({"model_type": "unheard-of"}, "transformers cannot load"),
         ({"model_type": None}, "transformers cannot load|no tokenizer can be read"),
@@ -494,7 +494,7 @@ def test_missing_head_weights(checkpoint, tmp_path):
 @pytest.mark.parametrize("data", [b"", b"garbage" * 99, b"\xff" * 8])
 def test_damaged_weights(checkpoint, tmp_path, data):
     (checkpoint / "model.safetensors").write_bytes(data)
-    refused(checkpoint, tmp_path, "transformers cannot load")
+    refused(checkpoint, tmp_path, "is no safetensors file")
 
 
 def test_cut_weights(checkpoint, tmp_path):
