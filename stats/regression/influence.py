@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from seal.stats.regression.inference import Floats
 
@@ -117,7 +118,10 @@ class ScoreSums:
             np.add.at(self._gold, gold[at], zeta[at])
         if shared is not None and len(self._shared):
             at = shared >= 0
-            np.add.at(self._shared, shared[at], zeta[at])
+            here, place = np.unique(shared[at], return_inverse=True)  # a block holds few of many clusters
+            rows = np.arange(len(place))
+            sums = csr_array((np.ones(len(place)), (place, rows)), shape=(len(here), len(place)))
+            self._shared[here] += sums @ zeta[at]
             zeta = zeta[~at]
         self._moment += zeta.T @ zeta
 
