@@ -16,6 +16,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -75,7 +76,7 @@ def coverage(n_worlds: int) -> dict[str, object]:
     out: dict[str, object] = {"n_pairs": N, "n_worlds": n_worlds, "features": len(HUMAN)}
     half = float(t_critical(0.95, N - 1))
     for number, (seen, quality) in enumerate(SEEN.items()):
-        draw: Draw = lambda n, rng, q=quality: choices(n, rng, quality=q)  # type: ignore[misc]  # noqa: E731
+        draw = partial(choices, quality=quality)
         for scale in SCALES:
             truth = _truth(draw, len(HUMAN), scale, 1000 + number)
             held, too_large = [], []

@@ -1,6 +1,6 @@
 """What an analysis corrects for label errors, by what, and what it says where it corrects nothing."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -11,7 +11,6 @@ from seal.engine.frames.schema import INCLUSION, LABELS, TEXT_KEY, check
 from seal.stats.equations.corrected import corrected_imprint, design_columns
 from seal.stats.equations.corrected_human import corrected_human
 from seal.stats.equations.corrected_logit import corrected_resistance
-from seal.stats.equations.differences import Spread
 from seal.stats.equations.equation import Equation
 from seal.stats.equations.gold_sample import Gold
 from seal.stats.equations.latent_imprint import latent_imprint
@@ -21,7 +20,7 @@ from seal.stats.labelers.gold import error_rows
 from seal.stats.labelers.measures import Labeler, text_labelers
 from seal.stats.options import PROXY, AnalyzeOptions
 from seal.stats.pairs.features import Regressor
-from seal.stats.pairs.gold import GoldPairs, NoGold, gather, measured, read_gold, sources
+from seal.stats.pairs.gold import GoldPairs, NoGold, gather, read_gold, sources
 from seal.stats.pairs.joins import Inputs, Pairs
 from seal.stats.pairs.places import Places
 from seal.stats.pairs.several import SeveralLabelers
@@ -46,11 +45,24 @@ class Naive:
 
     Attributes:
         imprint, resistance, human: the tables.
+        units: term of a covariate -> what it is standardised by, its SD over the texts of the pairs.
     """
 
     imprint: pl.DataFrame
     resistance: pl.DataFrame
     human: pl.DataFrame
+    units: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What is to be corrected; as in `correct`."""
+
+    rows: Iterable[pl.DataFrame]
+    inputs: Inputs
+    labelers: Sequence[Labeler]
+    options: AnalyzeOptions
+    naive: Naive
 
 
 @dataclass
@@ -109,7 +121,7 @@ def correct(
         if not naive.imprint.height:
             raise NoGold("there is no imprint to correct")
         by = _by_labelers if options.correct == "latent" else _by_gold
-        by(out, rows, inputs, labelers, options, naive)
+        by(out, _Task(rows, inputs, labelers, options, naive))
     except (NoGold, NoFit, np.linalg.LinAlgError) as reason:
         if options.correct is not None:
             raise UsageError(f"correct {options.correct}: {reason}") from None
@@ -118,59 +130,46 @@ def correct(
     return out
 
 
-def _by_gold(
-    out: Corrections,
-    rows: Iterable[pl.DataFrame],
-    inputs: Inputs,
-    labelers: Sequence[Labeler],
-    options: AnalyzeOptions,
-    naive: Naive,
-) -> None:
-    main = choose_labeler(labelers, options.labeler, options.gold)
+def _by_gold(out: Corrections, task: _Task) -> None:
+    inputs, options = task.inputs, task.options
+    main = choose_labeler(task.labelers, options.labeler, options.gold)
     if options.correct is None and main.name == options.gold:
         out.notes.append(
             f"{GOLD_ITSELF}: the labels regressed on are those of {main.name}, which is taken as right; "
             "--labeler names whose are to be corrected by them"
         )
         return
-    right = _gold_labeler(labelers, options, main)
+    right = _gold_labeler(task.labelers, options, main)
     method = options.correct or "rectified"
-    gold = _place(rows, inputs, right, naive.imprint, options)
+    gold = _place(task, right)
     out.notes += _about(gold.pairs, right)
     out.errors += _errors(inputs, gold.pairs, main.name, options)
     n_gold = len(gold.pairs)
     out.tests.append(tested("gold_pairs", right.name, float(n_gold), None, n_gold))
     if options.proxy == PROXY:
-        _equations(out, rows, inputs, gold, method, options, naive)
+        _equations(out, task, gold, method)
     else:
         likely = _with_probabilities(inputs)
-        with Spool(Pairs(likely)) as again:
-            placed = _place(again, likely, right, naive.imprint, options)
-            _equations(out, again, likely, placed, method, options, naive)
+        with Spool(Pairs(likely)) as rows:
+            again = replace(task, rows=rows, inputs=likely)
+            _equations(out, again, _place(again, right), method)
     out.notes.append(
         f"corrected for label errors of {main.name} ({method}) by {n_gold} gold pairs of {right.name}: "
         f"{', '.join(out.equations)}; every other table takes labels as true"
     )
 
 
-def _by_labelers(
-    out: Corrections,
-    rows: Iterable[pl.DataFrame],
-    inputs: Inputs,
-    labelers: Sequence[Labeler],
-    options: AnalyzeOptions,
-    naive: Naive,
-) -> None:
+def _by_labelers(out: Corrections, task: _Task) -> None:
+    inputs, options, naive = task.inputs, task.options, task.naive
     if options.gold is not None:
         raise NoGold("gold labels are there, and rectified by them assumes less; leave --gold out")
-    main = choose_labeler(labelers, options.labeler)
-    every = [main, *(x for x in text_labelers(labelers) if x.name != main.name)]
+    main = choose_labeler(task.labelers, options.labeler)
+    every = [main, *(x for x in text_labelers(task.labelers) if x.name != main.name)]
     if not 2 <= len(every) <= MAX_LABELERS:
         raise NoGold(f"it takes 2 to {MAX_LABELERS} labelers, and here are {len(every)}")
     names = [x.name for x in every]
-    said = SeveralLabelers(rows, inputs, [x.frame for x in every[1:]])
-    how = options.inference
-    found = latent_imprint(said, names, naive.imprint, inputs.cluster, how, _units(rows, inputs))
+    said = SeveralLabelers(task.rows, inputs, [x.frame for x in every[1:]])
+    found = latent_imprint(said, names, naive.imprint, inputs.cluster, options.inference, naive.units)
     out.equations["imprint_corrected"] = found.equation
     out.errors += found.errors
     out.notes.append("latent corrects Eq. 1 alone; every other table takes labels as true")
@@ -192,34 +191,27 @@ def _gold_labeler(labelers: Sequence[Labeler], options: AnalyzeOptions, main: La
     raise InputError(f"no labeler {options.gold!r} to take as gold; have: {names}")
 
 
-def _place(
-    rows: Iterable[pl.DataFrame],
-    inputs: Inputs,
-    right: Labeler,
-    imprint: pl.DataFrame,
-    options: AnalyzeOptions,
-) -> Gold:
+def _place(task: _Task, right: Labeler) -> Gold:
     """Gather the gold pairs, and number their clusters."""
-    entered = set(imprint["term"])
+    rows, inputs = task.rows, task.inputs
+    entered = set(task.naive.imprint["term"])
     needed = [r.term in entered for r in design_columns(inputs.regressed)]
     labels = read_gold(right.frame, inputs.regressed, needed, inputs.variant)
     pairs = gather(rows, inputs, labels)
     return Gold(pairs, Places.find(rows, inputs.cluster, pairs.row_ids))
 
 
-def _equations(
-    out: Corrections,
-    rows: Iterable[pl.DataFrame],
-    inputs: Inputs,
-    gold: Gold,
-    method: str,
-    options: AnalyzeOptions,
-    naive: Naive,
-) -> None:
+def _equations(out: Corrections, task: _Task, gold: Gold, method: str) -> None:
     """Imprint, which must succeed; resistance and human imprint, which may say why not."""
-    how = options.inference
+    rows, inputs, options, naive, how = (
+        task.rows,
+        task.inputs,
+        task.options,
+        task.naive,
+        task.options.inference,
+    )
     out.equations["imprint_corrected"] = corrected_imprint(
-        rows, inputs, naive.imprint, gold, how, _units(rows, inputs), calibrate=method == "calibrated"
+        rows, inputs, naive.imprint, gold, how, naive.units, calibrate=method == "calibrated"
     )
     if method == "calibrated":
         out.notes.append("calibrated corrects Eq. 1; resistance and human imprint are corrected by rectified")
@@ -246,18 +238,6 @@ def _equations(
             out.equations[name] = found
         else:
             out.notes += found.notes
-
-
-def _units(rows: Iterable[pl.DataFrame], inputs: Inputs) -> dict[str, float]:
-    """Term of a covariate -> its SD over the texts of the pairs that enter; one walk where there is any."""
-    found = {
-        r.term: x for r, x in zip(inputs.regressed.numeric, inputs.covariates, strict=True) if measured(r)
-    }
-    spread = Spread(tuple(found.values()))
-    if found:
-        for block in rows:
-            spread.add(block.filter("regressed"))
-    return {term: spread.sd(x) for term, x in found.items()}
 
 
 def _about(pairs: GoldPairs, right: Labeler) -> list[str]:

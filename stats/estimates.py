@@ -1,7 +1,8 @@
 """From frames to every result table, in one walk through the pairs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
+from typing import Any, Literal
 
 import polars as pl
 
@@ -67,10 +68,9 @@ def estimate(frames: Frames, options: AnalyzeOptions, *, as_published: bool = Fa
         walk = shift.Walk(rows, inputs, Places.find(rows, inputs.cluster))
         equations = _equations(gathered, cells, walk, options, labelers)
         human = _human(walk, equations["imprint"], options)
-        naive = Naive(equations["imprint"].table, equations["resistance"].table, human.table)
+        tables |= {name: found.table for name, found in equations.items()} | {"human": human.table}
+        naive = Naive(tables["imprint"], tables["resistance"], tables["human"], gathered.units())
         corrected = correct(rows, inputs, labelers, options, naive)
-    tables |= {name: found.table for name, found in equations.items()}
-    tables["human"] = human.table
     tables |= corrected.tables
     verdicts: dict[str, Verdicts] = {name: found.verdicts for name, found in equations.items()}
     verdicts |= {name: found.verdicts for name, found in corrected.equations.items()}
@@ -83,23 +83,34 @@ def estimate(frames: Frames, options: AnalyzeOptions, *, as_published: bool = Fa
     )
     tables = flagged(tables, measures.doubtful_features(tables["labelers"], options.min_alpha))
     tables["vif"] = vif_table(inputs, verdicts)
-    tests = [t for found in (*equations.values(), human) for t in found.tests]
-    tests += [*corrected.tests, *(t for found in corrected.equations.values() for t in found.tests)]
+    plain, amended = (*equations.values(), human), corrected.equations.values()
+    tests = [*_each("tests", plain), *corrected.tests, *_each("tests", amended)]
     tests += [*(robustness.tests if robustness else ()), *gathered.tests()]
     tables["tests"] = pl.DataFrame(tests, schema=TESTS)
-    notes += [n for found in (*equations.values(), human) for n in found.notes]
-    notes += [*corrected.notes, *(n for found in corrected.equations.values() for n in found.notes)]
-    notes += family_note(tables)
+    notes += [*_each("notes", plain), *corrected.notes, *_each("notes", amended), *family_note(tables)]
     joins = {"original": asdict(pairs.joined)}
     if robustness is not None:
         notes += [*_join_notes(robustness.joined[1], inputs, "rewritten: "), *robustness.notes]
         joins["rewritten"] = asdict(robustness.joined[1])
-    published = gathered.published.tables(gathered.patterns, cells) if gathered.published else {}
-    if gathered.published and robustness is not None:
-        published["robustness"] = published_robustness(
-            robustness.cells, robustness.design, (inputs.pre, inputs.post)
-        )
+    published = _as_published(gathered, cells, robustness)
     return Results(tables, tuple(dict.fromkeys(notes)), joins, options, published)
+
+
+def _each(what: Literal["tests", "notes"], equations: Iterable[Equation]) -> list[Any]:
+    return [x for found in equations for x in getattr(found, what)]
+
+
+def _as_published(
+    gathered: "_Gathered", cells: Cells | None, robustness: Robustness | None
+) -> dict[str, pl.DataFrame]:
+    """The study's own arithmetic, where it was asked for."""
+    if gathered.published is None:
+        return {}
+    tables, inputs = gathered.published.tables(gathered.patterns, cells), gathered.inputs
+    if robustness is None:
+        return tables
+    models = (inputs.pre, inputs.post)
+    return tables | {"robustness": published_robustness(robustness.cells, robustness.design, models)}
 
 
 TESTS: dict[str, pl.DataType] = {
@@ -145,6 +156,12 @@ class _Gathered:
     def sample(self) -> pl.DataFrame:
         """A scatter of pairs, the same for the same data: `row_id` and the four rewards."""
         return pl.concat(self._sample).drop("order").sort("row_id")
+
+    def units(self) -> dict[str, float]:
+        """Term of a covariate -> its SD over the texts that enter; none where labelers are stacked."""
+        numeric = zip(self.inputs.regressed.numeric, self.inputs.covariates, strict=True)
+        spread = None if self.differences is None else self.differences.spread
+        return {} if spread is None else {r.term: spread.sd(x) for r, x in numeric}
 
     def notes(self) -> list[str]:
         """What the walk found that readers must know."""

@@ -1,6 +1,6 @@
 """How many pairs people must label: from a pilot, for corrected coefficients of Eq. 1 as narrow as wanted."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,6 +17,7 @@ from seal.stats.labelers.measures import Labeler, find_labelers
 from seal.stats.options import AnalyzeOptions, GoldPowerOptions
 from seal.stats.pairs.gold import GoldPairs, NoGold, gather, read_gold
 from seal.stats.pairs.joins import Inputs, Pairs
+from seal.stats.pairs.rewards import RewardScale
 from seal.stats.pairs.spool import Spool
 from seal.stats.regression.inference import Floats, Rows, t_critical
 from seal.stats.regression.separation import NoFit
@@ -78,10 +79,10 @@ def gold_power(
     inputs, right = _inputs(frames, labelers, options)
     try:
         with Spool(Pairs(inputs)) as rows:
-            n_pairs, sds = _spread(rows)
+            scale = RewardScale.of(rows)
             truth = read_gold(right.frame, inputs.regressed, [True] * _width(inputs), inputs.variant)
             pilot = gather(rows, inputs, truth)
-        return _needs(inputs, pilot, n_pairs, sds, options)
+        return _needs(inputs, pilot, scale, options)
     except (NoGold, NoFit, np.linalg.LinAlgError) as reason:
         raise UsageError(f"the pilot cannot tell: {reason}") from None
 
@@ -103,28 +104,13 @@ def _width(inputs: Inputs) -> int:
     return len(inputs.regressed.packed) + len(inputs.regressed.numeric)
 
 
-def _spread(rows: Iterable[pl.DataFrame]) -> tuple[int, Floats]:
-    """Pairs that enter, and the SD of each model's margins over them."""
-    n, mean, squares = 0, np.zeros(2), np.zeros(2)
-    for block in rows:
-        part = block.filter("regressed")
-        m = part.select(pl.col(f"{x}_chosen") - pl.col(f"{x}_rejected") for x in ("pre", "post")).to_numpy()
-        if not len(m):
-            continue
-        own, total = m.mean(axis=0), n + len(m)
-        squares += ((m - own) ** 2).sum(axis=0) + (own - mean) ** 2 * n * len(m) / total
-        mean, n = mean + (own - mean) * len(m) / total, total
-    return n, np.asarray(np.sqrt(squares / max(n, 1)), dtype=np.float64)
-
-
-def _needs(
-    inputs: Inputs, pilot: GoldPairs, n_pairs: int, sds: Floats, options: GoldPowerOptions
-) -> GoldNeeds:
+def _needs(inputs: Inputs, pilot: GoldPairs, scale: RewardScale, options: GoldPowerOptions) -> GoldNeeds:
     terms = [r.term for r in (*inputs.regressed.packed, *inputs.regressed.numeric)]
     judged = _usable(pilot, terms, _entering(inputs), options.features)
-    if not (sds > 0).all():
+    n_pairs = scale.n
+    if not min(scale.sd) > 0:
         raise NoGold("the margins of a model do not vary")
-    pre, post = (pilot.margins(m) / sd for m, sd in zip(("pre", "post"), sds, strict=True))
+    pre, post = (pilot.margins(m) / sd for m, sd in zip(("pre", "post"), scale.sd, strict=True))
     outcomes = {inputs.pre: pre, inputs.post: post, f"{inputs.post}-{inputs.pre}": post - pre}
     rows = [r for m, y in outcomes.items() for r in _rows(m, y, pilot, judged, terms, n_pairs, options)]
     table = pl.DataFrame(rows, schema=SCHEMA)

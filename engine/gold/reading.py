@@ -101,7 +101,7 @@ def gold_read(
     said = {"labeler": options.labeler, "sheet": files[0].sheet}
     with Sink(out, Manifest(STAGE, said, inputs), overwrite=overwrite) as sink:
         if not sink.commits:
-            last = int(texts["row_id"].max() or 0)  # type: ignore[arg-type]  # of integers
+            last = int(texts.select(pl.col("row_id").max()).item() or 0)
             sink.commit(rows, failed, last_row_id=last, counters={"n_texts": texts.height})
         sink.finish(n_texts=texts.height, n_rows=rows.height, n_failures=failed.height)
     n_pairs = {name: len(read.good) for name, read in people.items()}

@@ -75,13 +75,7 @@ def corrected_imprint(
     judged = usable_differences(gold, asked, "imprint_corrected")
     entering = [asked[i] for i in judged.columns]
     found = imprint_influence(rows, inputs, entering, gold.places)
-    fits = {m: rectified_imprint(found.by_model[m], gold, entering, m) for m in MODELS}
-    tests: Rows = []
-    for model, fit in fits.items():
-        name = outcomes(inputs)[model]
-        other, said = _calibrated(found.by_model[model], fit, gold, entering, (model, name), calibrate)
-        tests += said
-        fits[model] = other if calibrate and other is not None else fit
+    fits, tests = _fits(found.by_model, inputs, gold, entering, calibrate)
     layout = Layout(
         inputs, found.terms, "calibrated" if calibrate else "rectified",
         gold.places.factor, gold.dof, found.n,
@@ -100,6 +94,20 @@ def corrected_imprint(
         notes.append(_summary(outcomes(inputs)[model], fit, tests))
     verdicts = tuple((columns[asked[i]], Verdict(None, False, why)) for i, why in judged.left_out.items())
     return Equation(table, verdicts, tuple(tests), tuple(notes))
+
+
+def _fits(
+    everyone: Mapping[str, Influence], inputs: Inputs, gold: Gold, columns: Sequence[int], calibrate: bool
+) -> tuple[dict[str, Corrected], Rows]:
+    """Both models' fits by the method that was asked for, and Hausman's tests."""
+    fits: dict[str, Corrected] = {}
+    tests: Rows = []
+    for model in MODELS:
+        fit, name = rectified_imprint(everyone[model], gold, columns, model), outcomes(inputs)[model]
+        other, said = _calibrated(everyone[model], fit, gold, columns, (model, name), calibrate)
+        tests += said
+        fits[model] = other if calibrate and other is not None else fit
+    return fits, tests
 
 
 def _summary(model: str, fit: Corrected, tests: Rows) -> str:

@@ -65,35 +65,41 @@ def corrected_human(
     models = [m for m in MODELS if getattr(inputs, m) in set(naive["model"])]
     lines: Rows = []
     tests: Rows = []
-    for model, everyone in human_influences(
-        rows, inputs, entering, gold.places, scale, models=models
-    ).items():
+    found = human_influences(rows, inputs, entering, gold.places, scale, models=models)
+    for model, everyone in found.items():
         name = str(getattr(inputs, model))
-        if isinstance(everyone, NoFit):
-            notes.append(f"{NAME}: {name}: not corrected: {everyone}")
-            continue
         try:
+            if isinstance(everyone, NoFit):
+                raise everyone
             sides = _correct(everyone, gold, entering, model, scale)
         except NoFit as reason:
             notes.append(f"{NAME}: {name}: not corrected: {reason}")
             continue
-        measured = {of: _measured(*halves, gold) for of, halves in sides.items()}
-        mine = {
-            of: amplification.human_rows(name, terms, of, m, everyone.informative, how)
-            for of, m in measured.items()
-        }
-        for of, halves in sides.items():
-            lines += _with_gold(mine[of], halves, gold, gold.pairs.informative(entering).tolist())
-        compared = amplification.Comparison.of(measured["log_odds"])
-        tests += [t | {"test": f"{t['test']}_corrected"} for t in compared.tests(name, everyone.n)]
-        for who, fit in zip(("people", "model"), sides["log_odds"], strict=True):
-            tests += correction_tests(f"human_{who}", name, terms, fit, len(gold.pairs))
-        notes.append(f"{NAME}: {name}: {amplification.taste(mine, compared, how.level)}")
+        told = _tell(name, terms, sides, everyone, gold, gold.pairs.informative(entering).tolist(), how)
+        lines, tests, notes = lines + told[0], tests + told[1], [*notes, told[2]]
     verdicts = tuple((columns[asked[i]], Verdict(None, False, why)) for i, why in judged.left_out.items())
     return Equation(pl.DataFrame(lines, schema=SCHEMA), verdicts, tuple(tests), tuple(notes))
 
 
 _Halves = tuple[Corrected, Corrected]  # people's and the model's side
+
+
+def _tell(
+    name: str, terms: Sequence[str], sides: dict[str, _Halves], everyone: HumanInfluence, gold: Gold,
+    informative: Sequence[int], how: Inference,
+) -> tuple[Rows, Rows, str]:  # fmt: skip
+    """One model's lines, tests and note, from both sides by scale of the table."""
+    measured = {of: _measured(*halves, gold) for of, halves in sides.items()}
+    mine = {
+        of: amplification.human_rows(name, terms, of, m, everyone.informative, how)
+        for of, m in measured.items()
+    }
+    lines = [line for of, halves in sides.items() for line in _with_gold(mine[of], halves, gold, informative)]
+    compared = amplification.Comparison.of(measured["log_odds"])
+    tests = [t | {"test": f"{t['test']}_corrected"} for t in compared.tests(name, everyone.n)]
+    for who, fit in zip(("people", "model"), sides["log_odds"], strict=True):
+        tests += correction_tests(f"human_{who}", name, terms, fit, len(gold.pairs))
+    return lines, tests, f"{NAME}: {name}: {amplification.taste(mine, compared, how.level)}"
 
 
 def _measured(human: Corrected, rm: Corrected, gold: Gold) -> amplification.Measured:

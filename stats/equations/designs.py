@@ -172,20 +172,20 @@ def imprint_by_cells(gathered: Differences, how: Inference = USUAL, *, chosen_si
     rows: Rows = []
     notes: list[str] = []
 
-    def estimated(outcome: str) -> tuple[Rows, list[str]]:
-        return linear.coefficient_rows(
+    def estimated(outcome: str) -> linear.Fitted:
+        return linear.fitted_rows(
             cells, outcome, kept, names, informative if by_pair else [float("inf")] * len(names),
             intercept=chosen_side, robust="HC0", level=how.level, scarce="informative pairs for",
         )  # fmt: skip
 
     for outcome, model in outcomes(inputs).items():
-        found, said = estimated(outcome)
-        std = _std_columns(gathered, outcome, found, units, estimated)
+        fitted = estimated(outcome)
+        std = _std_columns(gathered, outcome, fitted.rows, units, estimated)
         rows += [
             {"model": model, "term": term, **row, "n_pairs": n_pairs, "n_informative": n, **more}
-            for term, row, n, more in zip(names, found, informative, std, strict=True)
+            for term, row, n, more in zip(names, fitted.rows, informative, std, strict=True)
         ]
-        notes += [f"imprint of {model}: {text}" for text in said]
+        notes += [f"imprint of {model}: {text}" for text in fitted.notes]
     notes += [] if by_pair else few_informative(names, informative)
     rows = without_rounding(rows, outcomes(inputs))
     table = coefficient_table(rows, SCHEMA, "model", how.adjust, outside=CHOSEN_TERM)
@@ -198,14 +198,16 @@ def _std_columns(
     outcome: str,
     rows: Rows,
     units: Floats,
-    estimated: Callable[[str], tuple[Rows, list[str]]],
+    estimated: Callable[[str], linear.Fitted],
 ) -> Rows:
     """The `_std` columns of an outcome's rows; the contrast's are a regression of its own."""
     if gathered.sd is None:
         return [{} for _ in rows]
     if outcome == CHANGE:
         varies = min(gathered.sd) > 0
-        return known_sd_columns(estimated(STANDARDISED)[0], units.tolist()) if varies else [{} for _ in rows]
+        return (
+            known_sd_columns(estimated(STANDARDISED).rows, units.tolist()) if varies else [{} for _ in rows]
+        )
     return known_sd_columns(rows, (units / (gathered.sd[MODELS.index(outcome)] or np.nan)).tolist())
 
 

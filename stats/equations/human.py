@@ -29,7 +29,7 @@ from seal.stats.pairs.joins import Inputs
 from seal.stats.pairs.places import Places
 from seal.stats.regression.cells import BLOCK
 from seal.stats.regression.inference import Floats
-from seal.stats.regression.influence import Influence
+from seal.stats.regression.influence import Influence, Scores
 from seal.stats.regression.separation import NoFit
 
 
@@ -118,25 +118,6 @@ def human_fit(
     )  # fmt: skip
 
 
-def human_influence(
-    rows: Iterable[pl.DataFrame],
-    inputs: Inputs,
-    kept: Sequence[int],
-    model: str,
-    places: Places,
-    scale: RmScale = RM_SCALE,
-) -> Influence:
-    """(h, r) over all pairs for `pre` or `post`, shape (2K,); see `human_influences`.
-
-    Raises:
-        NoFit: people's or the model's side has no estimate; the text says why.
-    """
-    found = human_influences(rows, inputs, kept, places, scale, models=(model,))[model]
-    if isinstance(found, NoFit):
-        raise found
-    return found.log_odds
-
-
 def human_influences(
     rows: Iterable[pl.DataFrame],
     inputs: Inputs,
@@ -174,28 +155,23 @@ def human_influences(
     sides = fit_sides(walk, len(kept), scale, len(models))
     layout = _Layout(sides)
     scores = places.sums(rows, lambda part: layout.scores(of(part)))
-    out: dict[str, HumanInfluence | NoFit] = {}
-    for name, side in zip(models, sides.models, strict=True):
-        if isinstance(side, NoFit):
-            out[name] = side
-            continue
-        people = sides.people
-        log_odds = Influence(_both(people.fit.estimate, side.fit.estimate), layout.log_odds(side), scores)
-        points = Influence(_both(people.points.mean, side.points.mean), layout.points(side), scores)
-        surplus = _surplus(log_odds.covariance * places.factor, people, side)
-        turned = _slopes(people, side)
-        out[name] = HumanInfluence(
-            log_odds,
-            points,
-            surplus,
-            turned @ surplus @ turned.T,
-            side.t,
-            _infinite(people, side),
-            side.drift is not None,
-            sides.n,
-            sides.informative,
-        )
-    return out
+    return {
+        name: side if isinstance(side, NoFit) else _influence(sides, side, layout, scores, places.factor)
+        for name, side in zip(models, sides.models, strict=True)
+    }
+
+
+def _influence(sides: Sides, model: Side, layout: "_Layout", scores: Scores, factor: float) -> HumanInfluence:
+    """People and one model, from the scores of all pairs."""
+    people = sides.people
+    log_odds = Influence(_both(people.fit.estimate, model.fit.estimate), layout.log_odds(model), scores)
+    points = Influence(_both(people.points.mean, model.points.mean), layout.points(model), scores)
+    surplus = _surplus(log_odds.covariance * factor, people, model)
+    turned = _slopes(people, model)
+    return HumanInfluence(
+        log_odds, points, surplus, turned @ surplus @ turned.T, model.t, _infinite(people, model),
+        model.drift is not None, sides.n, sides.informative,
+    )  # fmt: skip
 
 
 class _Layout:

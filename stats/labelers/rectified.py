@@ -138,6 +138,7 @@ def rectified(
     everyone: Influence,
     sample: GoldSample,
     n_regressors: int,
+    by: Floats | None = None,
 ) -> Influence:
     """Correct an estimate by gold pairs.
 
@@ -149,6 +150,7 @@ def rectified(
         everyone: c_a, fitted on all pairs with the labeler's labels.
         sample: the gold pairs.
         n_regressors: K, of one fit, for the factor m / (m - K) on what gold adds.
+        by: (p, p) in the place of P: zeros give gold alone, the identity untuned PPI.
 
     Returns:
         beta = b_g - P (c_g - c_a), from the scores of `everyone`; psi_i = P xia_i + 1{i gold} m / (m - K)
@@ -157,24 +159,11 @@ def rectified(
     Raises:
         NoFit: no more gold pairs than regressors.
     """
-    p = projection(truth_influence, proxy_influence, sample.probability)
-    return tuned(truth, truth_influence, proxy, proxy_influence, everyone, sample, n_regressors, p)
-
-
-def tuned(
-    truth: Floats,
-    truth_influence: Floats,
-    proxy: Floats,
-    proxy_influence: Floats,
-    everyone: Influence,
-    sample: GoldSample,
-    n_regressors: int,
-    by: Floats,
-) -> Influence:
-    """`rectified` with a matrix `by` (p, p) for P: zeros give gold alone, the identity untuned PPI."""
     m = len(sample)
     if m <= n_regressors:
         raise NoFit(f"{m} gold pairs do not identify {n_regressors} coefficients")
+    if by is None:
+        by = projection(truth_influence, proxy_influence, sample.probability)
     factor = m / (m - n_regressors)
     own = sample.summed(factor * (truth_influence - proxy_influence @ by.T), len(everyone.scores.at_gold))
     if everyone.own is not None:
@@ -188,7 +177,7 @@ def gold_only(
 ) -> Influence:
     """b_g alone, with the scores of `everyone`: what the gold pairs say without the labeler."""
     nothing = np.zeros((len(truth), len(everyone.estimate)))
-    return tuned(
+    return rectified(
         truth, truth_influence, everyone.estimate, np.zeros((len(sample), len(everyone.estimate))),
         everyone, sample, n_regressors, nothing,
     )  # fmt: skip

@@ -122,11 +122,6 @@ class Cells:
         """The fewest cells there are: for all that does not depend on clusters."""
         return self.coarser or self
 
-    @property
-    def n_columns(self) -> int:
-        """Regressors: codes, then covariates."""
-        return int(self.codes.shape[1] + self.dense.shape[1])
-
     def total(self, outcome: str) -> int:
         """Pairs that have the outcome."""
         return int(self.counts[outcome].sum())

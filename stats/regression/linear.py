@@ -129,45 +129,9 @@ def _meat(cells: Cells, outcome: str, columns: Sequence[int], b: Floats, *, inte
     return scores.meat() if scores.active else meat
 
 
-def coefficient_rows(
-    cells: Cells,
-    outcome: str,
-    columns: Sequence[int],
-    names: Sequence[str],
-    informative: Sequence[float],
-    *,
-    intercept: bool,
-    robust: Robust,
-    level: float,
-    scarce: str,
-) -> tuple[Rows, list[str]]:
-    """Least squares laid out as rows, judged by HC2 or CR2 where the plain sandwich is too small.
-
-    When that is so, and what is done, stands in `seal.stats.regression.small_sample`.
-
-    Args:
-        cells, outcome, columns, intercept, robust: as for `least_squares`.
-        names: of the coefficients, for notes.
-        informative: of each coefficient, the pairs that identify it.
-        level: of the intervals.
-        scarce: what notes call such pairs.
-
-    Returns:
-        Rows in the order of the coefficients, and what is to be said about them.
-
-    Raises:
-        numpy.linalg.LinAlgError: the cross products are singular.
-    """
-    found = fitted_rows(
-        cells, outcome, columns, names, informative,
-        intercept=intercept, robust=robust, level=level, scarce=scarce,
-    )  # fmt: skip
-    return found.rows, found.notes
-
-
 @dataclass(frozen=True)
 class Fitted:
-    """`coefficient_rows` with the fit they are of.
+    """Least squares laid out as rows, with the fit they are of.
 
     Attributes:
         fit: the regression.
@@ -194,7 +158,23 @@ def fitted_rows(
     level: float,
     scarce: str,
 ) -> Fitted:
-    """As `coefficient_rows`, with the fit and the degrees of freedom."""
+    """Least squares laid out as rows, judged by HC2 or CR2 where the plain sandwich is too small.
+
+    When that is so, and what is done, stands in `seal.stats.regression.small_sample`.
+
+    Args:
+        cells, outcome, columns, intercept, robust: as for `least_squares`.
+        names: of the coefficients, for notes.
+        informative: of each coefficient, the pairs that identify it.
+        level: of the intervals.
+        scarce: what notes call such pairs.
+
+    Returns:
+        Rows in the order of the coefficients, and what is to be said about them.
+
+    Raises:
+        numpy.linalg.LinAlgError: the cross products are singular.
+    """
     fit = least_squares(cells, outcome, columns, intercept=intercept, robust=robust)
     std_error, dof, careful = judged(cells, outcome, columns, fit, informative, intercept=intercept)
     rows: Rows = [

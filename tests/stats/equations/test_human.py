@@ -13,7 +13,7 @@ from benchmarks.human_worlds import HUMAN, MODEL, Choices, choices
 from seal.engine.frames.schema import PREFERENCE, VARIANT
 from seal.stats.analysis import analyze
 from seal.stats.equations import amplification
-from seal.stats.equations.human import HumanInfluence, human_fit, human_influence, human_influences
+from seal.stats.equations.human import HumanInfluence, human_fit, human_influences
 from seal.stats.equations.human_points import points
 from seal.stats.options import AnalyzeOptions, Inference, RmScale
 from seal.stats.pairs.features import find_features
@@ -224,14 +224,18 @@ def test_one_model_alone_and_a_constant_on_all_rewards_change_nothing() -> None:
     found, _ = influences(plain, "own")
     moved, _ = influences(shifted, "own")
     with Spool(Pairs(plain.inputs)) as rows:
-        alone = human_influence(rows, plain.inputs, range(4), "post", Places.find(rows), "own")
+        places = Places.find(rows)
+        alone = human_influences(rows, plain.inputs, range(4), places, "own", models=("post",))["post"]
     for model in ("pre", "post"):
         one, two = found[model], moved[model]
         assert isinstance(one, HumanInfluence)
         assert isinstance(two, HumanInfluence)
         np.testing.assert_allclose(two.log_odds.estimate, one.log_odds.estimate, rtol=1e-6)
-    np.testing.assert_allclose(alone.estimate, found["post"].log_odds.estimate, rtol=1e-9)  # type: ignore[union-attr]
-    np.testing.assert_allclose(alone.covariance, found["post"].log_odds.covariance, rtol=1e-7)  # type: ignore[union-attr]
+    both = found["post"]
+    assert isinstance(alone, HumanInfluence)
+    assert isinstance(both, HumanInfluence)
+    np.testing.assert_allclose(alone.log_odds.estimate, both.log_odds.estimate, rtol=1e-9)
+    np.testing.assert_allclose(alone.log_odds.covariance, both.log_odds.covariance, rtol=1e-7)
 
 
 def test_separated_people_have_the_errors_of_the_information() -> None:

@@ -16,7 +16,6 @@ from seal.stats.labelers.rectified import (
     projection,
     rectified,
     slope,
-    tuned,
 )
 from seal.stats.regression.influence import Influence, Scores
 from seal.stats.regression.separation import NoFit
@@ -191,12 +190,12 @@ def test_with_the_identity_for_its_matrix_it_is_prediction_powered_inference() -
     others = Influence(apart.estimate, apart.loading, Scores(apart.scores.moment, np.zeros((m, 3))))
     sample = GoldSample.of(np.full(m, m / len(y)))
     truth, proxy = (least_squares_influence(x[:m], z[:m]) for z in (y, said))
-    found, oracle = tuned(*truth, *proxy, others, sample, 3, np.eye(3)), ORACLE["outcome"]["untuned"]
+    found, oracle = rectified(*truth, *proxy, others, sample, 3, np.eye(3)), ORACLE["outcome"]["untuned"]
     np.testing.assert_allclose(found.estimate, oracle["estimate"], rtol=0, atol=1e-8)
     # 4,000 resamples give an SD to 1.1%; leverages and m / (m - K) add terms of 1 / m
     np.testing.assert_allclose(found.std_error, oracle["bootstrap_std_error"], rtol=0.04)
     found, oracle = (
-        tuned(*truth, *proxy, others, sample, 3, np.zeros((3, 3))),
+        rectified(*truth, *proxy, others, sample, 3, np.zeros((3, 3))),
         ORACLE["outcome"]["gold_alone"],
     )
     np.testing.assert_allclose(found.estimate, oracle["estimate"], rtol=0, atol=1e-8)

@@ -170,13 +170,13 @@ def test_a_rare_feature_in_many_clusters_is_covered() -> None:
 def test_rows_say_where_care_was_taken() -> None:
     cells, x, y = drawn(80, 4)
     names = list("abcd")
-    rows, notes = linear.coefficient_rows(
+    found = linear.fitted_rows(
         cells, "y", range(4), names, [60.0, 60, 9, 60],
         intercept=False, robust="HC0", level=0.95, scarce="pairs for",
     )  # fmt: skip
     theirs = sm.OLS(y, x).fit(cov_type="HC2").bse
-    np.testing.assert_allclose([float(str(r["std_error"])) for r in rows], theirs, rtol=1e-9)
+    np.testing.assert_allclose([float(str(r["std_error"])) for r in found.rows], theirs, rtol=1e-9)
     done = "HC2 standard error and Satterthwaite degrees of freedom"
-    assert notes == [
+    assert found.notes == [
         f"fewer than 30 pairs for c: {done} there", f"80 pairs for 4 coefficients: {done} for every one"
     ]  # fmt: skip

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from seal.stats.regression import store
 from seal.stats.regression.cells import BLOCK, Cells, pack, unpacked
-from seal.stats.regression.linear import coefficient_rows, least_squares
+from seal.stats.regression.linear import fitted_rows, least_squares
 from seal.stats.regression.logit import fit_logit
 from seal.stats.regression.separation import find_separation
 from seal.stats.regression.store import Part, Store, Stored
@@ -63,7 +63,6 @@ def test_on_disk_as_in_memory(dense: bool, clustered: bool) -> None:
     assert isinstance(memory.codes, np.ndarray)
     assert isinstance(disk.codes, Stored)
     columns = range(K + 2 * dense)
-    assert disk.n_columns == memory.n_columns == len(columns)
     assert (disk.total("y"), disk.total("yes")) == (30_000, int(frame["yes"].count()))
     fits = [least_squares(c, "y", columns, intercept=True, robust="HC1") for c in (memory, disk)]
     assert fits[1].estimate == pytest.approx(fits[0].estimate, abs=1e-12)
@@ -73,9 +72,9 @@ def test_on_disk_as_in_memory(dense: bool, clustered: bool) -> None:
     assert logits[1].covariance == pytest.approx(logits[0].covariance, rel=1e-8)
     few, names = [float("inf"), 5.0, *[99.0] * (len(columns) - 1)], [str(j) for j in range(len(columns) + 1)]
     rows = [
-        coefficient_rows(
+        fitted_rows(
             c, "y", columns, names, few, intercept=True, robust="HC1", level=0.95, scarce="pairs"
-        )[0]
+        ).rows
         for c in (memory, disk)
     ]
     for ours, theirs in zip(*rows, strict=True):
@@ -126,7 +125,7 @@ def test_no_pass_holds_more_than_a_block(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(Stored, "_gathered", watched)
     few = [5.0] * (K + 3)
-    coefficient_rows(cells, "y", range(K + 2), [""] * len(few), few, intercept=True, robust="HC0", level=0.95,
+    fitted_rows(cells, "y", range(K + 2), [""] * len(few), few, intercept=True, robust="HC0", level=0.95,
                      scarce="pairs")  # fmt: skip
     assert find_separation(cells, "yes", range(K + 2)) == []
     fit_logit(cells, "yes", range(K + 2))
