@@ -46,8 +46,9 @@ def alignment(
     frame, group = _typed(scores, by), list(dict.fromkeys((*by, "model", "variant")))
     blocks = []
     for low, high in row_blocks([frame], PAIRS_PER_BLOCK) or [(0, 0)]:
-        pairs = _margins(frame.filter(pl.col("row_id").is_between(low, high)), group)
-        blocks += collect_all([_counts(pairs, group)])
+        lazy = _margins(frame.filter(pl.col("row_id").is_between(low, high)), group)
+        (pairs,) = collect_all([lazy.sort(*group, "row_id")])  # sums of another order differ in last digits
+        blocks.append(_counts(pairs, group))
     counts = pl.concat(blocks).group_by(group).agg(pl.exclude(*_EXAMPLES).sum(), pl.col(*_EXAMPLES).min())
     _refuse_doubtful(counts, [*by, "model"])
     table = counts.select(*by, "model", *_COUNTS).sort(*by, "model")
@@ -96,7 +97,7 @@ def _margins(frame: pl.LazyFrame, group: Sequence[str]) -> pl.LazyFrame:
     )  # fmt: skip
 
 
-def _counts(pairs: pl.LazyFrame, group: Sequence[str]) -> pl.LazyFrame:
+def _counts(pairs: pl.DataFrame, group: Sequence[str]) -> pl.DataFrame:
     return pairs.group_by(*group).agg(
         **_counted(pl.col("margin")),
         n_twice=pl.col("twice").sum(),

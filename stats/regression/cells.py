@@ -70,17 +70,15 @@ def collapse(pairs: pl.DataFrame, keys: Sequence[str], outcomes: Sequence[str]) 
         `keys`, and for each outcome `n_`, `s_` and `q_`: count, sum, sum of squares.
     """
     values = [(y, pl.col(y).cast(pl.Float64)) for y in outcomes]
-    return (
-        pairs.lazy()
-        .group_by(*keys)
-        .agg(
-            *(v.count().cast(pl.Float64).alias(f"n_{y}") for y, v in values),
-            *(v.sum().alias(f"s_{y}") for y, v in values),
-            *((v * v).sum().alias(f"q_{y}") for y, v in values),
-        )
-        .sort(*keys)
-        .collect()
-    )
+    counts = (v.count().cast(pl.Float64).alias(f"n_{y}") for y, v in values)
+    sums = (v.sum().alias(f"s_{y}") for y, v in values)
+    squares = ((v * v).sum().alias(f"q_{y}") for y, v in values)
+    return _summed(pairs, keys, [*counts, *sums, *squares])
+
+
+def _summed(rows: pl.DataFrame, keys: Sequence[str], sums: Sequence[pl.Expr]) -> pl.DataFrame:
+    """Sums within groups, in the order of the rows: a lazy frame adds up what its threads happened to read."""
+    return rows.group_by(*keys).agg(sums).sort(*keys)
 
 
 def merge(frames: Sequence[pl.DataFrame], keys: Sequence[str]) -> pl.DataFrame:
@@ -88,7 +86,7 @@ def merge(frames: Sequence[pl.DataFrame], keys: Sequence[str]) -> pl.DataFrame:
     together = pl.concat(frames, rechunk=False)
     if len(frames) == 1:
         return together.sort(*keys)
-    return together.lazy().group_by(*keys).agg(pl.exclude(*keys).sum()).sort(*keys).collect()
+    return _summed(together, keys, [pl.exclude(*keys).sum()])
 
 
 @dataclass(frozen=True)
