@@ -15,6 +15,7 @@ from seal.stats.options import LEVEL, TIES, Ties
 from seal.stats.pairs.checks import huge_rewards, too_large
 from seal.stats.pairs.joins import PAIRS_PER_BLOCK, collect_all, row_blocks
 from seal.stats.pairs.sides import SIDES, pair_up, stands_twice
+from seal.stats.regression.cells import summed
 from seal.stats.regression.inference import require_choice, require_level, wilson
 
 
@@ -47,7 +48,7 @@ def alignment(
     blocks = []
     for low, high in row_blocks([frame], PAIRS_PER_BLOCK) or [(0, 0)]:
         lazy = _margins(frame.filter(pl.col("row_id").is_between(low, high)), group)
-        (pairs,) = collect_all([lazy.sort(*group, "row_id")])  # sums of another order differ in last digits
+        (pairs,) = collect_all([lazy.sort(*group, "row_id")])  # sums in another order differ in last digits
         blocks.append(_counts(pairs, group))
     counts = pl.concat(blocks).group_by(group).agg(pl.exclude(*_EXAMPLES).sum(), pl.col(*_EXAMPLES).min())
     _refuse_doubtful(counts, [*by, "model"])
@@ -98,13 +99,11 @@ def _margins(frame: pl.LazyFrame, group: Sequence[str]) -> pl.LazyFrame:
 
 
 def _counts(pairs: pl.DataFrame, group: Sequence[str]) -> pl.DataFrame:
-    return pairs.group_by(*group).agg(
-        **_counted(pl.col("margin")),
-        n_twice=pl.col("twice").sum(),
-        example=pl.col("row_id").filter("twice").min(),
-        n_huge=pl.col("huge").sum(),
-        example_huge=pl.col("row_id").filter("huge").min(),
-    )
+    twice, huge = (pl.col("row_id").filter(name).min() for name in ("twice", "huge"))
+    examples = {"example": twice, "example_huge": huge}
+    counts = {"n_twice": pl.col("twice").sum(), "n_huge": pl.col("huge").sum()} | examples
+    every = _counted(pl.col("margin")) | counts
+    return summed(pairs, group, [value.alias(name) for name, value in every.items()])
 
 
 def _counted(margin: pl.Expr) -> dict[str, pl.Expr]:

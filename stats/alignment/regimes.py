@@ -13,7 +13,7 @@ from scipy import stats as distributions
 
 from seal.stats.options import LEVEL, PROFILE, THETA, TIES, Profile, Theta, Ties
 from seal.stats.pairs.rewards import ZERO, Origin, aligned, margin, theta
-from seal.stats.regression.cells import Tally
+from seal.stats.regression.cells import Tally, summed
 from seal.stats.regression.inference import Rows, mcnemar_exact, tested, wilson
 
 REGIMES = {
@@ -80,12 +80,12 @@ class RegimeTally:
         self.n_left_out += frame.height - placed.height
         angle = pl.col("theta")
         self._cells.add(
-            placed.group_by("pre", "post", "pick", "gamma").agg(
-                n=pl.len().cast(pl.Int64), n_theta=angle.count().cast(pl.Int64),
-                s=angle.sum(), q=angle.pow(2).sum(),
-                up=(angle > 0).sum().cast(pl.Int64),
-                down=(angle < 0).sum().cast(pl.Int64),
-            )
+            summed(placed, ["pre", "post", "pick", "gamma"], [
+                pl.len().cast(pl.Int64).alias("n"), angle.count().cast(pl.Int64).alias("n_theta"),
+                angle.sum().alias("s"), angle.pow(2).sum().alias("q"),
+                (angle > 0).sum().cast(pl.Int64).alias("up"),
+                (angle < 0).sum().cast(pl.Int64).alias("down"),
+            ])
         )  # fmt: skip
         binned = ((angle + 180) // BIN_DEGREES).clip(0, 360 // BIN_DEGREES - 1).cast(pl.Int32)
         self._bins.add(

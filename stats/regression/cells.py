@@ -73,12 +73,15 @@ def collapse(pairs: pl.DataFrame, keys: Sequence[str], outcomes: Sequence[str]) 
     counts = (v.count().cast(pl.Float64).alias(f"n_{y}") for y, v in values)
     sums = (v.sum().alias(f"s_{y}") for y, v in values)
     squares = ((v * v).sum().alias(f"q_{y}") for y, v in values)
-    return _summed(pairs, keys, [*counts, *sums, *squares])
+    return summed(pairs, keys, [*counts, *sums, *squares])
 
 
-def _summed(rows: pl.DataFrame, keys: Sequence[str], sums: Sequence[pl.Expr]) -> pl.DataFrame:
-    """Sums within groups, in the order of the rows: a lazy frame adds up what its threads happened to read."""
-    return rows.group_by(*keys).agg(sums).sort(*keys)
+def summed(rows: pl.DataFrame, keys: Sequence[str], sums: Sequence[pl.Expr]) -> pl.DataFrame:
+    """Sums within groups, sorted, added in the order of the rows: equal rows give equal bytes.
+
+    Without `maintain_order`, or on a lazy frame, polars adds up as its threads happen to come by.
+    """
+    return rows.group_by(*keys, maintain_order=True).agg(sums).sort(*keys)
 
 
 def merge(frames: Sequence[pl.DataFrame], keys: Sequence[str]) -> pl.DataFrame:
@@ -86,7 +89,7 @@ def merge(frames: Sequence[pl.DataFrame], keys: Sequence[str]) -> pl.DataFrame:
     together = pl.concat(frames, rechunk=False)
     if len(frames) == 1:
         return together.sort(*keys)
-    return _summed(together, keys, [pl.exclude(*keys).sum()])
+    return summed(together, keys, [pl.exclude(*keys).sum()])
 
 
 @dataclass(frozen=True)

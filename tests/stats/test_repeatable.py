@@ -8,7 +8,7 @@ import polars as pl
 from seal.stats.alignment.alignment import alignment
 from seal.stats.regression.cells import collapse, merge
 
-N = 300_000
+N = 600_000
 TIMES = 10
 
 
@@ -31,7 +31,7 @@ def test_mean_margins_do_not_depend_on_threads(tmp_path: Path) -> None:
             "variant": ["original"] * (2 * N), "model": ["one"] * (2 * N), "reward": rewards,
         }
     )  # fmt: skip
-    frame.write_parquet(tmp_path / "scores.parquet", row_group_size=N // 10)
+    frame.write_parquet(tmp_path / "scores.parquet", row_group_size=50_000)
     scores = pl.scan_parquet(tmp_path / "scores.parquet")
     first = alignment(scores)
     assert all(alignment(scores).equals(first) for _ in range(TIMES))
