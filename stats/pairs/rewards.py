@@ -21,11 +21,13 @@ class RewardScale:
         centre: mean reward of pre and post over both texts of the pairs.
         sd: SD of the margins of pre and post (over n).
         n: pairs.
+        margin: mean margin of pre and post.
     """
 
     centre: Origin
     sd: tuple[float, float]
     n: int
+    margin: Origin
 
     @classmethod
     def of(cls, rows: Iterable[pl.DataFrame]) -> "RewardScale":
@@ -62,7 +64,8 @@ class _Moments:
     def scale(self) -> RewardScale:
         pre, post = (self._values[m][0] for m in ("pre", "post"))
         sds = [(self._values[f"{m}_margin"][1] / self.n) ** 0.5 if self.n else 0.0 for m in ("pre", "post")]
-        return RewardScale((pre, post), (sds[0], sds[1]), self.n)
+        means = [self._values[f"{m}_margin"][0] for m in ("pre", "post")]
+        return RewardScale((pre, post), (sds[0], sds[1]), self.n, (means[0], means[1]))
 
 
 def margin(model: str) -> pl.Expr:
