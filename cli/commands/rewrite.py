@@ -8,7 +8,7 @@ import click
 from seal.cli.options import PATH, print_json, put, refuse_too_many, stage_options, texts_a_second
 from seal.cli.progress import display
 from seal.engine.generation.options import GeneratorOptions
-from seal.engine.rewriting.options import RewriteOptions
+from seal.engine.rewriting.options import AttributeOptions, RewriteOptions
 
 if TYPE_CHECKING:
     from seal.engine.rewriting.rewriting import RewriteReport
@@ -20,22 +20,32 @@ if TYPE_CHECKING:
     "--rewriter", required=True, metavar="[NAME=]DIR|URL",
     help="Who rewrites: a folder of an open-weight model, or the URL of a server that speaks OpenAI's API.",
 )  # fmt: skip
-@stage_options((GeneratorOptions, "generator"), (RewriteOptions, "options"))
+@stage_options((GeneratorOptions, "generator"), (RewriteOptions, "options"), (AttributeOptions, "attributes"))
 def command(
     texts: Path, rewriter: str, out: Path, generator: GeneratorOptions, options: RewriteOptions,
-    max_failures: float, overwrite: bool, as_json: bool,
+    attributes: AttributeOptions, max_failures: float, overwrite: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Write a sample of the pairs in other words, as texts of variant `rewritten`.
 
     TEXTS is a Parquet file or folder, as `seal import` writes it. A rewriting that is empty, the same text,
     cut, in other turns or another language is asked for again, then a failure with its code; where one text
     of a pair fails, the other fails with it. `seal score` and `seal label` take what is written like any
-    texts. Killed anywhere and started again with the same command, it goes on from its last part.
+    texts. With --toward or --placebo responses alone are rewritten: toward a value of a feature, with
+    --double back again, or with no aim. Killed anywhere and started again with the same command, it goes on from its last part.
     """
     from seal.engine.rewriting.rewriting import rewrite
 
     with display() as listen:
-        report = rewrite(texts, rewriter, out, options, generator, overwrite=overwrite, listen=listen)
+        report = rewrite(
+            texts,
+            rewriter,
+            out,
+            options,
+            generator,
+            attributes=attributes,
+            overwrite=overwrite,
+            listen=listen,
+        )
     if as_json:
         print_json(report)
     else:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from seal.engine.frames.taxonomy import Feature
-from seal.engine.generation.quoting import BEFORE, LAST, quoted
+from seal.engine.generation.quoting import BEFORE, LAST, two_parts
 
 REVISION = 1  # raised whenever a question is worded anew, so that no folder mixes two wordings
 
@@ -47,10 +47,7 @@ class Dialogue:
 def dialogue_block(dialogue: Dialogue) -> str:
     """The quoted dialogue under its two headings."""
     prompt = ("[…] " if dialogue.n_cut else "") + dialogue.prompt[dialogue.n_cut :].strip("\n")
-    return (
-        f"The dialogue before the last response:\n{quoted(prompt, BEFORE)}\n\n"
-        f"The assistant's last response:\n{quoted(dialogue.response, LAST)}"
-    )
+    return two_parts(prompt, dialogue.response)
 
 
 def json_instructions(features: Sequence[Feature]) -> str:

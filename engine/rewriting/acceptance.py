@@ -28,13 +28,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-from seal.engine.generation.quoting import BEFORE
-from seal.engine.rewriting.turns import Transcript, Turn, turns_of
+from seal.engine.generation.quoting import BEFORE, LAST
+from seal.engine.rewriting.turns import Response, Transcript, Turn, opened, turns_of
 
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _ONE_SCRIPT = {"HIRAGANA": "CJK", "KATAKANA": "CJK", "HANGUL": "CJK"}
 _UNSPACED = frozenset({"CJK", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN"})
-_MARK = BEFORE.strip()
+_MARK, _LAST_MARK = BEFORE.strip(), LAST.strip()
 
 
 @dataclass(frozen=True)
@@ -82,19 +82,31 @@ def refusal(source: Transcript, rewriting: str, bounds: Bounds) -> Refusal | Non
     return None
 
 
+def response_refusal(source: Response, rewriting: str, bounds: Bounds) -> Refusal | None:
+    """The first check that the rewriting of a response alone fails; None where it is accepted.
+
+    Args:
+        source: what was to be rewritten.
+        rewriting: the answer as it came, with or without the word that opens the response.
+        bounds: how far it may go.
+    """
+    marked = _more_marked(source.said, rewriting, _LAST_MARK)
+    if marked is not None:
+        return Refusal("marks", marked)
+    return refusal(source.transcript, opened(rewriting) if rewriting.strip() else "", bounds)
+
+
 def _empty(source: Transcript, text: str, turns: tuple[Turn, ...], bounds: Bounds) -> str | None:
     return None if text else "no text came back"
 
 
 def _marks(source: Transcript, text: str, turns: tuple[Turn, ...], bounds: Bounds) -> str | None:
-    before, after = (
-        sum(line.startswith(_MARK) for line in t.splitlines()) for t in (source.transcript, text)
-    )
-    return f"{after} lines open with the mark of the quotation" if after > before else None
+    return _more_marked(source.transcript, text, _MARK)
 
 
-def _n_marked(text: str) -> int:
-    return sum(line.startswith(_MARK) for line in text.splitlines())
+def _more_marked(before: str, after: str, mark: str) -> str | None:
+    n_before, n_after = (sum(line.startswith(mark) for line in t.splitlines()) for t in (before, after))
+    return f"{n_after} lines open with the mark of the quotation" if n_after > n_before else None
 
 
 def _no_human_turn(source: Transcript, text: str, turns: tuple[Turn, ...], bounds: Bounds) -> str | None:

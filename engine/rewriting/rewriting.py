@@ -11,8 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
-from hashlib import blake2b, sha256
-from math import inf
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,7 +24,6 @@ from seal.engine.frames.sampling import Sample
 from seal.engine.frames.schema import ORIGINAL, REWRITTEN, TEXT_KEY, TEXTS, VARIANT, scan
 from seal.engine.frames.sink import Sink
 from seal.engine.frames.stage import (
-    FAILED,
     Part,
     Remaining,
     Stage,
@@ -39,55 +36,13 @@ from seal.engine.generation.contract import Answer, Request, TextGenerator
 from seal.engine.generation.loading import named_model, open_generator, served_name
 from seal.engine.generation.options import GeneratorOptions
 from seal.engine.progress import Listener, Meter, listener
-from seal.engine.rewriting.acceptance import Bounds, refusal
-from seal.engine.rewriting.options import PART_PAIRS, RETRIES, TEMPERATURE, RewriteOptions
-from seal.engine.rewriting.prompts import MILD_REWRITING, REVISION, rewriting_message
+from seal.engine.rewriting.acceptance import refusal
+from seal.engine.rewriting.attributes import BOUNDS, AttributeRewriter, Plan
+from seal.engine.rewriting.options import PART_PAIRS, AttributeOptions, RewriteOptions
+from seal.engine.rewriting.outcomes import ERROR, STAGE, TEXTS_AT_ONCE, Came, Way, counted, sorted_out
+from seal.engine.rewriting.prompts import MILD_REWRITING, rewriting_message
 from seal.engine.rewriting.turns import Transcript
-
-STAGE = "rewrite"
-TEXTS_AT_ONCE = 256
-_ROOM = 64
-_ERROR = "error_"
-
-
-@dataclass(frozen=True)
-class Wording:
-    """What is asked of a rewriter, and what is taken from it.
-
-    Attributes:
-        instruction: what opens every message.
-        temperature: of the answers; the study's is 0.1.
-        seed: of the answers.
-        retries: how often a refused answer is asked for again; never at temperature 0, where another seed
-            changes nothing.
-        bounds: how far an accepted rewriting may go.
-
-    Raises:
-        UsageError: the instruction is empty, or a number out of its range.
-    """
-
-    instruction: str = MILD_REWRITING
-    temperature: float = TEMPERATURE
-    seed: int = 0
-    retries: int = RETRIES
-    bounds: Bounds = field(default_factory=Bounds)
-
-    def __post_init__(self) -> None:
-        if not self.instruction.strip():
-            raise UsageError("the instruction is empty; it says how a dialogue is to be rewritten")
-        if not (0 <= self.temperature < inf and self.retries >= 0 and self.seed >= 0):
-            raise UsageError(
-                f"temperature {self.temperature}, retries {self.retries}, seed {self.seed}: each is a number "
-                "from 0"
-            )
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """What of it changes an answer, or whether it is taken."""
-        digest = sha256(self.instruction.encode()).hexdigest()
-        return asdict(self) | {
-            "instruction": {"sha256": digest, "text": self.instruction}, "prompts": REVISION,
-        }  # fmt: skip
+from seal.engine.rewriting.wording import Wording, longest_answer, text_seed
 
 
 class Rewriter:
@@ -101,12 +56,12 @@ class Rewriter:
 
     def __init__(self, name: str, generator: TextGenerator, wording: Wording | None = None) -> None:
         self.name, self.wording = name, wording or Wording()
-        self._generator = generator
+        self.generator = generator
 
     @property
     def identity(self) -> Mapping[str, Any]:
         """What changes its answers: the model and the wording."""
-        return {**self.wording.identity, **self._generator.identity}
+        return {**self.wording.identity, **self.generator.identity}
 
     def rewrite(self, texts: pl.DataFrame, meter: Meter) -> list[tuple[str, str] | Failed]:
         """The new prompt and response of each text, or why there is none.
@@ -121,22 +76,28 @@ class Rewriter:
             keys = some.select("row_id", "preference").iter_rows()
             requests = [self._request(s, *key) for s, key in zip(sources, keys, strict=True)]
             spent = Spent()
-            asker: Asker[tuple[str, str]] = Asker(self._generator, self._retries, spent)
+            asker: Asker[tuple[str, str]] = Asker(self.generator, self.wording.rounds, spent)
             outcomes += asker.ask(requests, partial(self._accepted, sources))
             n_tokens = spent.n_prompt_tokens + spent.n_generated_tokens
             meter.count(**asdict(spent))
             meter.batch(some.height, n_tokens, n_tokens)
         return outcomes
 
-    @property
-    def _retries(self) -> int:
-        return self.wording.retries if self.wording.temperature > 0 else 0
+    def work(self, window: pl.DataFrame, meter: Meter) -> list[tuple[str, str] | Failed]:
+        """Rewrite the texts of a window that there are."""
+        return self.rewrite(usable(window)[0], meter)
+
+    def part(self, window: pl.DataFrame, came: Sequence[tuple[str, str] | Failed]) -> Part:
+        """The rewritten texts of a window in whole pairs, and what failed."""
+        good, missing = usable(window)
+        rows, failed = sorted_out(good, came)
+        return counted(*_whole_pairs(rows, pl.concat([failed, missing])))
 
     def _request(self, source: Transcript, row_id: int, preference: str) -> Request:
         message = rewriting_message(self.wording.instruction, source.transcript)
         return Request(
             message,
-            max_tokens=longest_answer(source.transcript, message, self._generator),
+            max_tokens=longest_answer(source.transcript, message, self.generator),
             temperature=self.wording.temperature,
             seed=text_seed(self.wording.seed, row_id, preference),
         )
@@ -146,26 +107,6 @@ class Rewriter:
         if refused is not None:
             raise InvalidAnswerError(refused.reason, refused.code)
         return sources[index].cut(answer.text)
-
-
-def text_seed(seed: int, row_id: int, preference: str) -> int:
-    """The seed of one text's answer, below 2^30: from its key alone, whatever stands beside it."""
-    digest = blake2b(f"{seed}:{row_id}:{preference}".encode(), digest_size=4).digest()
-    return int.from_bytes(digest) >> 2
-
-
-def longest_answer(transcript: str, message: str, generator: TextGenerator) -> int:
-    """Tokens that an answer may have: twice the transcript's and some, so that what is cut went astray.
-
-    Less where the model's context leaves less room, but for a transcript's own length. Where tokens cannot be
-    counted, four bytes of UTF-8 are taken for one.
-    """
-    n_tokens = generator.count_tokens(transcript)
-    if n_tokens is None:
-        return len(transcript.encode()) // 2 + _ROOM
-    wanted = 2 * n_tokens + _ROOM
-    left = (generator.context or 1 << 62) - (generator.count_tokens(message) or 0)
-    return min(wanted, left) if left > n_tokens else wanted
 
 
 @dataclass(frozen=True)
@@ -181,7 +122,7 @@ class RewriteReport(AskingReport):
     @classmethod
     def of(cls, sink: Sink) -> Self:
         """What a sink's log says."""
-        return replace(super().of(sink), errors=counts_by_code(sink, _ERROR))
+        return replace(super().of(sink), errors=counts_by_code(sink, ERROR))
 
 
 def rewrite(
@@ -191,10 +132,13 @@ def rewrite(
     options: RewriteOptions | None = None,
     generator: GeneratorOptions | None = None,
     *,
+    attributes: AttributeOptions | None = None,
     overwrite: bool = False,
     listen: Listener | None = None,
 ) -> RewriteReport:
     """Rewrite texts into a TEXTS folder of variant `rewritten`; go on where an earlier run was killed.
+
+    With `attributes`, responses alone are rewritten, into the variants of `seal.engine.frames.contrasts`.
 
     Args:
         texts: a TEXTS Parquet file or folder of originals.
@@ -202,6 +146,7 @@ def rewrite(
         out: the folder to write; `source` and `meta_` columns are carried through.
         options: which texts, and how the rewriter is asked; by default 1% of the pairs, as in the study.
         generator: what runs the model.
+        attributes: toward what responses are rewritten, and whether back and with placebos.
         overwrite: start afresh in a folder that another run wrote.
         listen: told of the progress; by default a bar in a notebook, else nothing.
 
@@ -214,15 +159,39 @@ def rewrite(
     options, texts, out = options or RewriteOptions(), Path(texts), Path(out)
     keep_apart(texts, out)
     columns = _columns(texts)
+    plan = _plan(options, attributes)
     who = rewriter if isinstance(rewriter, Rewriter) else open_rewriter(str(rewriter), options, generator)
-    part_pairs = options.part_pairs or PART_PAIRS
-    n_texts = count_texts(texts)
-    manifest = Manifest(
-        stage=STAGE,
-        options=options.identity(part_pairs),
-        inputs={"texts": content_hash(texts)},
-        models={who.name: who.identity},
-    )
+    inputs = {"texts": content_hash(texts)}
+    if plan is None:
+        stage = _stage(who, who.name, texts, options, columns, inputs)
+        return run_stage(stage, out, RewriteReport, overwrite=overwrite, listen=listener(listen))
+    if plan.labels is not None:
+        inputs["labels"] = content_hash(plan.labels.path)
+    wording = replace(who.wording, bounds=BOUNDS)
+    aimed = _stage(AttributeRewriter(who.generator, wording, plan), who.name, texts, options, columns, inputs)
+    return run_stage(aimed, out, RewriteReport, overwrite=overwrite, listen=listener(listen))
+
+
+def _plan(options: RewriteOptions, attributes: AttributeOptions | None) -> Plan | None:
+    """What responses are rewritten to; None where dialogues are."""
+    if attributes is None or not attributes.asked:
+        return None
+    if options.instruction is not None:
+        raise UsageError(
+            f"instruction {options.instruction} is of whole dialogues; toward and placebo have their own"
+        )
+    return Plan.of(attributes)
+
+
+def _stage(
+    way: Way[Came],
+    name: str,
+    texts: Path,
+    options: RewriteOptions,
+    columns: Sequence[str],
+    inputs: Mapping[str, str],
+) -> Stage[pl.DataFrame, Came]:
+    part_pairs, n_texts = options.part_pairs or PART_PAIRS, count_texts(texts)
 
     def windows(remaining: Remaining) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
         sample = Sample(options.sample, options.seed)
@@ -230,11 +199,11 @@ def rewrite(
             _refuse_rewritten(window, texts)
             yield window, window
 
-    stage = Stage(
-        manifest, windows, lambda meter: nullcontext(lambda window: who.rewrite(usable(window)[0], meter)),
-        _part, options.limit, n_total=n_texts if options.takes_all else None,
+    manifest = Manifest(STAGE, options.identity(part_pairs), inputs, {name: way.identity})
+    return Stage(
+        manifest, windows, lambda meter: nullcontext(partial(way.work, meter=meter)), way.part, options.limit,
+        n_total=n_texts if options.takes_all else None,
     )  # fmt: skip
-    return run_stage(stage, out, RewriteReport, overwrite=overwrite, listen=listener(listen))
 
 
 def open_rewriter(value: str, options: RewriteOptions, generator: GeneratorOptions | None) -> Rewriter:
@@ -266,30 +235,6 @@ def _refuse_rewritten(window: pl.DataFrame, texts: Path) -> None:
         raise InputError(f"{texts} holds texts that are rewritten already; give the originals alone")
 
 
-def _part(window: pl.DataFrame, outcomes: Sequence[tuple[str, str] | Failed]) -> Part:
-    """The rewritten texts of a window in whole pairs, and what failed, counted by code."""
-    good, missing = usable(window)
-    rows, failed = _sorted_out(good, outcomes)
-    rows, failed = _whole_pairs(rows, pl.concat([failed, missing]))
-    codes = failed["error"].value_counts().iter_rows()
-    return Part(rows, failed, {f"{_ERROR}{code}": n for code, n in codes})
-
-
-def _sorted_out(
-    texts: pl.DataFrame, outcomes: Sequence[tuple[str, str] | Failed]
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """The rewritten texts, and those that failed."""
-    failed = [outcome if isinstance(outcome, Failed) else None for outcome in outcomes]
-    told = texts.with_columns(
-        prompt=pl.Series([None if isinstance(o, Failed) else o[0] for o in outcomes], dtype=pl.String),
-        response=pl.Series([None if isinstance(o, Failed) else o[1] for o in outcomes], dtype=pl.String),
-        error=pl.Series([f.error if f else None for f in failed], dtype=pl.String),
-        detail=pl.Series([f.detail if f else None for f in failed], dtype=pl.String),
-    )
-    rows = told.filter(pl.col("error").is_null()).drop("error", "detail")
-    return rows, told.filter(pl.col("error").is_not_null()).select(FAILED.keys())
-
-
 def _whole_pairs(rows: pl.DataFrame, failures: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The rewritten texts of pairs of which nothing failed; the others are failures as well."""
     alone = rows.join(failures, on="row_id", how="semi").select(
@@ -298,4 +243,4 @@ def _whole_pairs(rows: pl.DataFrame, failures: pl.DataFrame) -> tuple[pl.DataFra
         detail=pl.lit("it was rewritten, but the other text of its pair was not"),
     )
     rows = rows.join(failures, on="row_id", how="anti").with_columns(variant=pl.lit(REWRITTEN, VARIANT))
-    return rows.sort(TEXT_KEY), pl.concat([failures, alone]).with_columns(stage=pl.lit(STAGE))
+    return rows.sort(TEXT_KEY), pl.concat([failures, alone])

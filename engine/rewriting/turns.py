@@ -95,6 +95,42 @@ class Transcript:
         return prompt + self.opening, said_after
 
 
+@dataclass(frozen=True)
+class Response:
+    """A response alone as its rewriter sees it: without the word that opens it, and the white space around.
+
+    Attributes:
+        text: as it came.
+        said: what is rewritten.
+        transcript: the same as a transcript of its own, for the checks.
+    """
+
+    text: str
+    said: str
+    transcript: Transcript
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        """Take a response, opened by `Assistant:` or not."""
+        said = _unopened(text)
+        return cls(text, said, Transcript(opened(said), turns_of(opened(said)), 0))
+
+    def cut(self, rewriting: str) -> str:
+        """A rewriting in the response's place: opened as it was, the white space around it as it was."""
+        lead = self.text[: len(self.text) - len(self.text.lstrip())]
+        opening = _OPENING if self.text.lstrip().startswith(_OPENING) else ""
+        return lead + opening + _spaced(_unopened(rewriting), self.text[len(lead + opening) :])
+
+
+def opened(said: str) -> str:
+    """What an assistant says as a transcript."""
+    return f"{_OPENING}\n{_unopened(said)}".strip()
+
+
+def _unopened(text: str) -> str:
+    return text.strip().removeprefix(_OPENING).strip()
+
+
 def _spaced(said: str, like: str) -> str:
     """What was said, with the white space around it that another text has."""
     return like[: len(like) - len(like.lstrip())] + said + like[len(like.rstrip()) :]

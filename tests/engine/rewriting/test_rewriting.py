@@ -18,8 +18,9 @@ from seal.engine.generation.openai import OpenAIGenerator
 from seal.engine.rewriting.acceptance import Bounds, foreign_share, known_share, main_script, refusal, words
 from seal.engine.rewriting.options import RewriteOptions
 from seal.engine.rewriting.prompts import MILD_REWRITING
-from seal.engine.rewriting.rewriting import Rewriter, Wording, longest_answer, rewrite, text_seed
+from seal.engine.rewriting.rewriting import Rewriter, rewrite
 from seal.engine.rewriting.turns import Transcript, turns_of
+from seal.engine.rewriting.wording import Wording, longest_answer, text_seed
 from tests.support.frames import real_texts, texts, write
 from tests.support.places import DATA
 from tests.support.rewriting_server import BAD, CODES, reworded, serving
