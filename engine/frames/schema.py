@@ -2,13 +2,24 @@
 
 A frame is long and keyed; frames are joined on keys, never by position. `row_id` is the pair's 0-based
 position in its source (with several sources: in the sources laid end to end), `preference` the human's
-choice, `variant` whether the text is the dataset's own or a rewriting of it.
+choice, `variant` whether the text is the dataset's own or what was made of it:
+
+    original                    the dataset's own
+    rewritten                   the whole dialogue in other words
+    perturb:<name>              the response perturbed without a model
+    toward:<feature>=<value>    the response rewritten so that a feature has a value
+    back:<feature>=<value>      a `toward` of that feature, rewritten back to the value
+    placebo                     the response rewritten with no target
+
+In memory a variant is text. In files it is an Enum of the first two where a part holds no other, as it was
+before there were others, else text; a folder may hold parts of both kinds.
 """
 
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 
 import polars as pl
@@ -20,13 +31,17 @@ from seal.engine.files import parse_json
 CHOSEN, REJECTED = "chosen", "rejected"
 ORIGINAL, REWRITTEN = "original", "rewritten"
 PREFERENCE = pl.Enum([CHOSEN, REJECTED])
-VARIANT = pl.Enum([ORIGINAL, REWRITTEN])
+VARIANT = pl.String()
+USUAL_VARIANT = pl.Enum([ORIGINAL, REWRITTEN])
+"""How variants lie in a file that holds no others."""
 
 PAIR_KEY = ("row_id",)
 TEXT_KEY = ("row_id", "preference", "variant")
 
 INCLUSION = "inclusion_probability"  # a column of LABELS made by people: how likely the pair was to be drawn
 
+_OTHERS = ("perturb:<name>", "toward:<feature>=<value>", "back:<feature>=<value>", "placebo")
+_KNOWN_VARIANT = r"^(?:original|rewritten|perturb:[a-z0-9_]+|(?:toward|back):[^=\s]+=\S.*|placebo)$"
 _PART = re.compile(r"part-\d{5,}\.parquet")
 _KEY_TYPES: dict[str, pl.DataType] = {"row_id": pl.Int64(), "preference": PREFERENCE, "variant": VARIANT}
 
@@ -111,7 +126,7 @@ def check(
             raise InputError(f"{origin}: column '{name}' is {have[name]}, a {schema.name} frame needs {want}")
     open_ones = (n for n in have if n not in schema.types and n.startswith(schema.open_prefixes))
     extra = [n for n in have if n not in wanted] if further else list(open_ones)
-    return frame.select(*(pl.col(n).cast(_at_least(have[n], t)) for n, t in wanted.items()), *extra)
+    return frame.select(*(_typed(n, have[n], t) for n, t in wanted.items()), *extra)
 
 
 def parquet_files(path: Path) -> list[Path]:
@@ -145,8 +160,30 @@ def parquet_files(path: Path) -> list[Path]:
 def scan(path: Path, schema: Schema, *, columns: Sequence[str] = (), further: bool = False) -> pl.LazyFrame:
     """Open a frame lazily from a Parquet file or folder and check it (see `parquet_files`, `check`)."""
     with readable(path):
-        frame = pl.scan_parquet(parquet_files(path))
-        return check(frame, schema, origin=str(path), columns=columns, further=further)
+        frames = [
+            check(pl.scan_parquet(files), schema, origin=str(path), columns=columns, further=further)
+            for files in _alike(parquet_files(path), schema)
+        ]
+        return pl.concat(frames) if len(frames) > 1 else frames[0]
+
+
+def _alike(files: Sequence[Path], schema: Schema) -> list[list[Path]]:
+    """The files in order, in runs that polars reads as one frame: their variants are of one type."""
+    if len(files) == 1 or "variant" not in schema.key:
+        return [list(files)]
+    return [list(run) for _, run in groupby(files, _stored_variant)]
+
+
+def _stored_variant(file: Path) -> pl.DataType | None:
+    return pl.read_parquet_schema(file).get("variant")
+
+
+def as_stored(frame: pl.DataFrame) -> pl.DataFrame:
+    """The same rows with the variant of the type that it has in files (see the head of this module)."""
+    if "variant" not in frame.columns:
+        return frame
+    usual = frame["variant"].is_in([*USUAL_VARIANT.categories, None], nulls_equal=True).all()
+    return frame.with_columns(pl.col("variant").cast(USUAL_VARIANT if usual else VARIANT))
 
 
 @contextmanager
@@ -157,7 +194,8 @@ def readable(*paths: Path) -> Iterator[None]:
     except (pl.exceptions.PolarsError, pa.ArrowException, OSError) as error:
         if isinstance(error, OSError) and error.errno:  # the system's own; pyarrow's over damage have none
             raise
-        raise InputError(f"{', '.join(map(str, paths))} cannot be read: {error}") from None
+        said = next(iter(str(error).splitlines()), type(error).__name__)  # polars goes on about its own plan
+        raise InputError(f"{', '.join(map(str, paths))} cannot be read: {said}") from None
 
 
 def _is_unfinished(manifest: Path) -> bool:
@@ -167,6 +205,16 @@ def _is_unfinished(manifest: Path) -> bool:
     except (FileNotFoundError, ValueError):
         return False
     return isinstance(document, dict) and document.get("complete") is False
+
+
+def _typed(name: str, have: pl.DataType, want: pl.DataType) -> pl.Expr:
+    """A fixed column cast to its type; a variant that is none fails when collected."""
+    column = pl.col(name).cast(_at_least(have, want))
+    if name != "variant" or have == USUAL_VARIANT:
+        return column
+    unknown = ~column.str.contains(_KNOWN_VARIANT)
+    refused = pl.when(unknown).then(column).cast(pl.Enum([*USUAL_VARIANT.categories, *_OTHERS]))
+    return pl.when(unknown).then(refused.cast(VARIANT)).otherwise(column).alias(name)
 
 
 def _at_least(have: pl.DataType, want: pl.DataType) -> pl.DataType:

@@ -29,7 +29,7 @@ from seal.engine.errors import InputError, ResumeError, SealError
 from seal.engine.files import file_sha256, sealed, take_lock, write_atomic, written_aside
 from seal.engine.frames.folder import FAILED, LOG, Commit, Log
 from seal.engine.frames.manifest import LOG_SHA256, MANIFEST, Manifest, differences, read_manifest
-from seal.engine.frames.schema import FAILURES
+from seal.engine.frames.schema import FAILURES, USUAL_VARIANT, VARIANT, as_stored
 
 _LOCK = ".lock"
 _OURS = re.compile(r"part-\d{5,}\.parquet|failures(-\d{5,})?\.parquet|log\.jsonl|manifest\.json")
@@ -253,13 +253,16 @@ class Sink:
 
     def _gather_failures(self) -> dict[str, Any]:
         target = self.folder / FAILED
-        schema = FAILURES.empty().to_arrow().schema
+        kinds = [pl.read_parquet_schema(self.folder / name)["variant"] for name in self._gathered()]
+        variant = USUAL_VARIANT if all(kind == USUAL_VARIANT for kind in kinds) else VARIANT
+        schema = FAILURES.empty().cast({"variant": variant}).to_arrow().schema
         with (
             written_aside(target) as aside,
             pq.ParquetWriter(aside, schema, compression="zstd") as writer,
         ):
             for name in self._gathered():
-                writer.write_table(pl.read_parquet(self.folder / name).to_arrow().cast(schema))
+                failed = pl.read_parquet(self.folder / name).cast({"variant": variant})
+                writer.write_table(failed.to_arrow().cast(schema))
         return {"sha256": file_sha256(target), "bytes": target.stat().st_size}
 
     def _append(self, entry: Mapping[str, Any]) -> None:
@@ -282,5 +285,5 @@ class Sink:
 
 def _parquet(frame: pl.DataFrame) -> bytes:
     buffer = io.BytesIO()
-    frame.write_parquet(buffer, compression="zstd", compression_level=3, statistics=True)
+    as_stored(frame).write_parquet(buffer, compression="zstd", compression_level=3, statistics=True)
     return buffer.getvalue()

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from seal.engine.frames.schema import REWRITTEN
 from seal.engine.options import Options, option
 from seal.engine.pooling.options import PART_PAIRS, BackendName, Device
 
@@ -40,6 +41,10 @@ class ScoreOptions(Options):
 class SimilarityOptions(Options):
     """How to compare rewritten texts with their originals."""
 
+    variant: str = option(
+        REWRITTEN, "Which of the rewritten texts: rewritten, perturb:NAME, toward:FEATURE=VALUE, "
+        "back:FEATURE=VALUE or placebo.",
+    )  # fmt: skip
     min_cosine: float | None = option(
         None, "A lower cosine becomes a failure row (low_cosine), which counts for --max-failures. Default: "
         "none does.", at_least=-1, at_most=1,

@@ -22,7 +22,7 @@ from seal.engine.frames import schema
 from seal.engine.frames.folder import content_hash
 from seal.engine.frames.manifest import Manifest
 from seal.engine.frames.reader import beside, count_texts, keep_apart
-from seal.engine.frames.schema import ORIGINAL, REWRITTEN, SIMILARITIES, TEXT_KEY, TEXTS, VARIANT, scan
+from seal.engine.frames.schema import ORIGINAL, REWRITTEN, SIMILARITIES, TEXT_KEY, TEXTS, scan
 from seal.engine.frames.stage import Part, Remaining, Stage, failures, run_stage
 from seal.engine.pooling.loading import LoadedEmbedder, load_embedders
 from seal.engine.pooling.options import MAX_BATCH_TOKENS
@@ -58,7 +58,7 @@ def similarity(
 
     Args:
         texts: a TEXTS Parquet file or folder; its rows of variant `original` are read.
-        rewritten: the same of the rewritten texts; its rows of variant `rewritten` are read.
+        rewritten: the same of the rewritten texts; its rows of the variant that `options` name are read.
         embedders: name -> folder that `seal export` made of a sentence-transformers folder, or `[NAME=]DIR`.
         out: the folder to write.
         options: device, batches, lengths, the lowest cosine; the defaults when None.
@@ -72,12 +72,13 @@ def similarity(
         SealError: `out` cannot be written.
     """
     options, texts, rewritten, out = options or SimilarityOptions(), Path(texts), Path(rewritten), Path(out)
-    for path, variant in ((texts, ORIGINAL), (rewritten, REWRITTEN)):
+    for path, variant in ((texts, ORIGINAL), (rewritten, options.variant)):
         keep_apart(path, out)
         _check_variant(path, variant)  # before a folder is made for what cannot be compared
     loaded = load_embedders(named_paths(embedders), options.device, options.max_tokens, options.threads)
     budget = options.max_batch_tokens or MAX_BATCH_TOKENS[loaded[0].device]
     own = {name: getattr(options, name) for name in ("part_pairs", "limit", "min_cosine")}
+    own |= {} if options.variant == REWRITTEN else {"variant": options.variant}  # as before there were others
     manifest = Manifest(
         STAGE, {"max_batch_tokens": budget, **own},
         {"texts": content_hash(texts), "rewritten": content_hash(rewritten)},
@@ -85,7 +86,7 @@ def similarity(
     )  # fmt: skip
 
     def windows(remaining: Remaining) -> Iterator[tuple[pl.DataFrame, _Pairs]]:
-        wanted = remaining.windows(rewritten, options.part_pairs, variant=REWRITTEN)
+        wanted = remaining.windows(rewritten, options.part_pairs, variant=options.variant)
         originals = remaining.chunks(texts, variant=ORIGINAL)
         return ((new, _pair(new, old, loaded, budget)) for new, old in beside(wanted, originals))
 
@@ -96,7 +97,7 @@ def similarity(
             yield lambda pairs: runner.run(pairs.window)
 
     stage = Stage(
-        manifest, windows, work, partial(_part, loaded, options.min_cosine), options.limit,
+        manifest, windows, work, partial(_part, loaded, options), options.limit,
         n_total=count_texts(rewritten) if options.limit is None else None, passes=2 * len(loaded),
     )  # fmt: skip
     return run_stage(stage, out, SimilarityReport, overwrite=overwrite, listen=listener(listen))
@@ -139,11 +140,11 @@ def cosines(
 
 
 def _part(
-    embedders: Sequence[LoadedEmbedder], min_cosine: float | None, pairs: _Pairs,
+    embedders: Sequence[LoadedEmbedder], options: SimilarityOptions, pairs: _Pairs,
     outputs: Sequence[ModelOutput],
 ) -> Part:  # fmt: skip
     work = zip(embedders, outputs, strict=True)
-    results = [_result(pairs, embedder, output, min_cosine) for embedder, output in work]
+    results = [_result(pairs, embedder, output, options) for embedder, output in work]
     rows, failed = (pl.concat(frames) for frames in zip(*results, strict=True))
     window = pairs.window
     counters = {
@@ -154,16 +155,16 @@ def _part(
 
 
 def _result(
-    pairs: _Pairs, embedder: LoadedEmbedder, output: ModelOutput, min_cosine: float | None
+    pairs: _Pairs, embedder: LoadedEmbedder, output: ModelOutput, options: SimilarityOptions
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """SIMILARITIES and FAILURES of one embedder: every rewritten text is in one of them."""
-    compared = _compared(pairs.window, embedder, output)
+    compared, min_cosine = _compared(pairs.window, embedder, output), options.min_cosine
     finite, too_large = pl.col("cosine").is_finite(), pl.col("too_large")
     is_low = pl.lit(False) if min_cosine is None else pl.col("cosine") < min_cosine
     below = pl.format("cosine {} is below {}", pl.col("cosine").cast(pl.Float64).round(6), pl.lit(min_cosine))
     unusable = pairs.window.unusable.select(_KEY).unique()
     failed = [
-        _failed(rows, embedder, error, detail)
+        _failed(rows.with_columns(variant=pl.lit(options.variant)), embedder, error, detail)
         for rows, error, detail in (
             (pairs.without, "no_original", pl.lit("no original text of this row_id and preference")),
             (unusable, "missing_text", pl.lit("prompt or response is null, here or in the original")),
@@ -178,7 +179,8 @@ def _result(
 def _compared(window: Window, embedder: LoadedEmbedder, output: ModelOutput) -> pl.DataFrame:
     """SIMILARITIES of one embedder, with `too_large` beside: whether one of the two texts did not fit."""
     places = window.rows.select(*TEXT_KEY, place=pl.Series(window.distinct.index, dtype=pl.Int64))
-    old, new = (places.filter(variant=pl.lit(v, VARIANT)).drop("variant") for v in (ORIGINAL, REWRITTEN))
+    is_old = pl.col("variant") == ORIGINAL
+    old, new = (places.filter(of).drop("variant") for of in (is_old, ~is_old))
     both = new.join(old, on=_KEY, how="inner", suffix="_original", maintain_order="left")
     left, right = both["place_original"].to_numpy(), both["place"].to_numpy()
     too_large = np.isin(left, list(output.too_large)) | np.isin(right, list(output.too_large))
@@ -191,18 +193,16 @@ def _compared(window: Window, embedder: LoadedEmbedder, output: ModelOutput) -> 
 
 
 def _failed(rows: pl.DataFrame, embedder: LoadedEmbedder, error: str, detail: pl.Expr) -> pl.DataFrame:
-    keyed = rows.with_columns(variant=pl.lit(REWRITTEN, VARIANT))
-    return failures(keyed, STAGE, error, pl.format("embedder {}: {}", pl.lit(embedder.name), detail))
+    return failures(rows, STAGE, error, pl.format("embedder {}: {}", pl.lit(embedder.name), detail))
 
 
 def _check_variant(path: Path, variant: str) -> None:
     """Refuse what is no TEXTS frame, and one that has rows but none of the variant wanted."""
     rows = scan(path, TEXTS, columns=("prompt", "response"))
-    wanted = pl.col("variant") == pl.lit(variant, VARIANT)
     with schema.readable(path):
-        n_rows, found = rows.select(pl.len(), wanted.any().alias("found")).collect(engine="streaming").row(0)
-    if n_rows and not found:
+        found = rows.select(pl.col("variant").unique()).collect(engine="streaming")["variant"]
+    if len(found) and variant not in found:
         raise InputError(
             f"{path} holds no text of variant '{variant}'; the originals come first, the rewritten texts "
-            "second"
+            f"second; there are: {', '.join(sorted(found.drop_nulls()))}"
         )

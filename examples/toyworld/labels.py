@@ -6,7 +6,7 @@ import polars as pl
 from examples.toyworld.draws import EXTRA_KINDS, Draws, Ints
 from examples.toyworld.grammar import load_grammar
 from examples.toyworld.world import GROUNDS, PLANTED_GROUNDS, SENTIMENTS, TOPICS, WEIGHTED, Bools, Floats
-from seal.engine.frames.schema import CHOSEN, ORIGINAL, PREFERENCE, REJECTED, VARIANT
+from seal.engine.frames.schema import CHOSEN, ORIGINAL, PREFERENCE, REJECTED, USUAL_VARIANT
 
 LABELER = "truth"
 SENTIMENT = pl.Enum(SENTIMENTS)
@@ -65,7 +65,7 @@ def labels_of(draws: Draws, features: Floats, order: Ints, start: int) -> pl.Dat
         {
             "row_id": np.repeat(np.arange(start, start + n, dtype=np.int64), 2),
             "preference": pl.Series([CHOSEN, REJECTED] * n, dtype=PREFERENCE),
-            "variant": pl.repeat(ORIGINAL, 2 * n, dtype=VARIANT, eager=True),
+            "variant": pl.repeat(ORIGINAL, 2 * n, dtype=USUAL_VARIANT, eager=True),
             "labeler": pl.repeat(LABELER, 2 * n, eager=True),
         }
     )

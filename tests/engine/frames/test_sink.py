@@ -16,7 +16,7 @@ import pytest
 from seal.engine.errors import InputError, ResumeError, SealError
 from seal.engine.frames.folder import FAILED, LOG
 from seal.engine.frames.manifest import MANIFEST, Manifest, read_manifest
-from seal.engine.frames.schema import FAILURES, parquet_files
+from seal.engine.frames.schema import FAILURES, as_stored, parquet_files
 from seal.engine.frames.sink import Sink
 from tests.support.kills import logged_hashes
 
@@ -81,7 +81,7 @@ def test_a_finished_folder_holds_what_was_committed(tmp_path: Path) -> None:
     assert sink.cursor == {"next": 4}
     assert [p.name for p in parquet_files(tmp_path / "out")] == [f"part-{i:05}.parquet" for i in range(4)]
     gathered = pl.read_parquet(tmp_path / "out" / FAILED)
-    assert gathered.schema == FAILURES.empty().schema
+    assert gathered.schema == as_stored(FAILURES.empty()).schema
     assert gathered["row_id"].to_list() == [2, 22]
     names = {p.name for p in (tmp_path / "out").iterdir()}
     assert names == {*parquet(tmp_path / "out"), FAILED, LOG, MANIFEST, ".lock"}
