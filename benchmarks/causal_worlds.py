@@ -87,9 +87,9 @@ def world(n_pairs: int, rng: np.random.Generator) -> World:
     originals = frame.filter(variant="original").with_columns(
         source=pl.lit("made"), response=pl.Series(drawn), prompt=pl.lit("garden?")
     )
-    own, again = pl.col("variant") == "original", pl.col("variant") != "original"
+    first = pl.col("variant") == "original"
     return World(
-        scores.filter(own), labels.filter(own), originals, scores.filter(again), labels.filter(again)
+        scores.filter(first), labels.filter(first), originals, scores.filter(~first), labels.filter(~first)
     )
 
 

@@ -31,7 +31,8 @@ def command(
     cut, in other turns or another language is asked for again, then a failure with its code; where one text
     of a pair fails, the other fails with it. `seal score` and `seal label` take what is written like any
     texts. With --toward or --placebo responses alone are rewritten: toward a value of a feature, with
-    --double back again, or with no aim. Killed anywhere and started again with the same command, it goes on from its last part.
+    --double back again, or with no aim. Killed anywhere and started again with the same command, it goes on
+    from its last part.
     """
     from seal.engine.rewriting.rewriting import rewrite
 

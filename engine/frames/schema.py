@@ -8,7 +8,7 @@ choice, `variant` whether the text is the dataset's own or what was made of it:
     rewritten                   the whole dialogue in other words
     perturb:<name>              the response perturbed without a model
     toward:<feature>=<value>    the response rewritten so that a feature has a value
-    back:<feature>=<value>      a `toward` of that feature, rewritten back to the value
+    back:<feature>=<value>      that one rewritten again, back from the value (see `contrasts.py`)
     placebo                     the response rewritten with no target
 
 In memory a variant is text. In files it is an Enum of the first two where a part holds no other, as it was

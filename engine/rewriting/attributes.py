@@ -72,8 +72,8 @@ def find_aims(options: AttributeOptions) -> tuple[Aim, ...]:
         values = (contrasts.FALSE, contrasts.TRUE) if feature.kind == "boolean" else feature.values
         if feature.kind == "list" or feature.scope != "last response":
             raise UsageError(
-                f"toward: {name} is a {feature.kind} of the {feature.scope}; a response is rewritten toward a "
-                "boolean or an enum of the last response"
+                f"toward: {name} is a {feature.kind} of the {feature.scope}; a response is rewritten toward "
+                "a boolean or an enum of the last response"
             )
         if value not in values:
             raise UsageError(f"toward: {name} cannot be {value!r}; it is one of {', '.join(values)}")
@@ -278,7 +278,7 @@ class AttributeRewriter:
         """One rewriting of each source that there is."""
         rows = texts.select("row_id", "preference", "prompt").rows()
         open_ones = [(step, Response.of(step.source)) for step in steps if isinstance(step.source, str)]
-        requests = [self._request(*rows[step.asked.at], step, source) for step, source in open_ones]
+        requests = [self._request(rows[step.asked.at], step, source) for step, source in open_ones]
         asker: Asker[str] = Asker(self._generator, self.wording.rounds, spent)
         came = iter(asker.ask(requests, partial(self._accepted, [source for _, source in open_ones])))
         outcomes: list[Outcome] = []
@@ -290,7 +290,8 @@ class AttributeRewriter:
             )
         return outcomes
 
-    def _request(self, row_id: int, preference: str, prompt: str, step: "_Step", source: Response) -> Request:
+    def _request(self, text: tuple[int, str, str], step: "_Step", source: Response) -> Request:
+        row_id, preference, prompt = text
         message = response_message(step.instruction, _before(prompt), source.said)
         return Request(
             message,

@@ -57,13 +57,11 @@ class AttributeOptions(Options):
         "Repeatable.",
         repeat=True, metavar="FEATURE=VALUE",
     )  # fmt: skip
-    double: bool = option(
-        False, "Rewrite what came of --toward back again, so that effects can be estimated."
-    )
+    double: bool = option(False, "Rewrite what came of --toward back again: effects are estimated so.")
     placebo: bool = option(False, "Rewrite each response with no aim also: what rewriting itself does.")
     labels: Path | None = option(
         None,
-        "LABELS of the texts by one labeler: what each is. Without them each is rewritten toward both values.",
+        "LABELS of the texts by one labeler: what each is. Without: each is rewritten toward both values.",
         metavar="LABELS",
     )
     taxonomy: Path | None = option(
@@ -76,9 +74,7 @@ class AttributeOptions(Options):
             raise UsageError(f"toward: {max(self.toward, key=self.toward.count)!r} stands twice")
         for name in ("double", "labels"):
             if getattr(self, name) and not self.toward:
-                raise UsageError(
-                    f"{name} goes with toward FEATURE=VALUE, e.g. last_response_sentiment=positive"
-                )
+                raise UsageError(f"{name} goes with toward FEATURE=VALUE, which says what is aimed at")
         if self.taxonomy and not self.toward:
             raise UsageError("taxonomy goes with toward: it says what the features of the aims are")
         _ = self.aims

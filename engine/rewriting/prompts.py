@@ -24,17 +24,17 @@ def rewriting_message(instruction: str, transcript: str) -> str:
 ATTRIBUTE_REVISION = 1  # the same of the two below
 
 TOWARD = (
-    "Rewrite the assistant's last response in the dialogue below. A reader will be asked about it: {question} "
-    "Write it so that the right answer is: {answer}. Change what that takes and nothing else: what is said, "
-    "how long it is, its tone, its layout and its language stay as they are wherever the answer does not hang "
-    "on them."
+    "Rewrite the assistant's last response in the dialogue below. A reader will be asked about it: "
+    "{question} Write it so that the right answer is: {answer}. Change what that takes and nothing else: "
+    "what is said, how long it is, its tone, its layout and its language stay as they are wherever the "
+    "answer does not hang on them."
 )
 """A rewriting toward a value of one attribute; the dialogue before the response stays."""
 
 PLACEBO = (
-    "Rewrite the assistant's last response in the dialogue below in other words. Change vocabulary and grammar "
-    "only: whatever a reader is asked about its content, intent, tone, length or layout, the right answer "
-    "stays what it was."
+    "Rewrite the assistant's last response in the dialogue below in other words. Change vocabulary and "
+    "grammar only: whatever a reader is asked about its content, intent, tone, length or layout, the right "
+    "answer stays what it was."
 )
 """A rewriting that is to change no attribute."""
 

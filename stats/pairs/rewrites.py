@@ -51,9 +51,9 @@ class Rewrites:
 
         Returns:
             `at` (the row of `part`), `has` (whether the text has the value; null where no label says),
-            `there` (whether it was rewritten), `pre` and `post` (its rewards), `toward_pre`, ..., `back_post` (those
-            of the two rewritings; null where there is none that is finite), `toward_kept`, `back_kept`
-            (whether the rewriting reached its value and changed no other target).
+            `there` (whether it was rewritten), `pre` and `post` (its rewards), `toward_pre`, ...,
+            `back_post` (those of the two rewritings; null where there is none that is finite), `toward_kept`,
+            `back_kept` (whether the rewriting reached its value and changed no other target).
 
         Raises:
             InputError: a rewritten text is scored or labeled twice, or the labels lack a feature.
@@ -91,10 +91,8 @@ class Rewrites:
         texts = self._texts(part, same)
         scores, labels = self._rewards(part, [name]), self._labels(part, [name], same)
         texts = _joined(texts, scores, labels, pl.lit(name), name)
-        return texts.select(
-            "at", *self._models, *(f"{name}_{m}" for m in self._models), there=pl.col(f"{name}_there").is_not_null(),
-            placebo_kept=_kept(name, same),
-        )  # fmt: skip
+        rewards, there = [f"{name}_{m}" for m in self._models], pl.col(f"{name}_there").is_not_null()
+        return texts.select("at", *self._models, *rewards, there=there, placebo_kept=_kept(name, same))
 
     def _texts(self, part: pl.DataFrame, features: Sequence[str]) -> pl.DataFrame:
         """The pairs' texts, the chosen ones first, with their rewards and labels."""

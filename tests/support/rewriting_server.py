@@ -1,7 +1,8 @@
 """A server that speaks OpenAI's API and rewrites dialogues: well, or badly where the dialogue says so.
 
 A dialogue that holds `[word]` for one of `BAD` is answered so; `[once word]` only the first time it is asked
-for. Anything else comes back with some words changed for others, which ones depending on the seed.
+for. Anything else comes back with some words changed for others, which ones depending on the seed. A response
+alone that is to have a value ends with `So VALUE.` then.
 """
 
 import json
@@ -20,6 +21,7 @@ _SYNONYMS = {
     "big": ("large", "huge"),
     "said": ("told", "put"),
 }
+_AIM = re.compile(r"the right answer is: (\S+)\. ")
 _WISH = re.compile(r"\[(once )?([a-z ]+)\]")
 GERMAN = (
     "Human: Kannst du mir sagen, wie man das am besten macht, wenn man keine Zeit hat?\n\n"
@@ -67,13 +69,16 @@ class Server:
         """The text of an answer and why it ended."""
         message = body["messages"][0]["content"]
         self.asked.append(body)
-        text = "\n".join(line[2:] for line in message.split("\n") if line.startswith("| "))
+        alone = "The assistant's last response:" in message
+        text = "\n".join(line[2:] for line in message.split("\n") if line.startswith("> " if alone else "| "))
         self.times[text] += 1
         wish = _WISH.search(text)
         if wish and not (wish.group(1) and self.times[text] > 1):
             stop = {"cut": "length", "filtered": "content_filter"}.get(wish.group(2), "stop")
             return BAD[wish.group(2)](text), stop
-        return reworded(text, body["seed"]), "stop"
+        aim = _AIM.search(message)
+        said = reworded(re.sub(r" So \S+\.$", "", text) if aim else text, body["seed"])
+        return f"{said} So {aim.group(1)}." if aim else said, "stop"
 
 
 def reworded(text: str, seed: int) -> str:
