@@ -87,9 +87,9 @@ def world(n_pairs: int, rng: np.random.Generator) -> World:
     originals = frame.filter(variant="original").with_columns(
         source=pl.lit("made"), response=pl.Series(drawn), prompt=pl.lit("garden?")
     )
-    first = pl.col("variant") == "original"
+    given = pl.col("variant") == "original"
     return World(
-        scores.filter(first), labels.filter(first), originals, scores.filter(~first), labels.filter(~first)
+        scores.filter(given), labels.filter(given), originals, scores.filter(~given), labels.filter(~given)
     )
 
 

@@ -20,7 +20,8 @@ from seal.stats.equations.imprint_fixed_effects import imprint_by_pyfixest
 from seal.stats.equations.published import RAW_THETA, PublishedTally, published_robustness
 from seal.stats.equations.remarks import Verdicts, family_note, flagged, vif_table
 from seal.stats.equations.robustness import DIRECTIONS, Robustness, alignment_robustness
-from seal.stats.inputs import Frames, choose_labeler, design_of, make_inputs
+from seal.stats.experiments import find_experiments, has_mild, plain_inputs, rewritten_inputs
+from seal.stats.inputs import Frames, design_of, make_inputs
 from seal.stats.labelers import measures
 from seal.stats.labelers.measures import Labeler, find_labelers, text_labelers
 from seal.stats.options import AnalyzeOptions
@@ -71,12 +72,16 @@ def estimate(frames: Frames, options: AnalyzeOptions, *, as_published: bool = Fa
         tables |= {name: found.table for name, found in equations.items()} | {"human": human.table}
         naive = Naive(tables["imprint"], tables["resistance"], tables["human"], gathered.units())
         corrected = correct(rows, inputs, labelers, options, naive)
+        experiments = find_experiments(rows, frames, labelers, options, scale, walk.places)
     tables |= corrected.tables
     verdicts: dict[str, Verdicts] = {name: found.verdicts for name, found in equations.items()}
     verdicts |= {name: found.verdicts for name, found in corrected.equations.items()}
+    tables |= experiments.tables
     robustness = _robustness(frames, options, labelers)
     if robustness is not None:
+        placebo = [tables["rewriting"]] if "rewriting" in tables else []
         tables |= _robustness_tables(robustness)
+        tables["rewriting"] = pl.concat([tables["rewriting"], *placebo])
         verdicts["robustness"] = robustness.verdicts
     tables["labelers"] = measures.compare_labelers(
         text_labelers(labelers), gold=options.gold, level=options.level, variant=ORIGINAL
@@ -87,7 +92,13 @@ def estimate(frames: Frames, options: AnalyzeOptions, *, as_published: bool = Fa
     tests = [*_each("tests", plain), *corrected.tests, *_each("tests", amended)]
     tests += [*(robustness.tests if robustness else ()), *gathered.tests()]
     tables["tests"] = pl.DataFrame(tests, schema=TESTS)
-    notes += [*_each("notes", plain), *corrected.notes, *_each("notes", amended), *family_note(tables)]
+    notes += [
+        *experiments.notes,
+        *_each("notes", plain),
+        *corrected.notes,
+        *_each("notes", amended),
+        *family_note(tables),
+    ]
     joins = {"original": asdict(pairs.joined)}
     if robustness is not None:
         notes += [*_join_notes(robustness.joined[1], inputs, "rewritten: "), *robustness.notes]
@@ -312,17 +323,12 @@ def _human(walk: shift.Walk, imprint: Equation, options: AnalyzeOptions) -> Equa
 
 
 def _robustness(frames: Frames, options: AnalyzeOptions, labelers: Sequence[Labeler]) -> Robustness | None:
-    if frames.rewritten_scores is None:
+    if not has_mild(frames):
         return None
-    plain = replace(options, covariates=(), fixed_effects=(), interactions=())
-    original = make_inputs(frames, plain, labelers)
-    main = choose_labeler(labelers, options.labeler, options.gold)
-    again = choose_labeler(find_labelers(frames.rewritten_labels), main.name)
-    rewritten = replace(
-        original, scores=frames.rewritten_scores, labels=again.frame, texts=None, carried=(),
-        variant=REWRITTEN,
-    )  # fmt: skip
-    _refuse_other_features(original.features, again.frame)
+    original = plain_inputs(frames, options, labelers)
+    rewritten = rewritten_inputs(original, frames, labelers, options, REWRITTEN)
+    assert rewritten.labels is not None
+    _refuse_other_features(original.features, rewritten.labels)
     return alignment_robustness(
         original, rewritten, options.inference, ties=options.ties, cluster=original.cluster,
         similarities=frames.similarities,

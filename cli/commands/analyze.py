@@ -88,6 +88,13 @@ def _show(results: "Results") -> None:
             std = "_std" if "conf_low_std" in frame.columns else ""
             said = [f"{c}{std}" for c in ("estimate", *_ENDS, "p_adjusted")]
             print_table(out, title, frame, [*lead, "term", *said, *extra])
+    if "causal" in tables:
+        rows = tables["causal"].filter(line="main", estimand="ate")
+        said = [f"{c}_std" for c in ("estimate", *_ENDS, "p_adjusted")]
+        print_table(
+            out, "What a change of an attribute does (ate), SDs of each model's own margins", rows,
+            ["model", "feature", "value", "baseline", *said, "n_texts", "n_left_out"],
+        )  # fmt: skip
     if "rewriting" in tables:
         print_table(out, "Alignment of the rewritten pairs", tables["rewriting"], tables["rewriting"].columns)
     dropped = tables["vif"].filter(~tables["vif"]["kept"])

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from seal.engine.errors import InputError
-from seal.engine.frames.schema import SIMILARITIES, check
+from seal.engine.frames.schema import REWRITTEN, SIMILARITIES, check
 from seal.stats.pairs.features import Regressor
 from seal.stats.pairs.joins import collect_all
 from seal.stats.pairs.sides import SIDES
@@ -25,9 +25,10 @@ ALL, SAME_TARGETS = "all", "same_targets"
 ANY = "any target"
 
 ALIGNMENT: dict[str, pl.DataType] = {
-    "model": pl.String(), "pairs": pl.String(), "n_pairs": pl.Int64(), "alignment": pl.Float64(),
-    "alignment_rewritten": pl.Float64(), "drop": pl.Float64(), "n_became_misaligned": pl.Int64(),
-    "n_became_aligned": pl.Int64(), "statistic": pl.Float64(), "p_value": pl.Float64(),
+    **dict.fromkeys(("model", "variant", "pairs"), pl.String()), "n_pairs": pl.Int64(),
+    **dict.fromkeys(("alignment", "alignment_rewritten", "drop"), pl.Float64()),
+    "n_became_misaligned": pl.Int64(), "n_became_aligned": pl.Int64(),
+    "statistic": pl.Float64(), "p_value": pl.Float64(),
 }  # fmt: skip
 TARGETS: dict[str, pl.DataType] = {
     "term": pl.String(), "preference": pl.String(), "n_pairs": pl.Int64(), "n_changed": pl.Int64(),
@@ -60,13 +61,16 @@ class Flip(Column):
         return super().key | {"flip": FLIPS[self.size]}
 
 
-def alignment_drop(frame: pl.DataFrame, same: pl.Series, models: Sequence[tuple[str, str]]) -> pl.DataFrame:
+def alignment_drop(
+    frame: pl.DataFrame, same: pl.Series, models: Sequence[tuple[str, str]], variant: str = REWRITTEN
+) -> pl.DataFrame:
     """Alignment of original and rewriting, with McNemar's exact test of the pairs that changed sides.
 
     Args:
         frame: rewritten pairs; `aligned_<m>` and `aligned_<m>_hat` (null where a tie is left out).
         same: for each pair whether its targets stayed.
         models: `pre` or `post`, and its name.
+        variant: what the pairs were rewritten to.
 
     Returns:
         Columns of `ALIGNMENT`, a row for each model and set of pairs; null without pairs.
@@ -81,8 +85,9 @@ def alignment_drop(frame: pl.DataFrame, same: pl.Series, models: Sequence[tuple[
             first, second = (_share(int(x.sum()), part.height) for x in (before, after))
             rows.append(
                 {
-                    "model": name, "pairs": pairs, "n_pairs": part.height, "alignment": first,
-                    "alignment_rewritten": second, "drop": _share(lost - gained, part.height),
+                    "model": name, "variant": variant, "pairs": pairs, "n_pairs": part.height,
+                    "alignment": first, "alignment_rewritten": second,
+                    "drop": _share(lost - gained, part.height),
                     "n_became_misaligned": lost, "n_became_aligned": gained,
                     "statistic": float(statistic), "p_value": p_value,
                 }

@@ -107,6 +107,20 @@ def alignment_robustness(
     )  # fmt: skip
 
 
+def rewriting_drop(original: Inputs, rewritten: Inputs, ties: Ties = TIES) -> pl.DataFrame:
+    """Alignment before and after another rewriting than the mild one, e.g. a placebo.
+
+    Args:
+        original, rewritten, ties: as for `alignment_robustness`; the variant is that of `rewritten`.
+
+    Returns:
+        Columns of `flips.ALIGNMENT`.
+    """
+    frame = _matched((Pairs(original), Pairs(rewritten)), original, ties, None)
+    same = frame.select(same_targets(original.targets)).to_series()
+    return flips.alignment_drop(frame, same, _models(original), rewritten.variant)
+
+
 def _left_out(n_pairs: int, n_moved: int) -> str:
     share = f" ({n_moved / n_pairs:.1%})" if n_pairs else ""
     return (

@@ -203,7 +203,7 @@ def n_families(tables: Mapping[str, pl.DataFrame]) -> int:
     """How many families of hypotheses result tables hold, each adjusted for multiplicity by itself."""
     found = 0
     for table in tables.values():
-        by = [c for c in ("model", "outcome", "scale") if c in table.columns]
+        by = [c for c in ("model", "outcome", "scale", "estimand", "line") if c in table.columns]
         for column in ("p_adjusted", "p_adjusted_std"):
             if column in table.columns and by:
                 found += table.filter(pl.col(column).is_not_null()).select(by).n_unique()

@@ -1,6 +1,11 @@
 """What the tables of a report are called and how their columns are headed, as data."""
 
 SURE = "Bold: adjusted p at most 0.05."
+SPURIOUS = (
+    "Of the flips seen some are the labeler's errors: where labels err with probability e and a share p of "
+    "them truly flips, p(1 - q) + (1 - p)q are seen to, q = 2e(1 - e), and only p(1 - q) of these are real: "
+    "23% at p = 5% and e = 8%. A share f that is seen stands for p = (f - q) / (1 - 2q)."
+)
 ABOUT: dict[str, tuple[str, str]] = {
     "alignment": (
         "Agreement with the people",
@@ -57,7 +62,7 @@ ABOUT: dict[str, tuple[str, str]] = {
     ),
     "robustness": (
         "Alignment robustness (Eq. 4): aligned pairs that a rewriting turned",
-        f"A logit of becoming misaligned, for each label lost or gained in rewriting. {SURE}",
+        f"A logit of becoming misaligned, for each label lost or gained in rewriting. {SPURIOUS} {SURE}",
     ),
     "robustness_given_aligned": (
         "Alignment robustness, only pairs that were aligned",
@@ -67,9 +72,22 @@ ABOUT: dict[str, tuple[str, str]] = {
         "The other direction: misaligned pairs that a rewriting turned",
         f"A logit of becoming aligned. {SURE}",
     ),
+    "rewriting": (
+        "Agreement with the people before and after rewriting",
+        "All rewritten pairs, and those whose target labels stayed. A placebo is a rewriting with no aim: "
+        "what it loses, rewriting alone loses.",
+    ),
     "flips": (
         "What rewriting changed",
-        "Pairs in which a label was lost or gained, and what became of them.",
+        f"Pairs in which a label was lost or gained, and what became of them. {SPURIOUS}",
+    ),
+    "causal": (
+        "What a change of one attribute does to the reward, by double rewriting",
+        "Experiments: two rewritings of a response held against each other, one with the value and one "
+        "without. att: texts that have it; atu: texts that have not; ate: both; naive: a single rewriting; "
+        "placebo: a rewriting with no aim. The main line holds texts whose rewritings have the values that "
+        "they were to have, by the labeler, and no other target than before; intention_to_treat all of them. "
+        f"{SURE}",
     ),
     "vif": (
         "Regressors: variance inflation, and what was left out",
@@ -92,7 +110,8 @@ ABOUT: dict[str, tuple[str, str]] = {
 HEADINGS = {
     "n_pairs": "pairs", "n_ties": "ties", "n_incomplete": "incomplete", "n_decided": "decided pairs",
     "n_informative": "informative pairs", "n_flipped": "pairs flipped", "n": "n", "std_error": "std. error",
-    "p_value": "p", "p_adjusted": "adjusted p", "p_bonferroni": "Bonferroni p",
+    "n_texts": "texts", "n_left_out": "left out", "p_value": "p", "p_adjusted": "adjusted p",
+    "p_bonferroni": "Bonferroni p",
     "estimate_std": "estimate, SDs of margins", "std_error_std": "its std. error",
     "p_value_std": "its p", "p_adjusted_std": "its adjusted p", "human": "people pay", "rm": "the model pays",
     "naive_estimate": "estimate, labels taken as true",
@@ -128,7 +147,7 @@ KINDS = (
     ("Few pairs behind a coefficient", r"(?i)fewer than|not estimated|no residual|vary in"),
     ("Left out of the regressions", r"(?i)^left out|collinear|VIF"),
     ("Separated outcomes", r"separated"),
-    ("Rewriting", r"^(robustness|rewritten)"),
+    ("Rewriting", r"^(robustness|rewritten|causal)"),
     ("Pairs", r"(?i)\bpairs\b"),
 )
 OTHER_KIND = "Other notes"

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from seal.stats.options import LEVEL, ReportOptions
+from seal.stats.report.caused import caused, caused_sentences, caused_table
 from seal.stats.report.comparison import Beside, beside_results, beside_truth, read_truth
 from seal.stats.report.overview import imprint_overview, margins_first, shift_overview, told_imprint
 from seal.stats.report.paid import paid, paid_table
@@ -40,10 +41,12 @@ _CHAPTERS: tuple[tuple[str, str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("agreement", "Agreement with the people", ("figure-2",),
      ("alignment", "regimes", "profile", "reward_sample")),
     ("imprint", "What the models reward", ("figure-3",), ("imprint_corrected", "imprint", "imprint_chosen")),
+    ("causal", "What a change of one attribute does", ("figure-7",), ("causal",)),
     ("shift", "What training shifted", ("figure-4",), ("shift", "theta_histogram")),
     ("resistance", "What predicts resistance", (), ("resistance_corrected", "resistance")),
     ("robustness", "What flips under rewriting", ("figure-5",),
-     ("robustness", "robustness_given_aligned", "robustness_became_aligned", "flips")),
+     ("robustness", "robustness_given_aligned", "robustness_became_aligned", "rewriting",
+      "flips")),
     ("trust", "How far to trust the labels and the regressors", (),
      ("label_errors", "labelers", "vif", "tests")),
 )  # fmt: skip
@@ -107,6 +110,8 @@ def _overviews(key: str, results: Results, level: float) -> list[TableView]:
         told, alphas = told_imprint(tables), lowest_alphas(tables.get("labelers"))
         labels = labels_said(told.table, results)
         return [imprint_overview(told, pre, post, level=level, alphas=alphas, labels=labels)]
+    if key == "causal" and (effects := caused(tables, (pre, post, f"{post}-{pre}"))):
+        return [caused_table(effects, level=level)]
     if key == "shift" and has_rows(tables, "shift"):
         view = shift_overview(tables["shift"], level=level, labels=labels_said("shift", results))
         return [view] if view else []
@@ -117,6 +122,8 @@ def _said(key: str, results: Results) -> tuple[str, ...]:
     """What must be said in a chapter beside what it shows, or where it has nothing to show."""
     if key == "shift" and has_rows(results.tables, "shift"):
         return (_origin(results),)
+    if key == "causal":
+        return caused_sentences(results.tables, (results.settings["pre"], results.settings["post"]))
     if key == "robustness" and "robustness" not in results.tables:
         return (
             "Rewritten texts are not part of this analysis; seal analyze takes their scores and labels with "

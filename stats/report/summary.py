@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from seal.stats.options import ADJUST, LEVEL
+from seal.stats.report.caused import caused_sentences
 from seal.stats.report.cautions import Caution, cautions
 from seal.stats.report.overview import Imprint, told_imprint
 from seal.stats.report.paid import paid_sentences
@@ -55,6 +56,7 @@ def summarise(results: Results) -> Summary:
         Passage("What people pay, what the models pay", paid_sentences(results)),
         Passage("Agreement with the people", _agreement(tables, pre, post, level)),
         Passage("What the models reward", _imprint(results, pre, post, level)),
+        *_caused(results, pre, post),
         Passage("What predicts resistance", _resistance(results, post)),
         Passage("What flips under rewriting", _robustness(tables, post)),
     )
@@ -160,6 +162,11 @@ def _uncorrected(results: Results, name: str) -> str:
     """What is said before coefficients whose labels are taken as true, where others are corrected."""
     some = any(best(results.tables, t) != t for t in COEFFICIENTS)
     return "Not corrected for label errors:" if some and best(results.tables, name) == name else ""
+
+
+def _caused(results: Results, pre: str, post: str) -> tuple[Passage, ...]:
+    said = caused_sentences(results.tables, (pre, post))
+    return (Passage("What a change of one attribute does", said),) if said else ()
 
 
 def _resistance(results: Results, post: str) -> tuple[str, ...]:

@@ -12,11 +12,14 @@ import polars as pl
 from matplotlib.figure import Figure
 
 from seal.stats import figures
+from seal.stats.report.caused import caused
+from seal.stats.report.figures_causal import effects
 from seal.stats.report.figures_human import prices
 from seal.stats.report.paid import paid
 from seal.stats.report.text import shortened, visible
 
 _NAME = 40  # characters of a name in a figure; tables give it in full
+_NAMES = ("model", "term", "feature")  # columns of names that users chose
 _SVG = "{http://www.w3.org/2000/svg}"
 _XLINK = "{http://www.w3.org/1999/xlink}"
 _KEPT = frozenset(("svg", "g", "defs", "path", "use", "text", "tspan", "clipPath", "rect", "circle", "line"))
@@ -55,7 +58,7 @@ class FigureView:
 
 
 def figure_views(tables: Mapping[str, pl.DataFrame], pre: str, post: str) -> list[FigureView]:
-    """Figures 1 to 5, those that the tables allow.
+    """The figures that the tables allow.
 
     Names are shortened and made visible first: no letter of them is markup, mathematics or invisible.
     """
@@ -65,6 +68,7 @@ def figure_views(tables: Mapping[str, pl.DataFrame], pre: str, post: str) -> lis
         "figure-3": all(n in clean and clean[n].width for n in ("imprint", "shift", "resistance")),
         "figure-4": _some(clean, "theta_histogram"),
         "figure-5": _some(clean, "robustness"),
+        "figure-7": bool(caused(clean, (pre, post))),
     }
     drawn = [*_prices(clean, pre, post)]
     for key, (title, description, draw) in _FIGURES.items():
@@ -132,6 +136,13 @@ _FIGURES: dict[str, tuple[str, str, _Draw]] = {
         "pair becomes misaligned. The numbers are in the table robustness.csv.",
         lambda t, pre, post: figures.robustness_scores(t["robustness"], model=post),
     ),
+    "figure-7": (
+        "Figure 7. What a change of one attribute does to the reward, beside its imprint",
+        "One line an attribute: for each model a filled mark for what rewriting a response to have it does "
+        "to the reward, and a hollow one for its imprint in pairs as they are, each with its interval. The "
+        "numbers are in the table below and in causal.csv.",
+        lambda t, pre, post: effects(caused(t, (pre, post)), (pre, post)),
+    ),
 }
 
 
@@ -141,14 +152,14 @@ def _named(
     """Tables and model names with every name as a figure can show it."""
     names = {pre, post, f"{post}-{pre}"}
     for frame in tables.values():
-        names |= {str(v) for c in ("model", "term") if c in frame.columns for v in frame[c].drop_nulls()}
+        names |= {str(v) for c in _NAMES if c in frame.columns for v in frame[c].drop_nulls()}
     ordered = sorted(names)
     short = shortened([visible(n) for n in ordered], _NAME)
     mapping = {n: short[visible(n)] for n in ordered}
     clean = {
         name: frame.with_columns(
             pl.col(c).replace_strict(mapping, default=None, return_dtype=pl.String)
-            for c in ("model", "term")
+            for c in _NAMES
             if c in frame.columns
         )
         for name, frame in tables.items()
