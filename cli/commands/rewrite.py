@@ -5,35 +5,75 @@ from typing import TYPE_CHECKING
 
 import click
 
-from seal.cli.options import PATH, print_json, put, refuse_too_many, stage_options, texts_a_second
+from seal.cli.options import (
+    PATH,
+    name_list,
+    print_json,
+    put,
+    refuse_too_many,
+    stage_options,
+    texts_a_second,
+)
 from seal.cli.progress import display
+from seal.engine.errors import UsageError
 from seal.engine.generation.options import GeneratorOptions
-from seal.engine.rewriting.options import AttributeOptions, RewriteOptions
+from seal.engine.rewriting.options import (
+    PERTURB_PART_PAIRS,
+    AttributeOptions,
+    PerturbOptions,
+    RewriteOptions,
+)
+from seal.engine.rewriting.perturbations import PERTURBATIONS
 
 if TYPE_CHECKING:
+    from seal.engine.rewriting.perturbing import PerturbReport
     from seal.engine.rewriting.rewriting import RewriteReport
 
+_OF_PERTURBING = frozenset((
+    "texts", "perturb", "out", "sample", "seed", "limit", "part_pairs", "formerly_part_rows", "max_failures",
+    "overwrite", "as_json",
+))  # fmt: skip
 
-@click.command("rewrite")
+
+_EPILOG = "\b\nPerturbations (* changes the meaning on purpose):\n" + "\n".join(
+    f"  {p.name + ('' if p.keeps_meaning else ' *'):27}{p.says}" for p in PERTURBATIONS
+)
+
+
+@click.command("rewrite", epilog=_EPILOG)
 @click.argument("texts", type=PATH)
 @click.option(
-    "--rewriter", required=True, metavar="[NAME=]DIR|URL",
+    "--rewriter", metavar="[NAME=]DIR|URL",
     help="Who rewrites: a folder of an open-weight model, or the URL of a server that speaks OpenAI's API.",
+)  # fmt: skip
+@click.option(
+    "--perturb", metavar="NAME,...|all", callback=name_list,
+    help="Perturb the responses instead, without a model; the names stand below.",
 )  # fmt: skip
 @stage_options((GeneratorOptions, "generator"), (RewriteOptions, "options"), (AttributeOptions, "attributes"))
 def command(
-    texts: Path, rewriter: str, out: Path, generator: GeneratorOptions, options: RewriteOptions,
-    attributes: AttributeOptions, max_failures: float, overwrite: bool, as_json: bool,
+    texts: Path, rewriter: str | None, perturb: tuple[str, ...] | None, out: Path,
+    generator: GeneratorOptions, options: RewriteOptions, attributes: AttributeOptions, max_failures: float,
+    overwrite: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    """Write a sample of the pairs in other words, as texts of variant `rewritten`.
+    """Write a sample of the pairs in other words, as texts of variant `rewritten`, or perturb all.
 
     TEXTS is a Parquet file or folder, as `seal import` writes it. A rewriting that is empty, the same text,
     cut, in other turns or another language is asked for again, then a failure with its code; where one text
     of a pair fails, the other fails with it. `seal score` and `seal label` take what is written like any
-    texts. With --toward or --placebo responses alone are rewritten: toward a value of a feature, with
-    --double back again, or with no aim. Killed anywhere and started again with the same command, it goes on
-    from its last part.
+    texts. Killed anywhere and started again with the same command, it goes on from its last part.
+
+    With --toward or --placebo a model rewrites the responses alone: toward a value of a feature, with
+    --double back again, or with no aim.
+
+    With --perturb the responses are changed by rules instead, as texts of variants `perturb:NAME`. A pair is
+    perturbed where a rule changes at least one of its texts.
     """
+    if perturb is not None:
+        _perturb(texts, perturb, out, options, max_failures, overwrite=overwrite, as_json=as_json)
+        return
+    if rewriter is None:
+        raise click.UsageError("Missing option '--rewriter' (or '--perturb', which needs no model).")
     from seal.engine.rewriting.rewriting import rewrite
 
     with display() as listen:
@@ -62,3 +102,44 @@ def _show(report: "RewriteReport", out: Path) -> None:
     if report.errors:
         put("failures: " + ", ".join(f"{code} {n:,}" for code, n in report.errors.items()))
     put(report.requests)
+
+
+def _perturb(
+    texts: Path, names: tuple[str, ...], out: Path, options: RewriteOptions, max_failures: float, *,
+    overwrite: bool, as_json: bool,
+) -> None:  # fmt: skip
+    from seal.engine.rewriting.perturbing import perturb
+
+    asked = _perturb_options(options)
+    with display() as listen:
+        report = perturb(texts, names, out, asked, overwrite=overwrite, listen=listen)
+    if as_json:
+        print_json(report)
+    else:
+        _show_perturbed(report, out)
+    refuse_too_many(report.failed_share, max_failures, out)
+
+
+def _perturb_options(options: RewriteOptions) -> PerturbOptions:
+    """What was given of the options that perturbing honours; the others are refused where they were given."""
+    context = click.get_current_context()
+    given = {
+        p.name for p in context.command.params
+        if p.name and context.get_parameter_source(p.name) is not click.core.ParameterSource.DEFAULT
+    }  # fmt: skip
+    if refused := sorted(name.replace("_", "-") for name in given - _OF_PERTURBING):
+        raise UsageError(f"perturb asks no model, and does not take the option {', '.join(refused)}")
+    part_pairs = options.part_pairs if given & {"part_pairs", "formerly_part_rows"} else PERTURB_PART_PAIRS
+    sample = options.sample if "sample" in given else 1.0
+    return PerturbOptions(sample, options.seed, options.limit, part_pairs)
+
+
+def _show_perturbed(report: "PerturbReport", out: Path) -> None:
+    failed = report.n_failures - report.n_not_applied
+    put(
+        f"{report.n_texts:,} texts -> {report.n_rows:,} perturbed + {failed:,} failures + "
+        f"{report.n_not_applied:,} to which a perturbation did not apply -> {out} "
+        f"({texts_a_second(report):,.4g} texts/s)"
+    )
+    if report.not_applied:
+        put("pairs without: " + ", ".join(f"{name} {n:,}" for name, n in sorted(report.not_applied.items())))

@@ -158,7 +158,7 @@ def rewrite(
     """
     options, texts, out = options or RewriteOptions(), Path(texts), Path(out)
     keep_apart(texts, out)
-    columns = _columns(texts)
+    columns = columns_of(texts)
     plan = _plan(options, attributes)
     who = rewriter if isinstance(rewriter, Rewriter) else open_rewriter(str(rewriter), options, generator)
     inputs = {"texts": content_hash(texts)}
@@ -196,7 +196,7 @@ def _stage(
     def windows(remaining: Remaining) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
         sample = Sample(options.sample, options.seed)
         for window in remaining.windows(texts, part_pairs, sample=sample, columns=columns):
-            _refuse_rewritten(window, texts)
+            refuse_rewritten(window, texts)
             yield window, window
 
     manifest = Manifest(STAGE, options.identity(part_pairs), inputs, {name: way.identity})
@@ -224,13 +224,18 @@ def open_rewriter(value: str, options: RewriteOptions, generator: GeneratorOptio
     return Rewriter(name or served_name(opened), opened, wording)
 
 
-def _columns(texts: Path) -> tuple[str, ...]:
+def columns_of(texts: Path) -> tuple[str, ...]:
     """What is read beyond the key, and written again."""
     there = scan(texts, TEXTS).collect_schema()
     return (*TEXTS.columns, *(name for name in there if name.startswith("meta_")))
 
 
-def _refuse_rewritten(window: pl.DataFrame, texts: Path) -> None:
+def refuse_rewritten(window: pl.DataFrame, texts: Path) -> None:
+    """Refuse a window that holds other texts than originals.
+
+    Raises:
+        InputError: it does.
+    """
     if (window["variant"] != ORIGINAL).any():
         raise InputError(f"{texts} holds texts that are rewritten already; give the originals alone")
 
