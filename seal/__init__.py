@@ -46,6 +46,7 @@ if TYPE_CHECKING:  # what type checkers and editors read; `_HOMES` is what runs,
     from seal.engine.labeling.labeling import LabelReport as LabelReport
     from seal.engine.labeling.labeling import label as label
     from seal.engine.labeling.options import LabelOptions as LabelOptions
+    from seal.engine.rewriting.options import AttributeOptions as AttributeOptions
     from seal.engine.rewriting.options import RewriteOptions as RewriteOptions
     from seal.engine.rewriting.rewriting import RewriteReport as RewriteReport
     from seal.engine.rewriting.rewriting import rewrite as rewrite
@@ -77,6 +78,7 @@ _HOMES = {
     "Agreement": "seal.stats.labelers.agreement",
     "AgreementOptions": "seal.stats.options",
     "AnalyzeOptions": "seal.stats.options",
+    "AttributeOptions": "seal.engine.rewriting.options",
     "CompareOptions": "seal.stats.options",
     "Comparison": "seal.stats.alignment.compare",
     "ExportOptions": "seal.engine.export.options",

@@ -63,7 +63,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     for pair in range(48):
         for side, preference in enumerate(("chosen", "rejected")):
-            for variant in ("original", "rewritten"):
+            for variant in ("original", "rewritten", "placebo"):
                 flipped = variant == "rewritten" and pair % 3 == 0
                 key = {"row_id": pair, "preference": preference, "variant": variant}
                 rows["texts"].append(key | {"source": "made", "prompt": "a", "response": "b" * (pair + 1)})
@@ -84,7 +84,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
         frame = pl.DataFrame(content)
         for variant in ("original", "rewritten"):
             where[name, variant] = str(folder / f"{name}-{variant}.parquet")
-            part = frame.filter(variant=variant) if "variant" in frame.columns else frame
+            mine = (pl.col("variant") == "original") == (variant == "original")
+            part = frame.filter(mine) if "variant" in frame.columns else frame
             part.write_parquet(where[name, variant])
     words = [
         "--texts", where["texts", "original"], "--rewritten", where["texts", "rewritten"],
