@@ -119,7 +119,12 @@ class Response:
         """A rewriting in the response's place: opened as it was, the white space around it as it was."""
         lead = self.text[: len(self.text) - len(self.text.lstrip())]
         opening = _OPENING if self.text.lstrip().startswith(_OPENING) else ""
-        return lead + opening + _spaced(_unopened(rewriting), self.text[len(lead + opening) :])
+        rest = self.text[len(lead + opening) :]
+        return (
+            lead
+            + opening
+            + (_spaced(_unopened(rewriting), rest) if self.said else rest + _unopened(rewriting))
+        )
 
 
 def opened(said: str) -> str:

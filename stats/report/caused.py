@@ -47,7 +47,7 @@ class Caused:
     @property
     def name(self) -> str:
         """As read beside a line: the feature, and the value where it is no boolean."""
-        return self.feature if self.value == "true" else f"{self.feature}={self.value}"
+        return self.feature if self.value == "true" else f"{self.feature}: {self.value}"
 
 
 def caused(tables: Mapping[str, pl.DataFrame], models: Sequence[str]) -> list[Caused]:
@@ -93,13 +93,13 @@ def _minus(value: float | None) -> float | None:
 def caused_table(found: Sequence[Caused], *, level: float) -> TableView:
     """Caused and observed side by side, a row an attribute and model."""
     ends = interval_heading(level)
-    columns = [("feature", "name"), ("model", "name"), ("instead of", "text")]
+    columns = [("feature", "name"), ("value", "text"), ("instead of", "text"), ("model", "name")]
     columns += numbers("caused, SD", ends, "adjusted p", "observed, SD", ends, "single rewriting, SD")
     columns += numbers("texts", "left out")
     errors = [x.row["std_error"] for x in found if x.row["std_error"] is not None]
     decimals = decimals_for(errors)
     rows = [
-        [x.name, x.model, x.baseline,
+        [x.feature, x.value, x.baseline, x.model,
          number("estimate", x.row["estimate"], decimals, strong=is_sure(x.row)),
          interval(x.row["conf_low"], x.row["conf_high"], decimals),
          number("p_adjusted", x.row["p_adjusted"], decimals),
