@@ -17,6 +17,7 @@ from seal.stats.equations.differences import Differences
 from seal.stats.equations.equation import Equation
 from seal.stats.equations.imprint import design_of_differences, estimate_imprint
 from seal.stats.equations.imprint_fixed_effects import imprint_by_pyfixest
+from seal.stats.equations.perturbations import Perturbed, estimate_perturbations
 from seal.stats.equations.published import RAW_THETA, PublishedTally, published_robustness
 from seal.stats.equations.remarks import Verdicts, family_note, flagged, vif_table
 from seal.stats.equations.robustness import DIRECTIONS, Robustness, alignment_robustness
@@ -70,8 +71,10 @@ def estimate(frames: Frames, options: AnalyzeOptions, *, as_published: bool = Fa
         human = _human(walk, equations["imprint"], options)
         tables |= {name: found.table for name, found in equations.items()} | {"human": human.table}
         naive = Naive(tables["imprint"], tables["resistance"], tables["human"], gathered.units())
+        perturbed = _perturbed(rows, frames, inputs, scale, options)
         corrected = correct(rows, inputs, labelers, options, naive)
-    tables |= corrected.tables
+    tables |= corrected.tables | ({} if perturbed is None else {"perturbations": perturbed.table})
+    notes += [] if perturbed is None else perturbed.notes
     verdicts: dict[str, Verdicts] = {name: found.verdicts for name, found in equations.items()}
     verdicts |= {name: found.verdicts for name, found in corrected.equations.items()}
     robustness = _robustness(frames, options, labelers)
@@ -326,6 +329,18 @@ def _robustness(frames: Frames, options: AnalyzeOptions, labelers: Sequence[Labe
     return alignment_robustness(
         original, rewritten, options.inference, ties=options.ties, cluster=original.cluster,
         similarities=frames.similarities,
+    )  # fmt: skip
+
+
+def _perturbed(
+    rows: Spool, frames: Frames, inputs: Inputs, scale: RewardScale, options: AnalyzeOptions
+) -> Perturbed | None:
+    """What perturbing the responses did, where perturbed texts are scored."""
+    if frames.perturbed_scores is None:
+        return None
+    return estimate_perturbations(
+        rows, inputs.models, frames.perturbed_scores, scale, options.inference, ties=options.ties,
+        cluster=inputs.cluster, failures=frames.perturbed_failures,
     )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ FILES = (
     "alignment", "regimes", "profile", "human", "imprint", "imprint_chosen", "shift", "resistance",
     "robustness", "robustness_given_aligned", "robustness_became_aligned", "rewriting",
     "rewriting_targets", "flips", "vif", "labelers", "tests", "theta_histogram", "reward_sample",
-    "human_corrected", "imprint_corrected", "resistance_corrected", "label_errors",
+    "human_corrected", "imprint_corrected", "resistance_corrected", "label_errors", "perturbations",
 )  # fmt: skip
 FORMAT = 1
 JSON = "results.json"
@@ -183,7 +183,7 @@ def read(folder: Path) -> Results:
 _TEXT = frozenset(
     ("model", "regime", "gamma", "term", "outcome", "preference", "flip", "flag", "equation", "reason",
      "labeler_a", "labeler_b", "feature", "test", "group", "scale", "labeler", "side",
-     "source", "method")
+     "source", "method", "perturbation")
 )  # fmt: skip
 
 
