@@ -24,6 +24,8 @@ def analyze(
     rewritten_scores: Given | Sequence[Given] | None = None,
     rewritten_labels: Given | Sequence[Given] | None = None,
     similarities: Given | None = None,
+    perturbed: Given | None = None,
+    perturbed_scores: Given | Sequence[Given] | None = None,
     out: str | Path | None = None,
     as_published: bool = False,
     figures: bool = False,
@@ -40,6 +42,8 @@ def analyze(
         rewritten: TEXTS of the rewritings.
         rewritten_scores, rewritten_labels: of the rewritten texts, both or neither; one frame or a list.
         similarities: SIMILARITIES of original and rewritten texts.
+        perturbed: the folder of perturbed texts, for the pairs to which a perturbation did not apply.
+        perturbed_scores: SCORES of the perturbed texts by both models, one frame or a list.
         out: a folder to write the tables and `results.json` to; what an earlier analysis left there goes.
         as_published: add the published study's own arithmetic.
         figures: draw figures 2 to 5 into `out/figures`.
@@ -54,6 +58,7 @@ def analyze(
         "texts": given_list(texts), "scores": given_list(scores), "labels": given_list(labels),
         "rewritten": given_list(rewritten), "rewritten-scores": given_list(rewritten_scores),
         "rewritten-labels": given_list(rewritten_labels), "similarities": given_list(similarities),
+        "perturbed": given_list(perturbed), "perturbed-scores": given_list(perturbed_scores),
     }  # fmt: skip
     if not (given["scores"] and given["labels"]):
         raise UsageError("an analysis needs scores and labels; one of them is an empty list")

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import polars as pl
 
 from seal.engine.errors import InputError, UsageError
-from seal.engine.frames.schema import ORIGINAL, REWRITTEN
+from seal.engine.frames.schema import ORIGINAL
 from seal.stats.alignment import regimes
 from seal.stats.alignment.alignment import Rulers, alignment, ruler_notes
 from seal.stats.corrections import Naive, correct
@@ -19,13 +19,13 @@ from seal.stats.equations.imprint import design_of_differences, estimate_imprint
 from seal.stats.equations.imprint_fixed_effects import imprint_by_pyfixest
 from seal.stats.equations.published import RAW_THETA, PublishedTally, published_robustness
 from seal.stats.equations.remarks import Verdicts, family_note, flagged, vif_table
-from seal.stats.equations.robustness import DIRECTIONS, Robustness, alignment_robustness
-from seal.stats.experiments import find_experiments, has_mild, plain_inputs, rewritten_inputs
+from seal.stats.equations.robustness import Robustness
+from seal.stats.experiments import find_experiments, find_robustness, rewriting_tables
 from seal.stats.inputs import Frames, design_of, make_inputs
 from seal.stats.labelers import measures
 from seal.stats.labelers.measures import Labeler, find_labelers, text_labelers
 from seal.stats.options import AnalyzeOptions
-from seal.stats.pairs.features import Features, Regressor
+from seal.stats.pairs.features import Regressor
 from seal.stats.pairs.joins import Inputs, Joined, Pairs, collect_all
 from seal.stats.pairs.places import Places
 from seal.stats.pairs.rewards import ZERO, RewardScale, theta
@@ -72,16 +72,13 @@ def estimate(frames: Frames, options: AnalyzeOptions, *, as_published: bool = Fa
         tables |= {name: found.table for name, found in equations.items()} | {"human": human.table}
         naive = Naive(tables["imprint"], tables["resistance"], tables["human"], gathered.units())
         corrected = correct(rows, inputs, labelers, options, naive)
-        experiments = find_experiments(rows, frames, labelers, options, scale, walk.places)
+        experiments = find_experiments(rows, frames, inputs, labelers, options, scale, walk.places)
     tables |= corrected.tables
     verdicts: dict[str, Verdicts] = {name: found.verdicts for name, found in equations.items()}
     verdicts |= {name: found.verdicts for name, found in corrected.equations.items()}
-    tables |= experiments.tables
-    robustness = _robustness(frames, options, labelers)
+    robustness = find_robustness(frames, options, labelers)
+    tables |= rewriting_tables(experiments, robustness)
     if robustness is not None:
-        placebo = [tables["rewriting"]] if "rewriting" in tables else []
-        tables |= _robustness_tables(robustness)
-        tables["rewriting"] = pl.concat([tables["rewriting"], *placebo])
         verdicts["robustness"] = robustness.verdicts
     tables["labelers"] = measures.compare_labelers(
         text_labelers(labelers), gold=options.gold, level=options.level, variant=ORIGINAL
@@ -320,29 +317,3 @@ def _human(walk: shift.Walk, imprint: Equation, options: AnalyzeOptions) -> Equa
         return Equation(pl.DataFrame(schema=amplification.SCHEMA))
     how = options.inference
     return amplification.estimate_human(walk.rows, walk.inputs, kept, walk.places, how, options.rm_scale)
-
-
-def _robustness(frames: Frames, options: AnalyzeOptions, labelers: Sequence[Labeler]) -> Robustness | None:
-    if not has_mild(frames):
-        return None
-    original = plain_inputs(frames, options, labelers)
-    rewritten = rewritten_inputs(original, frames, labelers, options, REWRITTEN)
-    assert rewritten.labels is not None
-    _refuse_other_features(original.features, rewritten.labels)
-    return alignment_robustness(
-        original, rewritten, options.inference, ties=options.ties, cluster=original.cluster,
-        similarities=frames.similarities,
-    )  # fmt: skip
-
-
-def _refuse_other_features(features: Features | None, labels: pl.LazyFrame) -> None:
-    schema = labels.collect_schema()
-    missing = [r.feature for r in (features.coded if features else ()) if r.feature not in schema]
-    if missing:
-        raise InputError(f"labels of the rewritten texts lack {', '.join(dict.fromkeys(missing))}")
-
-
-def _robustness_tables(found: Robustness) -> dict[str, pl.DataFrame]:
-    names = ("robustness", "robustness_given_aligned", "robustness_became_aligned")
-    tables = {name: found.tables[of] for name, of in zip(names, DIRECTIONS, strict=True)}
-    return tables | {"rewriting": found.alignment, "rewriting_targets": found.targets, "flips": found.flips}

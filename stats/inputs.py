@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from seal.engine.errors import InputError, UsageError
-from seal.engine.frames.given import Given, as_frame
-from seal.engine.frames.schema import INCLUSION, LABELS, SCORES, SIMILARITIES, TEXTS
+from seal.engine.frames.folder import FAILED
+from seal.engine.frames.given import Given, as_frame, given_path
+from seal.engine.frames.schema import FAILURES, INCLUSION, LABELS, SCORES, SIMILARITIES, TEXTS, scan
 from seal.stats.equations.designs import Design
 from seal.stats.labelers.measures import Labeler, text_labelers
 from seal.stats.options import AnalyzeOptions
@@ -25,6 +26,8 @@ class Frames:
         scores, labels, texts: of the original texts (several LABELS frames for several labelers).
         rewritten_scores, rewritten_labels: of the rewritten texts, both or neither.
         rewritten_texts: TEXTS of them, against which scores are counted.
+        perturbed_scores: of the perturbed texts.
+        perturbed_failures: FAILURES of them, for the pairs to which a perturbation did not apply.
         similarities: SIMILARITIES of original and rewritten.
     """
 
@@ -35,6 +38,8 @@ class Frames:
     rewritten_labels: tuple[pl.LazyFrame, ...] = ()
     similarities: pl.LazyFrame | None = None
     rewritten_texts: pl.LazyFrame | None = None
+    perturbed_scores: pl.LazyFrame | None = None
+    perturbed_failures: pl.LazyFrame | None = None
 
     def __post_init__(self) -> None:
         if (self.rewritten_scores is None) != (not self.rewritten_labels):
@@ -52,6 +57,9 @@ class Frames:
         """
         if given["rewritten"] and not given["rewritten-scores"]:
             raise UsageError("rewritten comes with rewritten-scores and rewritten-labels")
+        if given["perturbed"] and not given["perturbed-scores"]:
+            raise UsageError("perturbed comes with perturbed-scores")
+        twins = [as_frame(x, SCORES, ("reward",)) for x in given["perturbed-scores"]]
         texts, rewritten = (
             [as_frame(x, TEXTS, ("source", "response"), further=True) for x in given[r]]
             for r in ("texts", "rewritten")
@@ -64,8 +72,16 @@ class Frames:
         return cls(
             _together(scores), tuple(labels), texts[0] if texts else None,
             _together(again) if again else None, tuple(marks), similarities[0] if similarities else None,
-            rewritten[0] if rewritten else None,
+            rewritten[0] if rewritten else None, _together(twins) if twins else None,
+            _failures_of(given["perturbed"]),
         )  # fmt: skip
+
+
+def _failures_of(perturbed: Sequence[Given]) -> pl.LazyFrame | None:
+    """The failures beside perturbed texts; None where these are no folder, which has none."""
+    paths = [path for given in perturbed if (path := given_path(given)) is not None]
+    files = [file for path in paths if (file := path / FAILED).is_file()]
+    return scan(files[0], FAILURES) if files else None
 
 
 def _together(scores: Sequence[pl.LazyFrame]) -> pl.LazyFrame:

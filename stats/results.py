@@ -19,7 +19,8 @@ FILES = (
     "alignment", "regimes", "profile", "human", "imprint", "imprint_chosen", "shift", "resistance",
     "robustness", "robustness_given_aligned", "robustness_became_aligned", "rewriting",
     "rewriting_targets", "flips", "vif", "labelers", "tests", "theta_histogram", "reward_sample",
-    "human_corrected", "imprint_corrected", "resistance_corrected", "label_errors", "causal",
+    "human_corrected", "imprint_corrected", "resistance_corrected", "label_errors", "perturbations",
+    "causal",
 )  # fmt: skip
 FORMAT = 1
 JSON = "results.json"
@@ -183,7 +184,7 @@ def read(folder: Path) -> Results:
 _TEXT = frozenset(
     ("model", "regime", "gamma", "term", "outcome", "preference", "flip", "flag", "equation", "reason",
      "labeler_a", "labeler_b", "feature", "test", "group", "scale", "labeler", "side",
-     "source", "method", "value", "baseline", "estimand", "line", "variant", "pairs")
+     "source", "method", "perturbation", "value", "baseline", "estimand", "line", "variant", "pairs")
 )  # fmt: skip
 
 

@@ -28,6 +28,12 @@ if TYPE_CHECKING:
     "--rewritten-labels", type=PATH, multiple=True, help="LABELS of the rewritten texts; repeatable."
 )
 @click.option("--similarities", type=PATH, help="SIMILARITIES of original and rewritten texts.")
+@click.option(
+    "--perturbed", type=PATH, help="TEXTS that seal rewrite --perturb wrote, to count where none applied."
+)
+@click.option(
+    "--perturbed-scores", type=PATH, multiple=True, help="SCORES of the perturbed texts; repeatable."
+)
 @out_option
 @click.option(
     "--as-published", is_flag=True, help="The published study's own arithmetic beside, in as_published/."
@@ -38,20 +44,21 @@ if TYPE_CHECKING:
 def command(
     texts: Path | None, scores: tuple[Path, ...], labels: tuple[Path, ...], rewritten: Path | None,
     rewritten_scores: tuple[Path, ...], rewritten_labels: tuple[Path, ...], similarities: Path | None,
-    out: Path, as_published: bool, figures: bool, options: AnalyzeOptions, as_json: bool,
+    perturbed: Path | None, perturbed_scores: tuple[Path, ...], out: Path, as_published: bool, figures: bool,
+    options: AnalyzeOptions, as_json: bool,
 ) -> None:  # fmt: skip
     """Estimate what the reward models learned, from their scores and a labeler's features.
 
     Writes alignment, regimes, profile, human, imprint, shift, resistance, vif, labelers and tests as CSV,
-    with the rewritten texts robustness, rewriting and flips also, and all of them in results.json. Frames are
-    Parquet files or folders.
+    with the rewritten texts robustness, rewriting and flips also, with perturbed texts' scores perturbations,
+    and all of them in results.json. Frames are Parquet files or folders.
     """
     from seal.stats.analysis import analyze
 
     results = analyze(
         scores, labels, options, texts=texts, rewritten=rewritten, rewritten_scores=rewritten_scores,
-        rewritten_labels=rewritten_labels, similarities=similarities, out=out, as_published=as_published,
-        figures=figures,
+        rewritten_labels=rewritten_labels, similarities=similarities, perturbed=perturbed,
+        perturbed_scores=perturbed_scores, out=out, as_published=as_published, figures=figures,
     )  # fmt: skip
     if as_json:
         print_json(results.as_dict())
@@ -97,6 +104,11 @@ def _show(results: "Results") -> None:
         )  # fmt: skip
     if "rewriting" in tables:
         print_table(out, "Alignment of the rewritten pairs", tables["rewriting"], tables["rewriting"].columns)
+    if "perturbations" in tables:
+        columns = ["perturbation", "model", "n_pairs", "flipped", *_ENDS, "alignment_change", "p_adjusted",
+                   "margin_change", "reward_change"]  # fmt: skip
+        title = "Perturbed responses: share of flipped pairs; changes in SDs of each model's own margins"
+        print_table(out, title, tables["perturbations"], columns)
     dropped = tables["vif"].filter(~tables["vif"]["kept"])
     if dropped.height:
         print_table(out, "Left out", dropped, ["equation", "term", "preference", "flip", "vif", "reason"])

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from random import Random
 
 from seal.engine.errors import UsageError, nearest
+from seal.engine.frames.perturbed import CHANGES_MEANING
 from seal.engine.rewriting import framing, meaning, surface, wordings
 
 Make = Callable[[str, Random], str | None]
 
 REVISION = 1  # raised whenever a perturbation gives another text, so that no folder mixes two
-ALL, PREFIX = "all", "perturb:"
+ALL = "all"
 ANOTHER = "answer_of_another_prompt"
 
 
@@ -29,7 +30,6 @@ class Perturbation:
         promise: what it keeps of the text, which tests hold it to.
         make: response and generator -> the perturbed response, never the same text; None where it does not
             apply. None of `ANOTHER`, whose text the stage draws from other pairs.
-        keeps_meaning: whether what the response says stays.
         rate: share of the places that are changed, at least one of them; None where all are.
     """
 
@@ -37,16 +37,16 @@ class Perturbation:
     says: str
     promise: str
     make: Make | None
-    keeps_meaning: bool = True
     rate: float | None = None
+
+    @property
+    def keeps_meaning(self) -> bool:
+        """Whether what the response says stays."""
+        return self.name not in CHANGES_MEANING
 
 
 _INSIDE = "the response stands in it as it is"
 _SAME_WORDS = "all characters but the marks and white space, in order"
-
-
-def _changed(name: str, says: str, promise: str, make: Make | None) -> Perturbation:
-    return Perturbation(name, says, promise, make, keeps_meaning=False)
 
 
 PERTURBATIONS = (
@@ -129,14 +129,14 @@ PERTURBATIONS = (
     Perturbation("politeness_added", "a polite sentence stands behind it", _INSIDE,
                  framing.politeness_added),
     Perturbation("emoji_added", "an emoji stands behind it", _INSIDE, framing.emoji_added),
-    _changed("sentences_shuffled", "its sentences stand in another order",
-             "the sentences", meaning.sentences_shuffled),
-    _changed("last_sentence_cut", "its last sentence is missing",
-             "all that comes before", meaning.last_sentence_cut),
-    _changed("repeated_twice", "it stands twice", "the response, two times", meaning.repeated_twice),
-    _changed(ANOTHER, "a response to another prompt stands in its place", "nothing of it", None),
-    _changed("negation_inserted", "not is put behind the first is, can, will or the like",
-             "all characters but the one word", meaning.negation_inserted),
+    Perturbation("sentences_shuffled", "its sentences stand in another order",
+                 "the sentences", meaning.sentences_shuffled),
+    Perturbation("last_sentence_cut", "its last sentence is missing",
+                 "all that comes before", meaning.last_sentence_cut),
+    Perturbation("repeated_twice", "it stands twice", "the response, two times", meaning.repeated_twice),
+    Perturbation(ANOTHER, "a response to another prompt stands in its place", "nothing of it", None),
+    Perturbation("negation_inserted", "not is put behind the first is, can, will or the like",
+                 "all characters but the one word", meaning.negation_inserted),
 )  # fmt: skip
 """In the order in which tables and figures show them."""
 

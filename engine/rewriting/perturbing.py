@@ -21,6 +21,7 @@ import polars as pl
 
 from seal.engine.frames.folder import content_hash
 from seal.engine.frames.manifest import Manifest
+from seal.engine.frames.perturbed import DOES_NOT_APPLY, PREFIX
 from seal.engine.frames.reader import count_texts, keep_apart
 from seal.engine.frames.sampling import Sample, hashed
 from seal.engine.frames.schema import FAILURES, TEXT_KEY
@@ -38,12 +39,10 @@ from seal.engine.frames.stage import (
 from seal.engine.progress import Listener, Meter, listener
 from seal.engine.rewriting.options import PERTURB_PART_PAIRS, PerturbOptions
 from seal.engine.rewriting.outcomes import STAGE
-from seal.engine.rewriting.perturbations import PREFIX, REVISION, Perturbation, chosen
+from seal.engine.rewriting.perturbations import REVISION, Perturbation, chosen
 from seal.engine.rewriting.rewriting import columns_of, refuse_rewritten
 
 _NOT_APPLIED = "not_applied_"
-NOT_APPLIED = "does_not_apply"
-"""The code of a text that a perturbation does not change."""
 
 Perturbed = Mapping[str, list[str | None]]
 """Name of a perturbation -> for each text its perturbed response, or None."""
@@ -190,12 +189,12 @@ def _part(window: pl.DataFrame, made: Perturbed) -> Part:
         counts[f"{_NOT_APPLIED}{name}"] = left["row_id"].n_unique()
         failed += [
             missing.with_columns(variant),
-            failures(left, STAGE, NOT_APPLIED, "it changes neither text of the pair").drop("stage"),
+            failures(left, STAGE, DOES_NOT_APPLY, "it changes neither text of the pair").drop("stage"),
             failures(lost, STAGE, "other_side_refused", "the other text of its pair is missing").drop(
                 "stage"
             ),
         ]
     failures_of_all = pl.concat([f.select(missing.columns) for f in failed]).with_columns(stage=pl.lit(STAGE))
-    n_left = failures_of_all.filter(error=NOT_APPLIED).height
+    n_left = failures_of_all.filter(error=DOES_NOT_APPLY).height
     counts = {name: n for name, n in counts.items() if n} | {"n_not_applied": n_left}
     return Part(pl.concat(rows).sort(TEXT_KEY), failures_of_all.select(*FAILURES.types), counts)

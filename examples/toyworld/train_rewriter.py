@@ -20,7 +20,7 @@ from seal.engine.frames.taxonomy import load_taxonomy
 
 FROM = Path(__file__).parent / "models" / "labeler"
 RECIPE = Recipe(
-    seed=31, steps=900, peak=1.5e-3, warm_up=50, n_json=0, n_choice=0, n_rewrite=12, reading=0.01, short=False
+    seed=31, steps=500, peak=1.5e-3, warm_up=50, n_json=0, n_choice=0, n_rewrite=12, reading=0.01, short=False
 )
 
 
