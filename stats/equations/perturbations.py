@@ -93,8 +93,8 @@ def estimate_perturbations(
     counts = tally.counts()
     if not counts.height:
         raise InputError(
-            "the perturbed scores hold no pair of the scores with both texts of a variant perturb:NAME scored "
-            "by both; are they of what seal rewrite --perturb wrote of the same texts?"
+            "the perturbed scores hold no pair of the scores with both texts of a variant perturb:NAME; are "
+            "they of what seal rewrite --perturb wrote of the same texts, by the same models?"
         )
     table = _table(counts, tally.products(), tally.square, dict(models), scale, how, ties)
     table = table.join(_not_applied(failures), on="perturbation", how="left").select(*SCHEMA)
