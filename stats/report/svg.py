@@ -16,6 +16,7 @@ from seal.stats.report.figures_human import prices
 from seal.stats.report.paid import paid
 from seal.stats.report.text import shortened, visible
 
+_NAMED = ("model", "term", "perturbation")  # columns whose names figures show
 _NAME = 40  # characters of a name in a figure; tables give it in full
 _SVG = "{http://www.w3.org/2000/svg}"
 _XLINK = "{http://www.w3.org/1999/xlink}"
@@ -55,7 +56,7 @@ class FigureView:
 
 
 def figure_views(tables: Mapping[str, pl.DataFrame], pre: str, post: str) -> list[FigureView]:
-    """Figures 1 to 5, those that the tables allow.
+    """Figures 1 to 6, those that the tables allow.
 
     Names are shortened and made visible first: no letter of them is markup, mathematics or invisible.
     """
@@ -65,6 +66,7 @@ def figure_views(tables: Mapping[str, pl.DataFrame], pre: str, post: str) -> lis
         "figure-3": all(n in clean and clean[n].width for n in ("imprint", "shift", "resistance")),
         "figure-4": _some(clean, "theta_histogram"),
         "figure-5": _some(clean, "robustness"),
+        "figure-6": _some(clean, "perturbations"),
     }
     drawn = [*_prices(clean, pre, post)]
     for key, (title, description, draw) in _FIGURES.items():
@@ -132,6 +134,13 @@ _FIGURES: dict[str, tuple[str, str, _Draw]] = {
         "pair becomes misaligned. The numbers are in the table robustness.csv.",
         lambda t, pre, post: figures.robustness_scores(t["robustness"], model=post),
     ),
+    "figure-6": (
+        "Figure 6. Perturbed responses: pairs that flip, and how far the rewards move",
+        "Two panels of points with intervals, one row a perturbation and a marker a model: the share of "
+        "pairs whose order flips, and the mean change of the rewards; perturbations that change the "
+        "meaning stand below a dashed line. The numbers are in the table perturbations.csv.",
+        lambda t, pre, post: figures.perturbation_lines(t["perturbations"], pre=pre, post=post),
+    ),
 }
 
 
@@ -141,14 +150,14 @@ def _named(
     """Tables and model names with every name as a figure can show it."""
     names = {pre, post, f"{post}-{pre}"}
     for frame in tables.values():
-        names |= {str(v) for c in ("model", "term") if c in frame.columns for v in frame[c].drop_nulls()}
+        names |= {str(v) for c in _NAMED if c in frame.columns for v in frame[c].drop_nulls()}
     ordered = sorted(names)
     short = shortened([visible(n) for n in ordered], _NAME)
     mapping = {n: short[visible(n)] for n in ordered}
     clean = {
         name: frame.with_columns(
             pl.col(c).replace_strict(mapping, default=None, return_dtype=pl.String)
-            for c in ("model", "term")
+            for c in _NAMED
             if c in frame.columns
         )
         for name, frame in tables.items()
