@@ -44,7 +44,7 @@ _CHAPTERS: tuple[tuple[str, str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("resistance", "What predicts resistance", (), ("resistance_corrected", "resistance")),
     ("robustness", "What flips under rewriting", ("figure-5",),
      ("robustness", "robustness_given_aligned", "robustness_became_aligned", "flips")),
-    ("perturbations", "What flips without a change of meaning", ("figure-6",), ("perturbations",)),
+    ("perturbations", "What perturbing the responses does", ("figure-6",), ("perturbations",)),
     ("trust", "How far to trust the labels and the regressors", (),
      ("label_errors", "labelers", "vif", "tests")),
 )  # fmt: skip
