@@ -47,7 +47,10 @@ if TYPE_CHECKING:  # what type checkers and editors read; `_HOMES` is what runs,
     from seal.engine.labeling.labeling import label as label
     from seal.engine.labeling.options import LabelOptions as LabelOptions
     from seal.engine.rewriting.options import AttributeOptions as AttributeOptions
+    from seal.engine.rewriting.options import PerturbOptions as PerturbOptions
     from seal.engine.rewriting.options import RewriteOptions as RewriteOptions
+    from seal.engine.rewriting.perturbing import PerturbReport as PerturbReport
+    from seal.engine.rewriting.perturbing import perturb as perturb
     from seal.engine.rewriting.rewriting import RewriteReport as RewriteReport
     from seal.engine.rewriting.rewriting import rewrite as rewrite
     from seal.engine.scoring.options import ScoreOptions as ScoreOptions
@@ -101,6 +104,8 @@ _HOMES = {
     "LabelOptions": "seal.engine.labeling.options",
     "LabelReport": "seal.engine.labeling.labeling",
     "MissingExtraError": "seal.engine.errors",
+    "PerturbOptions": "seal.engine.rewriting.options",
+    "PerturbReport": "seal.engine.rewriting.perturbing",
     "Report": "seal.stats.report.page",
     "ReportOptions": "seal.stats.options",
     "Results": "seal.stats.results",
@@ -134,6 +139,7 @@ _HOMES = {
     "gold_sheet": "seal.engine.gold.sheet",
     "import_texts": "seal.engine.datasets.importing",
     "label": "seal.engine.labeling.labeling",
+    "perturb": "seal.engine.rewriting.perturbing",
     "report": "seal.stats.report.page",
     "rewrite": "seal.engine.rewriting.rewriting",
     "run": "seal.cli.pipeline.running",

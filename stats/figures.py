@@ -1,4 +1,4 @@
-"""Figures 2 to 5 of the study as functions from result tables to matplotlib figures, and saving them.
+"""Figures 2 to 5 of the study and one of perturbations, from result tables to matplotlib, and saving them.
 
 Colours are Okabe and Ito's, told apart with any colour vision; sides also differ by marker.
 """
@@ -136,6 +136,39 @@ def robustness_scores(robustness: pl.DataFrame, *, model: str) -> Figure:
     return figure
 
 
+def perturbation_lines(table: pl.DataFrame, *, pre: str, post: str) -> Figure:
+    """A line a perturbation, the models side by side: flipped pairs, and how far the rewards move.
+
+    Those that change the meaning on purpose stand below the dashed line. Left, hollow markers: alignment does
+    not change significantly, adjusted, at 5%.
+    """
+    shown = table.with_columns(term=pl.col("perturbation"), estimate=pl.col("flipped"))
+    moved = shown.with_columns(
+        estimate=pl.col("reward_change"), conf_low=pl.col("reward_change_low"),
+        conf_high=pl.col("reward_change_high"), p_adjusted=pl.lit(0.0),
+    )  # fmt: skip
+    order = table["perturbation"].unique(maintain_order=True).to_list()[::-1]
+    n_changed = table.filter(~pl.col("keeps_meaning"))["perturbation"].n_unique()
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(10.5, 1.7 + 0.3 * max(len(order), 3)), layout="constrained")
+        axes = figure.subplots(1, 2, sharey=True)
+        models = {pre: (BLUE, "o", pre), post: (ORANGE, "s", post)}
+        for ax, rows in zip(axes, (shown, moved), strict=True):
+            _panel(ax, rows, "model", models, order)
+            if 0 < n_changed < len(order):
+                ax.axhline(n_changed - 0.5, color=GREY, linewidth=0.8, linestyle="--")
+        axes[0].set(title="Pairs whose order flips", xlabel="share of the perturbed pairs")
+        axes[1].set(
+            title="How far the rewards move", xlabel="mean over both texts, SDs of the model's margins"
+        )
+        axes[0].set_yticks(range(len(order)), [_words(t) for t in order])
+        figure.supxlabel(
+            "Bars are confidence intervals; left, hollow: alignment does not change, adjusted p above 0.05; "
+            "below the dashed line the meaning changes on purpose", fontsize=8, color=GREY,
+        )  # fmt: skip
+    return figure
+
+
 def save_figures(tables: Mapping[str, pl.DataFrame], pre: str, post: str, folder: Path) -> list[Path]:
     """Draw every figure the tables allow and save it as PNG (150 dpi) and SVG.
 
@@ -152,6 +185,8 @@ def save_figures(tables: Mapping[str, pl.DataFrame], pre: str, post: str, folder
         figures["figure3_coefficients"] = coefficients(tables, pre=pre, post=post)
     if "robustness" in tables and tables["robustness"].height:
         figures["figure5_robustness"] = robustness_scores(tables["robustness"], model=post)
+    if "perturbations" in tables and tables["perturbations"].height:
+        figures["figure6_perturbations"] = perturbation_lines(tables["perturbations"], pre=pre, post=post)
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name, figure in sorted(figures.items()):

@@ -28,7 +28,7 @@ from seal.stats.regression.cells import summed
 from seal.stats.regression.inference import Floats, Rows, adjust, coefficient, mcnemar_exact, wilson
 
 _CHANGES = ("margin", "reward")
-_ENDS = ("std_error", "conf_low", "conf_high")
+_ENDS = {"std_error": "std_error", "conf_low": "change_low", "conf_high": "change_high"}
 SCHEMA: dict[str, pl.DataType] = {
     "perturbation": pl.String(), "keeps_meaning": pl.Boolean(), "model": pl.String(), "n_pairs": pl.Int64(),
     "n_not_applied": pl.Int64(),
@@ -36,7 +36,7 @@ SCHEMA: dict[str, pl.DataType] = {
     **dict.fromkeys(("alignment_before", "alignment_after", "alignment_change"), pl.Float64()),
     "n_became_misaligned": pl.Int64(), "n_became_aligned": pl.Int64(),
     **dict.fromkeys(("p_value", "p_adjusted"), pl.Float64()),
-    **{f"{x}_{c}": pl.Float64() for x in _CHANGES for c in ("change", *_ENDS)},
+    **{f"{x}_{c}": pl.Float64() for x in _CHANGES for c in ("change", *_ENDS.values())},
 }  # fmt: skip
 _LINE = ["perturbation", "model"]
 _PARTS = ("margin", "reward", "n", "v")  # of a cluster: sums of the two changes, pairs, and of the SD's part
@@ -93,8 +93,8 @@ def estimate_perturbations(
     counts = tally.counts()
     if not counts.height:
         raise InputError(
-            "the perturbed scores hold no pair of the scores with both texts of a variant perturb:NAME scored "
-            "by both; are they of what seal rewrite --perturb wrote of the same texts?"
+            "the perturbed scores hold no pair of the scores with both texts of a variant perturb:NAME; are "
+            "they of what seal rewrite --perturb wrote of the same texts, by the same models?"
         )
     table = _table(counts, tally.products(), tally.square, dict(models), scale, how, ties)
     table = table.join(_not_applied(failures), on="perturbation", how="left").select(*SCHEMA)
@@ -200,7 +200,7 @@ def _mean_change(
 ) -> dict[str, float | None]:
     """A mean change in SDs of the margin, whose error counts too. Nulls where margins do not vary."""
     if not sd > 0:
-        return dict.fromkeys(("change", *_ENDS))
+        return dict.fromkeys(("change", *_ENDS.values()))
     n, n_clusters = row["n"], row["n_clusters"]
     mean = row[x] / n
     weights = np.array([1 / (n * sd), -mean / (n * sd), -mean / (2 * sd**3 * n_scale)])
@@ -212,7 +212,7 @@ def _mean_change(
     wider = n_clusters / (n_clusters - 1) if n_clusters > 1 else float("nan")
     variance = float(weights @ moments @ weights) * wider
     found = coefficient(mean / sd, max(variance, 0.0) ** 0.5, n_clusters - 1, level)
-    return {"change": found["estimate"], **{c: found[c] for c in _ENDS}}
+    return {"change": found["estimate"], **{said: found[c] for c, said in _ENDS.items()}}
 
 
 def _not_applied(failures: pl.LazyFrame | None) -> pl.DataFrame:

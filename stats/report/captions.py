@@ -89,6 +89,13 @@ ABOUT: dict[str, tuple[str, str]] = {
         "they were to have, by the labeler, and no other target than before; intention_to_treat all of them. "
         f"{SURE}",
     ),
+    "perturbations": (
+        "Perturbed responses, each pair against its twin",
+        "flipped: the share of pairs whose order turns, with its Wilson interval. Alignment before and after "
+        "is of the same pairs; p is of McNemar's exact test on those that changed sides. Margin and reward "
+        "change in SDs of the model's own margins. A good judgement stays where the meaning is kept, and its "
+        f"reward falls where it is not. {SURE}",
+    ),
     "vif": (
         "Regressors: variance inflation, and what was left out",
         "A VIF above the limit drops the regressor, the largest first.",
@@ -122,12 +129,19 @@ HEADINGS = {
     "ame_std_error": "its std. error", "gamma": "labeler prefers", "vif": "VIF", "kappa": "kappa",
     "ac1": "AC1", "alpha": "alpha", "labeler_a": "labeler A", "labeler_b": "labeler B",
     "prevalence_a": "prevalence A", "prevalence_b": "prevalence B", "f1": "F1", "row_id": "pair",
+    "n_not_applied": "pairs it does not apply to", "keeps_meaning": "keeps the meaning",
+    "alignment_before": "alignment before", "alignment_after": "after", "alignment_change": "change",
+    "n_became_misaligned": "became misaligned", "n_became_aligned": "became aligned",
+    "margin_change": "margin change, SDs of margins", "reward_change": "reward change, SDs of margins",
+    **{f"{x}_std_error": "its std. error" for x in ("margin", "reward")},
+    "flipped": "pairs that flip",
     "theta_from": "from, degrees", "theta_to": "to, degrees", "mean_margin": "mean margin",
 }  # fmt: skip
 SHARES = frozenset(
     ("alignment", "resistance", "prevalence", "agreement", "prevalence_a", "prevalence_b", "kappa", "ac1",
      "alpha", "precision", "recall", "f1", "ame", "ame_std_error", "mean_margin", "estimate_std",
-     "std_error_std",
+     "std_error_std", "flipped", "alignment_before", "alignment_after", "alignment_change", "margin_change",
+     "margin_std_error", "reward_change", "reward_std_error",
      "false_positive_rate", "false_negative_rate",
      "pre_chosen", "pre_rejected", "post_chosen", "post_rejected")
 )  # fmt: skip

@@ -47,6 +47,7 @@ _CHAPTERS: tuple[tuple[str, str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("robustness", "What flips under rewriting", ("figure-5",),
      ("robustness", "robustness_given_aligned", "robustness_became_aligned", "rewriting",
       "flips")),
+    ("perturbations", "What perturbing the responses does", ("figure-6",), ("perturbations",)),
     ("trust", "How far to trust the labels and the regressors", (),
      ("label_errors", "labelers", "vif", "tests")),
 )  # fmt: skip

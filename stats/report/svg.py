@@ -18,8 +18,8 @@ from seal.stats.report.figures_human import prices
 from seal.stats.report.paid import paid
 from seal.stats.report.text import shortened, visible
 
+_NAMED = ("model", "term", "feature", "perturbation")  # columns whose names figures show
 _NAME = 40  # characters of a name in a figure; tables give it in full
-_NAMES = ("model", "term", "feature")  # columns of names that users chose
 _SVG = "{http://www.w3.org/2000/svg}"
 _XLINK = "{http://www.w3.org/1999/xlink}"
 _KEPT = frozenset(("svg", "g", "defs", "path", "use", "text", "tspan", "clipPath", "rect", "circle", "line"))
@@ -68,6 +68,7 @@ def figure_views(tables: Mapping[str, pl.DataFrame], pre: str, post: str) -> lis
         "figure-3": all(n in clean and clean[n].width for n in ("imprint", "shift", "resistance")),
         "figure-4": _some(clean, "theta_histogram"),
         "figure-5": _some(clean, "robustness"),
+        "figure-6": _some(clean, "perturbations"),
         "figure-7": bool(caused(clean, (pre, post))),
     }
     drawn = [*_prices(clean, pre, post)]
@@ -136,6 +137,13 @@ _FIGURES: dict[str, tuple[str, str, _Draw]] = {
         "pair becomes misaligned. The numbers are in the table robustness.csv.",
         lambda t, pre, post: figures.robustness_scores(t["robustness"], model=post),
     ),
+    "figure-6": (
+        "Figure 6. Perturbed responses: pairs that flip, and how far the rewards move",
+        "Two panels of points with intervals, one row a perturbation and a marker a model: the share of "
+        "pairs whose order flips, and the mean change of the rewards; perturbations that change the "
+        "meaning stand below a dashed line. The numbers are in the table perturbations.csv.",
+        lambda t, pre, post: figures.perturbation_lines(t["perturbations"], pre=pre, post=post),
+    ),
     "figure-7": (
         "Figure 7. What a change of one attribute does to the reward, beside its imprint",
         "One line an attribute: for each model a filled mark for what rewriting a response to have it does "
@@ -152,14 +160,14 @@ def _named(
     """Tables and model names with every name as a figure can show it."""
     names = {pre, post, f"{post}-{pre}"}
     for frame in tables.values():
-        names |= {str(v) for c in _NAMES if c in frame.columns for v in frame[c].drop_nulls()}
+        names |= {str(v) for c in _NAMED if c in frame.columns for v in frame[c].drop_nulls()}
     ordered = sorted(names)
     short = shortened([visible(n) for n in ordered], _NAME)
     mapping = {n: short[visible(n)] for n in ordered}
     clean = {
         name: frame.with_columns(
             pl.col(c).replace_strict(mapping, default=None, return_dtype=pl.String)
-            for c in _NAMES
+            for c in _NAMED
             if c in frame.columns
         )
         for name, frame in tables.items()

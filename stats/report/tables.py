@@ -71,12 +71,27 @@ class TableView:
 _IN_ITS_UNIT = frozenset(
     ("estimate", "std_error", "human", "rm", "difference", "naive_estimate", "naive_difference")
 )
-_JUDGED = {"estimate": "p_adjusted", "difference": "p_adjusted", "estimate_std": "p_adjusted_std"}
+_JUDGED = {
+    "estimate": "p_adjusted", "difference": "p_adjusted", "estimate_std": "p_adjusted_std",
+    "alignment_change": "p_adjusted",
+}  # fmt: skip
 _NAMES = frozenset(
-    ("term", "feature", "model", "regime", "test", "labeler", "labeler_a", "labeler_b", "group", "source")
+    (
+        "term",
+        "feature",
+        "model",
+        "regime",
+        "test",
+        "labeler",
+        "labeler_a",
+        "labeler_b",
+        "group",
+        "source",
+        "perturbation",
+    )
 )
 _LOW = re.compile(r"(^|_)low(?=_|$)")
-_LEADS = ("term", "feature", "regime", "model", "test")
+_LEADS = ("term", "perturbation", "feature", "regime", "model", "test")
 
 
 def table_view(
@@ -169,7 +184,7 @@ def _end_of(name: str, columns: Sequence[str]) -> str:
     of = "_".join(part for part in name.split("_") if part not in ("conf", "low"))
     if of == "std":
         return "estimate_std"
-    return of or next((c for c in ("estimate", "difference", "alignment") if c in columns), "")
+    return of or next((c for c in ("estimate", "difference", "alignment", "flipped") if c in columns), "")
 
 
 def _ordered(columns: Sequence[str]) -> list[str]:

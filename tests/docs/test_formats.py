@@ -59,7 +59,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An analysis that writes every file, of 48 pairs, all with gold labels."""
     folder = tmp_path_factory.mktemp("every_file")
     rows: dict[str, list[dict[str, object]]] = {
-        name: [] for name in ("texts", "scores", "labels", "gold", "sims")
+        name: [] for name in ("texts", "scores", "labels", "gold", "sims", "twins")
     }
     for pair in range(48):
         for side, preference in enumerate(("chosen", "rejected")):
@@ -75,6 +75,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     | {"kind": pair % (2 + side) == 0 and not flipped}
                 )
         for side, preference in enumerate(("chosen", "rejected")):
+            key = {"row_id": pair, "preference": preference, "variant": "perturb:typo_swap"}
+            rows["twins"] += [key | {"model": m, "reward": float((pair + side) % 3)} for m in ("a", "b")]
             kind = (pair % (2 + side) == 0) != (pair % 7 == 0)
             key = {"row_id": pair, "preference": preference, "variant": "original", "labeler": "gold"}
             rows["gold"].append(key | {"kind": kind})
@@ -84,8 +86,9 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
         frame = pl.DataFrame(content)
         for variant in ("original", "rewritten"):
             where[name, variant] = str(folder / f"{name}-{variant}.parquet")
+            split = "variant" in frame.columns and name != "twins"
             mine = (pl.col("variant") == "original") == (variant == "original")
-            part = frame.filter(mine) if "variant" in frame.columns else frame
+            part = frame.filter(mine) if split else frame
             part.write_parquet(where[name, variant])
     words = [
         "--texts", where["texts", "original"], "--rewritten", where["texts", "rewritten"],
@@ -93,6 +96,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "--labels", where["labels", "original"], "--labels", where["gold", "original"], "--gold", "gold",
         "--rewritten-labels", where["labels", "rewritten"],
         "--similarities", where["sims", "rewritten"],
+        "--perturbed-scores", where["twins", "original"],
         "--pre", "a", "--post", "b", "--out", str(folder / "out"),
     ]  # fmt: skip
     assert main(["analyze", *words]) == 0

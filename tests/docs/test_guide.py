@@ -8,15 +8,18 @@ import click
 import pytest
 
 from seal.cli.main import cli
+from seal.engine.rewriting.perturbations import PERTURBATIONS
 from tests.support.documentation import (
     DOCS,
     PAGES,
     code_blocks,
     commands,
     long_names,
+    named,
     options,
     prose,
     section,
+    table,
     typed,
 )
 
@@ -120,3 +123,11 @@ def test_a_context_is_not_a_run() -> None:
     """`make_context` parses and calls nothing: a missing argument is still an error."""
     with pytest.raises(click.UsageError):
         COMMANDS["score"].make_context("seal score", ["texts/"])
+
+
+def test_every_perturbation_stands_in_the_guide_as_the_help_says_it() -> None:
+    text = section(GUIDE, "Perturbations without a model")
+    rows = [row for start in ("These keep", "These change") for row in table(text.split(start)[1])]
+    told = [(named(row[0])[0], row[1], row[2]) for row in rows]
+    assert told == [(p.name, p.says, p.promise) for p in PERTURBATIONS]
+    assert all(p.says in (COMMANDS["rewrite"].epilog or "") for p in PERTURBATIONS)

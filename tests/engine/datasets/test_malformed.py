@@ -15,7 +15,7 @@ from seal.engine.datasets.formats import FORMATS
 from seal.engine.datasets.importing import import_texts
 from seal.engine.datasets.options import ImportOptions
 from seal.engine.errors import InputError
-from seal.engine.frames.schema import FAILURES, TEXTS, scan
+from seal.engine.frames.schema import FAILURES, TEXTS, as_stored, scan
 
 pytestmark = pytest.mark.usefixtures("fast_disk")
 
@@ -138,7 +138,7 @@ def test_each_kind_becomes_a_failure_row_with_its_place_and_reason(kind: str, tm
     assert report.n_pairs + report.n_failures == N_ROWS
     assert report.failures == {code: len(MALFORMED_AT)}
     failures = pl.read_parquet(tmp_path / "out" / "failures.parquet")
-    assert failures.schema == FAILURES.empty().schema
+    assert failures.schema == as_stored(FAILURES.empty()).schema
     assert failures["row_id"].to_list() == list(MALFORMED_AT)
     assert set(failures["stage"]) == {"import"}
     assert failures["preference"].null_count() == failures["variant"].null_count() == len(MALFORMED_AT)

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from seal.engine.errors import InputError, ResumeError, UsageError
-from seal.engine.frames.schema import FAILURES, LABELS, check
+from seal.engine.frames.schema import FAILURES, LABELS, as_stored, check
 from seal.engine.frames.taxonomy import load_taxonomy
 from seal.engine.gold.options import GoldReadOptions
 from seal.engine.gold.reading import GoldReadReport, gold_read
@@ -39,7 +39,7 @@ class World:
         found = gold_read(files, self.gold, out, GoldReadOptions(taxonomy=self.taxonomy, **options))
         assert verify(out).changed == []
         failed = pl.read_parquet(out / "failures.parquet")
-        assert failed.schema == FAILURES.empty().schema
+        assert failed.schema == as_stored(FAILURES.empty()).schema
         return found, pl.read_parquet(out / "part-00000.parquet"), failed
 
 

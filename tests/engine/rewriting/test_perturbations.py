@@ -21,9 +21,10 @@ MADE = [p for p in PERTURBATIONS if p.make is not None]
 
 TOLD = (
     "I don't you do not it's it is been cannot can't We’re they are will won't colour Color organize "
-    "organised travelled center 3 42 100 0 twenty-one seven Ten one the and of in for is can't. yes, no! why? (aside) "
-    "\"quoted\" 'single' “curly” ‘other’ **bold** *it* `code` ```fence``` # > - 1. 2) "
-    "https://a.example/x?y=1 Sure, Certainly! 😊 é e\u0301 שלום مرحبا 你好。再见！ ไทย हिन्दी Straße İstanbul ﬁne \u200d \u2028 … —"
+    "organised travelled center 3 42 100 0 twenty-one seven Ten one the and of in for is can't. yes, "
+    "no! why? (aside) \"quoted\" 'single' “curly” ‘other’ **bold** *it* `code` ```fence``` # > - 1. 2) "
+    "https://a.example/x?y=1 Sure, Certainly! 😊 é e\u0301 שלום مرحبا 你好。再见！ ไทย हिन्दी Straße "
+    "İstanbul ﬁne \u200d \u2028 … —"
 )
 WORDS = TOLD.split(" ")
 SPACES = st.sampled_from([" ", " ", " ", "  ", "\n", "\n\n", "\t", ""])

@@ -9,7 +9,7 @@ import pytest
 
 from seal.engine.checkpoints.checkpoint import Checkpoint
 from seal.engine.errors import InputError, ResumeError, UsageError
-from seal.engine.frames.schema import FAILURES, SCORES
+from seal.engine.frames.schema import FAILURES, SCORES, as_stored
 from seal.engine.pooling.contract import OutOfMemoryError
 from seal.engine.pooling.loading import LoadedModel, load_models
 from seal.engine.pooling.tokenizing import PairEncoder
@@ -240,7 +240,7 @@ def test_several_models_in_one_pass(both, tmp_path):
     path = write(random_texts(9), tmp_path / "texts.parquet")
     report = score(path, both, tmp_path / "scores", ScoreOptions(part_pairs=4))
     got = rewards(tmp_path / "scores")
-    assert got.schema == pl.Schema(SCORES.types)
+    assert got.schema == as_stored(SCORES.empty()).schema
     assert got.select(KEY).rows() == sorted(got.select(KEY).rows())
     assert got["model"].value_counts().sort("model").rows() == [("post", 18), ("pre", 18)]
     assert (report.n_texts, report.n_rows, report.n_failures) == (18, 36, 0)
@@ -263,7 +263,7 @@ def test_missing_texts(both, tmp_path):
     assert (report.n_texts, report.n_rows, report.n_failures) == (10, 14, 6)
     assert report.failed_share == 0.3
     lost = failures(out)
-    assert lost.schema == pl.Schema(FAILURES.types)
+    assert lost.schema == as_stored(FAILURES.empty()).schema
     assert lost.select("row_id", "preference", "stage", "error").unique().sort(
         "row_id", "preference"
     ).rows() == [
@@ -354,7 +354,7 @@ def test_only_the_first_pairs(both, tmp_path):
 def test_no_texts(both, tmp_path):
     report = score(write(random_texts(0), tmp_path / "t.parquet"), both, tmp_path / "scores")
     assert (report.n_texts, report.n_rows, report.failed_share) == (0, 0, 0.0)
-    assert failures(tmp_path / "scores").schema == pl.Schema(FAILURES.types)
+    assert failures(tmp_path / "scores").schema == as_stored(FAILURES.empty()).schema
     assert verify(tmp_path / "scores").n_files == 1
 
 

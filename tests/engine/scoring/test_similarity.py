@@ -18,7 +18,7 @@ from seal.engine.export import exporting as module
 from seal.engine.export.exporting import export
 from seal.engine.export.options import ExportOptions
 from seal.engine.frames.reader import beside
-from seal.engine.frames.schema import FAILURES, REWRITTEN, SIMILARITIES, VARIANT
+from seal.engine.frames.schema import FAILURES, REWRITTEN, SIMILARITIES, VARIANT, as_stored
 from seal.engine.pooling.contract import OutOfMemoryError
 from seal.engine.pooling.loading import LoadedEmbedder, load_embedders
 from seal.engine.pooling.runner import Runner, prepare
@@ -479,7 +479,7 @@ def test_what_was_rewritten_without_an_original_or_without_text_is_a_failure_row
     assert (report.n_texts, report.n_rows, report.n_failures) == (16, 2 * (16 - 7), 14)
     assert report.n_rows + report.n_failures == 2 * new.height
     lost = failures(tmp_path / "sims")
-    assert lost.schema == pl.Schema(FAILURES.types)
+    assert lost.schema == as_stored(FAILURES.empty()).schema
     assert set(lost["stage"]) == {"similarity"}
     assert set(lost["variant"]) == {"rewritten"}
     found = lost.select("row_id", "preference", "error").unique().sort("row_id", "preference").rows()
@@ -531,7 +531,7 @@ def test_files_in_the_wrong_places_are_told(compare, tmp_path):
 def test_nothing_rewritten(compare, tmp_path):
     report = compare(random_texts(3), rewrite(random_texts(0)))
     assert (report.n_texts, report.n_rows, report.failed_share) == (0, 0, 0.0)
-    assert failures(tmp_path / "sims").schema == pl.Schema(FAILURES.types)
+    assert failures(tmp_path / "sims").schema == as_stored(FAILURES.empty()).schema
 
 
 @pytest.mark.parametrize("field", ["max_batch_tokens", "max_tokens", "part_pairs", "limit", "threads"])

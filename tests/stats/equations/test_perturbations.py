@@ -76,7 +76,7 @@ def by_hand(pairs, new, rewards, m, model, name, groups, scale):
         found[f"{what}_change"] = x.mean() / sd
         found[f"{what}_std_error"] = np.sqrt((sums**2).sum() * g / (g - 1))
         half = distributions.t.isf(0.025, g - 1) * found[f"{what}_std_error"]
-        found[f"{what}_conf_low"] = found[f"{what}_change"] - half
+        found[f"{what}_change_low"] = found[f"{what}_change"] - half
     return found
 
 
@@ -189,7 +189,7 @@ def test_the_interval_covers_a_planted_change():
             [pairs], MODELS, pl.concat(frames).lazy(), scale, cluster="group"
         ).table
         row = table.row(0, named=True)
-        inside += row["margin_conf_low"] <= 0.5 / 2 <= row["margin_conf_high"]
+        inside += row["margin_change_low"] <= 0.5 / 2 <= row["margin_change_high"]
     assert 0.928 <= inside / 400 <= 0.972
 
 
