@@ -9,7 +9,7 @@ is then its own cell, kept on disk where there are many, and all else stays the 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import polars as pl
@@ -104,6 +104,8 @@ class Cells:
         per_row: observations behind a row: 2 where it is a difference of two texts within its effect.
         corrected: whether clustered variances have small-sample factors.
         coarser: the same pairs grouped by regressors alone, where clusters split them into many more cells.
+        shares: of the last design (columns, intercept) its outcome and (G, p) shares of the clusters, which
+            outcomes of the same pairs have in common; see `seal.stats.regression.small_sample`.
 
     What does not fit into memory is read in parts when a slice of it is asked for (`Stored`).
     """
@@ -117,6 +119,7 @@ class Cells:
     per_row: int = 1
     corrected: bool = True
     coarser: "Cells | None" = None
+    shares: dict[tuple[tuple[int, ...], bool], tuple[str, Floats]] = field(default_factory=dict, init=False)
 
     @property
     def patterns(self) -> "Cells":
@@ -126,6 +129,11 @@ class Cells:
     def total(self, outcome: str) -> int:
         """Pairs that have the outcome."""
         return int(self.counts[outcome].sum())
+
+    def alike(self, one: str, other: str) -> bool:
+        """Whether the same pairs have both outcomes."""
+        n, m = self.counts[one], self.counts[other]
+        return one == other or all(np.array_equal(n[part], m[part]) for part in self.parts())
 
     def blocks(self, columns: Sequence[int], *, intercept: bool) -> Iterator[tuple[slice, Floats]]:
         """Walk through the cells: a slice, and its design as float64 (cells, intercept + columns)."""

@@ -67,10 +67,18 @@ class Data:
 
     @cached_property
     def shares(self) -> Floats:
-        """(G, p), what each cluster has of the squares that make up each coefficient's variance."""
+        """(G, p), what each cluster has of the squares that make up each coefficient's variance.
+
+        They depend on the design and on which pairs have the outcome, so those of the last outcome are kept.
+        """
+        kept, design = self.cells.shares, (tuple(self.columns), self.intercept)
+        if design in kept and self.cells.alike(kept[design][0], self.outcome):
+            return kept[design][1]
         found = ClusterScores(self.cells.cluster, len(self.bread))
         for part, x, n in self.blocks():
             found.add(part, n[:, None] * (x @ self.bread) ** 2)
+        kept.clear()  # one design's: they are as many numbers as clusters times coefficients
+        kept[design] = self.outcome, found.sums
         return found.sums
 
     @cached_property

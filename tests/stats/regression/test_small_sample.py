@@ -180,3 +180,19 @@ def test_rows_say_where_care_was_taken() -> None:
     assert found.notes == [
         f"fewer than 30 pairs for c: {done} there", f"80 pairs for 4 coefficients: {done} for every one"
     ]  # fmt: skip
+
+
+def test_outcomes_of_the_same_pairs_share_what_clusters_weigh_and_others_do_not() -> None:
+    cells, _, y = drawn(200, 3, clusters=20)
+    some = np.arange(200) % 5 > 0
+    counts = {"y": np.ones(200), "same": np.ones(200), "fewer": some.astype(float)}
+    sums = {"y": y, "same": y**3, "fewer": y * some}
+    squares = {name: value**2 for name, value in sums.items()}
+    together = Cells(cells.codes, cells.dense, counts, sums, squares, cells.cluster)
+    for outcome in ("y", "same", "fewer", "y"):
+        fit = linear.least_squares(together, outcome, range(3), intercept=True, robust="HC0")
+        kept = small_sample.Data(together, outcome, range(3), True, fit.estimate, fit.bread).shares
+        alone = Cells(cells.codes, cells.dense, counts, sums, squares, cells.cluster)
+        own = small_sample.Data(alone, outcome, range(3), True, fit.estimate, fit.bread).shares
+        np.testing.assert_array_equal(kept, own)
+    assert len(together.shares) == 1
