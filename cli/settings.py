@@ -9,6 +9,9 @@ import click
 from seal.engine.errors import UsageError, nearest
 from seal.engine.files import parse_toml
 
+KINDS = ("rewrite",)
+"""Commands that a run may do in several ways: a table [COMMAND.NAME] each, over what [COMMAND] says."""
+
 Check = Callable[[Mapping[str, Any], Path], None]
 
 
@@ -37,8 +40,20 @@ def load_settings(
             continue
         known = (*commands, *others)
         _known(table, known, known, f"{path}: no command takes a table [{table}]")
-        settings[table] = command_settings(values, commands[table], path, table)
+        kinds = kinds_of(tables, table)
+        for kind, own in kinds.items():
+            command_settings(own, commands[table], path, f"{table}.{kind}")
+        shared = {key: value for key, value in values.items() if key not in kinds}
+        settings[table] = command_settings(shared, commands[table], path, table)
     return settings
+
+
+def kinds_of(tables: Mapping[str, Any], command: str) -> dict[str, dict[str, Any]]:
+    """The tables [COMMAND.NAME] of a command that a run may do in several ways, by name."""
+    values = tables.get(command)
+    if command not in KINDS or not isinstance(values, dict):
+        return {}
+    return {name: own for name, own in values.items() if isinstance(own, dict)}
 
 
 def read_tables(path: Path) -> dict[str, Any]:

@@ -42,7 +42,7 @@ labelers = ["computed"]
 
 # Two labelers or more made into one, whose labels are analyzed: combine = "majority", or "dawid-skene".
 
-# For alignment robustness: who rewrites texts, and a sentence-transformers folder to compare them with.
+# For alignment robustness and causes: who rewrites texts, and a sentence-transformers folder to compare by.
 #rewriter = "models/mistral"
 #embedder = "models/bge-m3"
 
@@ -80,6 +80,18 @@ _TABLES = {
 #allow-remote = false
 #sample = 0.01
 #seed = 0
+
+# Further kinds of rewriting, each in a folder of its name. What [rewrite] says holds for those that ask the
+# rewriter; perturbing asks no model and takes only what stands in its own table.
+#[rewrite.perturbed]
+#perturb = "all"
+
+# What a change of one attribute causes: responses rewritten toward a value, and back again.
+#[rewrite.causal]
+#toward = ["last_response_sentiment=positive"]
+#double = true
+#placebo = true
+#sample = 0.05
 """,
     "similarity": """\
 #min-cosine = 0.8

@@ -105,11 +105,15 @@ def _calls(run: RunSettings) -> list[Call]:
     commands = load_all()
     tables = load_settings(run.file, commands, {TABLE: check_keys})
     backend = tables.get("score", {}).get("backend")
-    named = os.environ.get("SEAL_ANALYZE_GOLD") or tables.get("analyze", {}).get("gold")
+    named, labeler = (
+        os.environ.get(f"SEAL_ANALYZE_{key.upper()}") or tables.get("analyze", {}).get(key)
+        for key in ("gold", "labeler")
+    )
     gold = gold_labeler(run.gold, named, f"{run.file}: [{TABLE}]") if run.gold else None
     stages = stages_of(
-        run, score_backend=backend, is_exported=lambda folder: (folder / SPEC).is_file(), gold=gold
-    )
+        run, score_backend=backend, is_exported=lambda folder: (folder / SPEC).is_file(), gold=gold,
+        labeler=labeler,
+    )  # fmt: skip
     return [make_call(s, commands[s.command], tables.get(s.command, {}), run) for s in stages]
 
 

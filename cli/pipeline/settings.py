@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from seal.cli.settings import read_tables
+from seal.cli.settings import kinds_of, read_tables
 from seal.engine.checkpoints.named import NAME
 from seal.engine.errors import UsageError, nearest
 from seal.engine.labeling.options import COMPUTED
@@ -17,6 +17,8 @@ KEYS = (
     "environments",
 )  # fmt: skip
 ENVIRONMENTS = ("cpu", "gpu", "export", "vllm")
+MILD = "rewritten"
+_TAKEN = (MILD, "texts", "scores", "labels", "models", "results", "report.html")
 COMBINE = ("majority", "dawid-skene")
 _SPLIT = re.compile(rf"(?:({NAME.pattern})=)?(.+)", re.DOTALL)
 
@@ -44,6 +46,34 @@ class Model:
 
 
 @dataclass(frozen=True)
+class Rewriting:
+    """One kind of rewriting of a run.
+
+    Attributes:
+        name: the folder that its texts, scores and labels lie in.
+        options: of `seal rewrite` for this kind alone, over those of [rewrite].
+    """
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def perturbs(self) -> bool:
+        """Whether no model rewrites."""
+        return "perturb" in self.options
+
+    @property
+    def aims(self) -> bool:
+        """Whether responses are rewritten toward a value, so that it matters what each text is."""
+        return "toward" in self.options
+
+    @property
+    def is_mild(self) -> bool:
+        """Whether whole dialogues are put in other words, as in the study."""
+        return self.name == MILD
+
+
+@dataclass(frozen=True)
 class RunSettings:
     """The table [run], its paths absolute.
 
@@ -58,6 +88,8 @@ class RunSettings:
         gold: LABELS made by people on a sample of pairs; None does without.
         combine: how the labelers are made into one; None leaves them apart.
         rewriter: who rewrites; None does without.
+        rewritings: the kinds of rewriting: the mild one where there is a rewriter, then a table
+            [rewrite.NAME] each.
         embedder: what compares rewritten texts with their originals; None does without.
         environments: extra -> interpreter of the environment that has it.
     """
@@ -73,6 +105,7 @@ class RunSettings:
     gold: Path | None = None
     combine: str | None = None
     rewriter: Model | None = None
+    rewritings: tuple[Rewriting, ...] = ()
     embedder: Model | None = None
     environments: Mapping[str, Path] = field(default_factory=dict)
 
@@ -83,26 +116,32 @@ def load_run(path: Path) -> RunSettings:
     Raises:
         UsageError: the file is no TOML, has no such table, or the table asks for what cannot be.
     """
-    table = read_tables(path).get(TABLE)
+    tables = read_tables(path)
+    table = tables.get(TABLE)
     if not isinstance(table, dict):
         raise UsageError(
             f"{path} has no table [{TABLE}], which says what to run; seal init writes an example"
         )
-    return parse_run(table, path)
+    return parse_run(table, path, kinds_of(tables, "rewrite"))
 
 
-def parse_run(values: Mapping[str, Any], file: Path) -> RunSettings:
+def parse_run(
+    values: Mapping[str, Any], file: Path, kinds: Mapping[str, Mapping[str, Any]] | None = None
+) -> RunSettings:
     """Read the table [run].
 
     Args:
         values: the table.
         file: where it stands; relative paths start in its folder.
+        kinds: the tables [rewrite.NAME], by name.
 
     Raises:
         UsageError: a key is unknown (with the nearest), missing, of the wrong type, or does not fit another.
     """
     read = _Reader(values, file)
     check_keys(values, file)
+    rewriter = read.model("rewriter") if "rewriter" in values else None
+    mild = (Rewriting(MILD),) if rewriter else ()
     settings = RunSettings(
         file=file,
         out=read.path("out") or read.place("out"),
@@ -114,7 +153,8 @@ def parse_run(values: Mapping[str, Any], file: Path) -> RunSettings:
         labels=read.paths("labels"),
         gold=read.path("gold"),
         combine=read.text("combine"),
-        rewriter=read.model("rewriter") if "rewriter" in values else None,
+        rewriter=rewriter,
+        rewritings=(*mild, *(Rewriting(name, options) for name, options in (kinds or {}).items())),
         embedder=read.model("embedder") if "embedder" in values else None,
         environments=read.environments("environments"),
     )
@@ -152,6 +192,20 @@ def _check(settings: RunSettings) -> None:
     if settings.embedder and not settings.rewriter:
         raise UsageError(f"{where} has an embedder but no rewriter: it compares rewritten texts")
     _check_combine(settings, where)
+    for kind in settings.rewritings:
+        _check_rewriting(kind, settings)
+
+
+def _check_rewriting(kind: Rewriting, settings: RunSettings) -> None:
+    where = f"{settings.file}: [rewrite.{kind.name}]"
+    if kind.is_mild and not kind.options:
+        return
+    if kind.name in _TAKEN or not NAME.fullmatch(kind.name):
+        raise UsageError(f"{where} cannot be called so: it is the folder of these texts, and that is taken")
+    if not kind.options.keys() & {"perturb", "toward", "placebo"}:
+        raise UsageError(f"{where} needs perturb, toward or placebo; what all share stands in [rewrite]")
+    if not kind.perturbs and not settings.rewriter:
+        raise UsageError(f"{where} needs a rewriter under [{TABLE}]; only perturb does without a model")
 
 
 def _distinct(names: list[str], what: str) -> None:

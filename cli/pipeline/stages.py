@@ -5,14 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from seal.cli.pipeline.settings import Model, RunSettings
+from seal.cli.pipeline.settings import MILD, Model, Rewriting, RunSettings
 from seal.engine.generation.options import OF_FOLDERS, OF_SERVERS, GeneratorOptions
 from seal.engine.labeling.options import COMPUTED
 from seal.engine.options import declared
 
-TEXTS, REWRITTEN, SIMILARITIES, RESULTS, REPORT = (
-    "texts", "rewritten/texts", "rewritten/similarities", "results", "report.html",
-)  # fmt: skip
+TEXTS, SIMILARITIES, RESULTS, REPORT = "texts", f"{MILD}/similarities", "results", "report.html"
 
 
 @dataclass(frozen=True)
@@ -32,6 +30,7 @@ ONNX = Need(("cpu", "gpu"), ("onnxruntime",))
 EXPORT = Need(("export",), ("torch", "transformers", "onnx", "onnxruntime"))
 TORCH = Need(("export",), ("torch", "transformers"))
 VLLM = Need(("vllm",), ("vllm",))
+_COMBINED, _MILD_TEXTS = "combined", f"{MILD}/texts"
 _DECODERS = {"vllm": (VLLM,), "transformers": (TORCH,), "openai": (), None: (VLLM, TORCH)}
 
 
@@ -91,7 +90,7 @@ _NOT_OF = {True: frozenset(_FLAGS[n] for n in OF_SERVERS), False: frozenset(_FLA
 
 def stages_of(
     settings: RunSettings, *, score_backend: str | None, is_exported: Callable[[Path], bool],
-    gold: str | None = None,
+    gold: str | None = None, labeler: str | None = None,
 ) -> tuple[Stage, ...]:  # fmt: skip
     """The stages that the settings ask for, each behind those it reads.
 
@@ -100,8 +99,9 @@ def stages_of(
         score_backend: what [score] says; `torch` scores the models as they are.
         is_exported: whether a folder is what `seal export` writes.
         gold: whose the gold labels are, where there are such.
+        labeler: whose labels [analyze] regresses on, where it says so.
     """
-    return tuple(_Builder(settings, score_backend, is_exported, gold).stages())
+    return tuple(_Builder(settings, score_backend, is_exported, gold, labeler).stages())
 
 
 class _Builder:
@@ -109,10 +109,10 @@ class _Builder:
 
     def __init__(
         self, settings: RunSettings, score_backend: str | None, is_exported: Callable[[Path], bool],
-        gold: str | None,
+        gold: str | None, labeler: str | None,
     ) -> None:  # fmt: skip
         self._run, self._backend, self._is_exported = settings, score_backend, is_exported
-        self._gold = gold
+        self._gold, self._labeler = gold, labeler
         self._texts = str(settings.texts or settings.out / TEXTS)
         self._reads_texts = () if settings.texts else (TEXTS,)
         self._outs: dict[str, str] = {}  # role of a model -> the stage that exports it
@@ -124,14 +124,14 @@ class _Builder:
         models = [run.pre, run.post]
         for model in [*models, *filter(None, [run.embedder])]:
             yield from self._export(model)
-        yield from (self._score(model, rewritten=False) for model in models)
-        yield from self._labels(rewritten=False)
-        if run.rewriter:
-            yield self._rewrite(run.rewriter)
-            if run.embedder:
+        yield from (self._score(model) for model in models)
+        yield from self._labels()
+        for kind in run.rewritings:
+            yield self._rewrite(kind)
+            if run.embedder and kind.is_mild:
                 yield self._similarity(run.embedder)
-            yield from (self._score(model, rewritten=True) for model in models)
-            yield from self._labels(rewritten=True)
+            yield from (self._score(model, kind) for model in models)
+            yield from self._labels(kind)
         yield self._analyze()
         yield Stage(REPORT, "report", (self._at(RESULTS),), reads=(RESULTS,))
 
@@ -149,16 +149,16 @@ class _Builder:
             self._outs[model.name] = f"models/{model.name}"
             yield Stage(f"models/{model.name}", "export", (model.where,))
 
-    def _score(self, model: Model, *, rewritten: bool) -> Stage:
+    def _score(self, model: Model, of: Rewriting | None = None) -> Stage:
         folder, reads = self._runnable(model)
         return Stage(
-            f"{'rewritten/' if rewritten else ''}scores/{model.name}",
+            f"{_below(of)}scores/{model.name}",
             "score",
-            (self._source(rewritten), "--model", f"{model.name}={folder}"),
-            reads=(*self._source_stage(rewritten), *reads),
+            (self._source(of), "--model", f"{model.name}={folder}"),
+            reads=(*self._source_stage(of), *reads),
             models={model.name: folder},
             own=model.options,
-            drops=_OF_ORIGINALS if rewritten else frozenset(),
+            drops=_OF_ORIGINALS if of else frozenset(),
             facts={"model": model.name},
         )
 
@@ -167,53 +167,72 @@ class _Builder:
         exported = self._outs.get(model.name)
         return (self._at(exported), (exported,)) if exported else (model.where, ())
 
-    def _labels(self, *, rewritten: bool) -> Iterator[Stage]:
-        before = "rewritten/" if rewritten else ""
+    def _labels(self, of: Rewriting | None = None) -> Iterator[Stage]:
+        """The labels of the texts themselves, or of those of a kind of rewriting by a model."""
+        if of and of.perturbs:
+            return
         mixed = len({x.is_folder for x in self._run.labelers if x.where != COMPUTED}) > 1
         for labeler in self._run.labelers:
             computed = labeler.where == COMPUTED
             yield Stage(
-                f"{before}labels/{labeler.name}",
+                f"{_below(of)}labels/{labeler.name}",
                 "label",
-                (self._source(rewritten), "--labeler", f"{labeler.name}={labeler.where}"),
-                reads=self._source_stage(rewritten),
+                (self._source(of), "--labeler", f"{labeler.name}={labeler.where}"),
+                reads=self._source_stage(of),
                 models={} if computed else {labeler.name: labeler.where},
                 own=labeler.options,
                 honours=_COMPUTED_HONOURS if computed else None,
-                drops=(_OF_ORIGINALS if rewritten else frozenset())
+                drops=(_OF_ORIGINALS if of else frozenset())
                 | (_NOT_OF[labeler.is_folder] if mixed else frozenset()),
                 facts={"labeler": labeler.name},
             )
-        found, files = self._combined(rewritten)
+        found, files = self._combined(of)
         if self._run.combine and len(found) + len(files) > 1:
             yield Stage(
-                f"{before}labels/combined",
+                f"{_below(of)}labels/{_COMBINED}",
                 "agreement",
                 (*map(self._at, found), *files, "--combine", self._run.combine),
                 reads=found,
-                drops=frozenset(("gold",)) if rewritten else frozenset(),
+                drops=frozenset(("gold",)) if of else frozenset(),
                 facts={"combine": self._run.combine},
             )
 
-    def _combined(self, rewritten: bool) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    def _combined(self, of: Rewriting | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The stages and the files whose labels are made into one."""
-        before = "rewritten/" if rewritten else ""
-        found = tuple(f"{before}labels/{x.name}" for x in self._run.labelers if x.where != COMPUTED)
-        return found, () if rewritten else tuple(map(str, self._run.labels))
+        found = tuple(f"{_below(of)}labels/{x.name}" for x in self._run.labelers if x.where != COMPUTED)
+        return found, () if of else tuple(map(str, self._run.labels))
 
-    def _rewrite(self, rewriter: Model) -> Stage:
+    def _rewrite(self, kind: Rewriting) -> Stage:
+        """Only what is asked of a model takes what [rewrite] says of it."""
+        name, run = f"{kind.name}/texts", self._run
+        if kind.perturbs or not run.rewriter:
+            return Stage(
+                name, "rewrite", (self._texts,), reads=self._reads_texts, own=kind.options,
+                honours=frozenset(),
+            )  # fmt: skip
+        rewriter = run.rewriter
         who = f"{rewriter.name}={rewriter.where}" if rewriter.named else rewriter.where
+        labels = self._own_labels() if kind.aims and "labels" not in kind.options else None
+        words = ("--labels", self._at(labels)) if labels else ()
         return Stage(
-            REWRITTEN, "rewrite", (self._texts, "--rewriter", who), reads=self._reads_texts,
-            models={rewriter.name: rewriter.where}, own=rewriter.options,
+            name, "rewrite", (self._texts, "--rewriter", who, *words),
+            reads=(*self._reads_texts, *filter(None, [labels])),
+            models={rewriter.name: rewriter.where}, own={**rewriter.options, **kind.options},
         )  # fmt: skip
+
+    def _own_labels(self) -> str | None:
+        """The stage that says what each text is: whose labels are analyzed, or the only model's."""
+        names = [s.name.removeprefix("labels/") for s in self._labels() if not s.honours]
+        wanted = _COMBINED if _COMBINED in names else self._labeler
+        known = [name for name in names if wanted in (None, name)]
+        return f"labels/{known[0]}" if len(known) == 1 else None
 
     def _similarity(self, embedder: Model) -> Stage:
         folder, reads = self._runnable(embedder)
         return Stage(
             SIMILARITIES, "similarity",
-            (self._texts, self._at(REWRITTEN), "--embedder", f"{embedder.name}={folder}"),
-            reads=(*self._reads_texts, REWRITTEN, *reads), models={embedder.name: folder},
+            (self._texts, self._at(_MILD_TEXTS), "--embedder", f"{embedder.name}={folder}"),
+            reads=(*self._reads_texts, _MILD_TEXTS, *reads), models={embedder.name: folder},
             own=embedder.options, drops=frozenset(("limit",)), facts={"embedder": embedder.name},
         )  # fmt: skip
 
@@ -221,20 +240,17 @@ class _Builder:
         run = self._run
         words = ["--texts", self._texts, "--pre", run.pre.name, "--post", run.post.name]
         reads = [*self._reads_texts]
-        for rewritten, option in ((False, "--"), (True, "--rewritten-")):
-            if rewritten and not run.rewriter:
-                continue
-            for name in (s for x in (run.pre, run.post) for s in (self._score(x, rewritten=rewritten).name,)):
-                words += [f"{option}scores", self._at(name)]
-                reads.append(name)
-            for stage in self._labels(rewritten=rewritten):
-                words += [f"{option}labels", self._at(stage.name)]
+        for kind in (None, *run.rewritings):
+            option = "--rewritten-" if kind else "--"
+            stages = [("scores", self._score(x, kind)) for x in (run.pre, run.post)]
+            for what, stage in [*stages, *(("labels", x) for x in self._labels(kind))]:
+                words += [f"{option}{what}", self._at(stage.name)]
                 reads.append(stage.name)
         words += [word for path in run.labels for word in ("--labels", str(path))]
         words += ["--labels", str(run.gold), "--gold", str(self._gold)] if run.gold else []
-        if run.rewriter:
-            words += ["--rewritten", self._at(REWRITTEN)]
-            reads.append(REWRITTEN)
+        for kind in run.rewritings:
+            words += ["--rewritten", self._source(kind)]
+            reads += self._source_stage(kind)
         if run.embedder:
             words += ["--similarities", self._at(SIMILARITIES)]
             reads.append(SIMILARITIES)
@@ -244,8 +260,12 @@ class _Builder:
         facts |= {"gold": self._gold} if run.gold else {}
         return Stage(RESULTS, "analyze", tuple(words), reads=tuple(reads), facts=facts)
 
-    def _source(self, rewritten: bool) -> str:
-        return self._at(REWRITTEN) if rewritten else self._texts
+    def _source(self, of: Rewriting | None) -> str:
+        return self._at(f"{of.name}/texts") if of else self._texts
 
-    def _source_stage(self, rewritten: bool) -> tuple[str, ...]:
-        return (REWRITTEN,) if rewritten else self._reads_texts
+    def _source_stage(self, of: Rewriting | None) -> tuple[str, ...]:
+        return (f"{of.name}/texts",) if of else self._reads_texts
+
+
+def _below(kind: Rewriting | None) -> str:
+    return f"{kind.name}/" if kind else ""

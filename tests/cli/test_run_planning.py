@@ -20,8 +20,10 @@ from seal.cli.pipeline.planning import changes, decide, waits
 from seal.cli.pipeline.record import Entry, load_record, save_record
 from seal.cli.pipeline.runner import make_of
 from seal.cli.pipeline.running import plan_run
-from seal.cli.pipeline.settings import parse_run
+from seal.cli.pipeline.settings import check_keys, load_run, parse_run
 from seal.cli.pipeline.stages import EXPORT, ONNX, TORCH, VLLM, Stage, stages_of
+from seal.cli.registry import load_all
+from seal.cli.settings import load_settings
 from seal.engine.errors import InputError, SealError, UsageError
 
 FILE = Path("/project/seal.toml")
@@ -40,12 +42,13 @@ ALL = LEAST | {
 }
 
 
-def stages(values, *, exported=(), backend=None):
-    run = parse_run(values, FILE)
+def stages(values, *, exported=(), backend=None, kinds=None, labeler=None):
+    run = parse_run(values, FILE, kinds)
     gold = "ann" if run.gold else None
     return stages_of(
-        run, score_backend=backend, is_exported=lambda folder: folder.name in exported, gold=gold
-    )
+        run, score_backend=backend, is_exported=lambda folder: folder.name in exported, gold=gold,
+        labeler=labeler,
+    )  # fmt: skip
 
 
 def words(values, name, **more):
@@ -130,6 +133,94 @@ def test_rewritten_texts_are_scored_labeled_compared_and_analyzed():
     assert "/project/truth.parquet" in said
     assert said[said.index("--labeler") + 1] == "majority"
     assert words(ALL, "rewritten/scores/post")[0] == "/project/out/rewritten/texts"
+
+
+KINDS = {
+    "perturbed": {"perturb": "all"},
+    "causal": {"toward": ["last_response_sentiment=positive"], "double": True},
+}
+
+
+def test_each_kind_of_rewriting_has_a_folder_of_its_own():
+    some = ALL | {"labelers": {"computed": {}, "qwen": "models/qwen"}}
+    del some["labels"], some["combine"], some["embedder"]
+    found = {s.name: s for s in stages(some, kinds=KINDS)}
+    perturbed, causal = found["perturbed/texts"], found["causal/texts"]
+    assert perturbed.words == ("/project/out/texts",)  # no model
+    assert perturbed.models == {}
+    assert perturbed.needs({}) == ()
+    assert perturbed.own == {"perturb": "all"}
+    labels = "/project/out/labels/qwen"  # what each text is: labels of the only model
+    assert causal.words[1:] == ("--rewriter", "/project/models/mistral", "--labels", labels)
+    assert causal.reads == ("texts", "labels/qwen")
+    below = [name for name in found if name.startswith(("perturbed/", "causal/"))]
+    assert below == [
+        "perturbed/texts", "perturbed/scores/pre", "perturbed/scores/post",
+        "causal/texts", "causal/scores/pre", "causal/scores/post", "causal/labels/computed",
+        "causal/labels/qwen",
+    ]  # fmt: skip
+    analyze = found["results"]
+    given = [tuple(analyze.words[i : i + 2]) for i in range(0, len(analyze.words), 2)]
+    for name in ("rewritten", "perturbed", "causal"):
+        assert ("--rewritten", f"/project/out/{name}/texts") in given
+        assert ("--rewritten-scores", f"/project/out/{name}/scores/post") in given
+    labeled = [path for option, path in given if option == "--rewritten-labels"]
+    assert [path.split("/")[3] for path in labeled] == ["rewritten"] * 2 + ["causal"] * 2
+    assert set(below) <= set(analyze.reads)
+
+
+@pytest.mark.parametrize(
+    ("labeler", "combine", "expected"),
+    [("judge", None, "judge"), (None, None, None), ("file", None, None), (None, "majority", "combined")],
+)
+def test_what_a_text_is_comes_from_the_labels_that_are_analyzed(labeler, combine, expected):
+    some = {k: v for k, v in ALL.items() if k != "labels"} | {"combine": combine}
+    causal = words(some, "causal/texts", kinds=KINDS, labeler=labeler)
+    given = ("--labels", f"/project/out/labels/{expected}") if expected else ()
+    assert causal[3:] == given
+
+
+def test_labels_that_a_kind_names_itself_go_first():
+    own = {"causal": KINDS["causal"] | {"labels": "truth.parquet"}}
+    assert "--labels" not in words(ALL, "causal/texts", kinds=own)
+
+
+def test_perturbing_takes_nothing_of_what_a_rewriter_is_told(tmp_path):
+    (tmp_path / "seal.toml").write_text(
+        '[run]\nsources = "x"\npre = "a"\npost = "b"\nlabelers = ["computed"]\nrewriter = "m"\n'
+        "[rewrite]\nsample = 0.5\ntemperature = 0.7\n"
+        '[rewrite.perturbed]\nperturb = "typo_swap"\n[rewrite.causal]\nplacebo = true\nsample = 0.1\n'
+    )
+    command = load_all()["rewrite"]
+    tables = load_settings(tmp_path / "seal.toml", load_all(), {"run": check_keys})
+    assert tables["rewrite"] == {"sample": 0.5, "temperature": 0.7}  # and so for `seal rewrite` alone
+    run = load_run(tmp_path / "seal.toml")
+    made = {
+        s.name: make_call(s, command, tables["rewrite"], run)
+        for s in stages_of(run, score_backend=None, is_exported=lambda folder: False)
+        if s.command == "rewrite"
+    }
+    assert made["perturbed/texts"].words[-1] == "--perturb=typo_swap"
+    assert not {w for w in made["perturbed/texts"].words if w.startswith(("--sample", "--temperature"))}
+    assert {"--sample=0.1", "--temperature=0.7", "--placebo"} <= set(made["causal/texts"].words)
+    assert {"--sample=0.5", "--temperature=0.7"} <= set(made["rewritten/texts"].words)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "more", "said"),
+    [
+        ({"texts": {"perturb": "all"}}, {}, "[rewrite.texts] cannot be called so"),
+        ({"../up": {"perturb": "all"}}, {}, "[rewrite.../up] cannot be called so"),
+        ({"rewritten": {"placebo": True}}, {}, "[rewrite.rewritten] cannot be called so"),
+        ({"other": {"sample": 0.1}}, {}, "needs perturb, toward or placebo"),
+        ({"causal": {"placebo": True}}, {"rewriter": None}, "needs a rewriter under [run]"),
+    ],
+)
+def test_a_mistake_in_a_kind_of_rewriting_is_told(kinds, more, said):
+    values = {k: v for k, v in (LEAST | {"rewriter": "m"} | more).items() if v is not None}
+    with pytest.raises(UsageError) as error:
+        parse_run(values, FILE, kinds)
+    assert said in str(error.value)
 
 
 def test_gold_is_of_the_analysis_alone():
@@ -559,9 +650,6 @@ def test_what_is_nowhere_is_named_with_what_to_install(needs, named, said):
 def test_the_example_with_everything_in_it_is_understood(tmp_path, monkeypatch):
     import tomllib
 
-    from seal.cli.pipeline.settings import TABLE, check_keys
-    from seal.cli.settings import load_settings
-
     names = cli.list_commands(click.Context(cli))
     text = template(names)
     assert tomllib.loads(text)["run"]["labelers"] == ["computed"]
@@ -571,8 +659,9 @@ def test_the_example_with_everything_in_it_is_understood(tmp_path, monkeypatch):
     assert filled.count("\n#") == text.count("\n# ")
     (tmp_path / "seal.toml").write_text(filled)
     commands = {name: cli.get_command(click.Context(cli), name) for name in names}
-    tables = load_settings(tmp_path / "seal.toml", commands, {TABLE: check_keys})
+    tables = load_settings(tmp_path / "seal.toml", commands, {"run": check_keys})
     assert tables["label"]["taxonomy"] == str(tmp_path / "taxonomy.toml")
-    run = parse_run(tomllib.loads(filled)["run"], tmp_path / "seal.toml")
+    run = load_run(tmp_path / "seal.toml")
     assert run.rewriter is not None
+    assert [kind.name for kind in run.rewritings] == ["rewritten", "perturbed", "causal"]
     assert run.environments["vllm"] == tmp_path / ".venv-vllm/bin/python"
