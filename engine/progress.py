@@ -1,7 +1,8 @@
 """How a stage tells what it is doing, without knowing who listens."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from threading import Lock
@@ -74,6 +75,29 @@ def describe(progress: Progress) -> str:
     if rate and p.n_total is not None and p.n_done < p.n_total:
         words.append(f"{timedelta(seconds=round((p.n_total - p.n_done) / rate))} left")
     return " · ".join(words)
+
+
+class Recalling:
+    """A listener that passes on what it hears, and says it again after an interlude.
+
+    Args:
+        listen: whom it tells.
+    """
+
+    def __init__(self, listen: Listener) -> None:
+        self._listen = listen
+        self._last: Progress | None = None
+
+    def __call__(self, progress: Progress) -> None:
+        self._last = progress
+        self._listen(progress)
+
+    @contextmanager
+    def interlude(self) -> Iterator[Listener]:
+        """A listener for some other work of the stage; what was heard last stands again behind it."""
+        yield self._listen
+        if self._last is not None:
+            self._listen(self._last)
 
 
 class Meter:

@@ -61,6 +61,20 @@ class ModelLabeler:
     def types(self) -> Mapping[str, pl.DataType]:
         return self.protocol.types
 
+    @property
+    def features(self) -> tuple[str, ...]:
+        """What it is asked about, in order."""
+        return tuple(feature.name for feature in self._features)
+
+    def asked_by(self, protocol: ProtocolName) -> "ModelLabeler":
+        """The same labeler, asked by another protocol.
+
+        Raises:
+            UsageError: the features cannot be asked about so.
+        """
+        how = (protocol, self._max_tokens, self._retries)
+        return ModelLabeler(self.name, self._generator, self._features, *how)
+
     def label(self, texts: pl.DataFrame, meter: Meter) -> Labeled:
         """Ask about each text, some at a time."""
         parts = [self._some(part, meter) for part in texts.iter_slices(self.protocol.texts_at_once)]
