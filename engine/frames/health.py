@@ -77,9 +77,9 @@ def read_health(folder: Path) -> LabelHealth | None:
         InputError: the folder's records are damaged, or the file is not what they say.
     """
     stage = StageFolder.open(folder) if folder.is_dir() else None
-    if stage is None or FILE not in stage.hashes:
-        return None
     path = folder / FILE
+    if stage is None or FILE not in stage.hashes or not path.exists():
+        return None
     try:
         return LabelHealth(pl.read_csv(path, schema=SCHEMA))
     except (pl.exceptions.PolarsError, OSError) as error:

@@ -241,6 +241,8 @@ class Sink:
             raise ResumeError(f"{error}; overwrite starts afresh") from None
         for name, facts in self.log.files.items():
             file = self.folder / name
+            if name in self._beside and not file.exists():
+                continue  # the stage makes it again
             if not file.is_file() or file.stat().st_size != facts["bytes"]:
                 raise ResumeError(
                     f"{file} is missing or of another size than the log says; bring it back, or overwrite"

@@ -18,7 +18,7 @@ from seal.engine.labeling.tally import FeatureTally, LabelerTally
 NEAR = 0.98
 """A value that so many texts have is nearly constant."""
 FEW = 20
-"""Texts (or pairs) below which nothing is judged."""
+"""Texts below which nothing is judged."""
 TWINS = 10
 """Two features are called the same if they are so on every text and each value stands in so many of them."""
 MOST = 0.5
@@ -169,7 +169,7 @@ def _loud(tally: LabelerTally, crossed: Crossed | None) -> Iterator[str]:
     alike = tally.n_all_true + tally.n_all_false
     if len(booleans) > 2 and alike > MOST * tally.n:
         yield f"all {len(booleans)} booleans have the same value on {alike / tally.n:.0%} of the texts"
-    if judged and tally.n_pairs >= FEW and tally.n_same >= SAME_SIDES * tally.n_pairs:
+    if judged and 2 * tally.n_pairs >= FEW and tally.n_same >= SAME_SIDES * tally.n_pairs:
         yield (
             f"both texts of a pair have the same labels in {tally.n_same / tally.n_pairs:.0%} of the pairs: "
             "few pairs are left to estimate from"
