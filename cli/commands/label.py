@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from seal.cli.events import tell
 from seal.cli.options import PATH, print_json, put, refuse_too_many, say, stage_options, texts_a_second
 from seal.cli.progress import display
 from seal.cli.tables import console, print_table
@@ -47,7 +48,9 @@ def command(
     else:
         _show(report, len(labelers), out)
     for labeler, reason in report.health.warnings.items():
-        say(f"WARNING: the labels of {labeler} may mean nothing: {reason}; see {out / FILE}")
+        warning = f"the labels of {labeler} may mean nothing: {reason}; see {out / FILE}"
+        say(f"WARNING: {warning}")
+        tell(warning=warning)
     refuse_too_many(report.failed_share, max_failures, out)
 
 

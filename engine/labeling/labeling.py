@@ -4,7 +4,7 @@ Behind the last part some pairs are asked about by the other protocol (`cross_ch
 is judged as a whole (`health.py`): `label_health.csv` lies beside the parts, and the log names it as well.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, fields
 from functools import partial
@@ -16,7 +16,7 @@ import polars as pl
 from seal.engine.errors import UsageError
 from seal.engine.frames.folder import content_hash
 from seal.engine.frames.health import FILE, LabelHealth, read_health
-from seal.engine.frames.manifest import Manifest
+from seal.engine.frames.manifest import Manifest, read_manifest
 from seal.engine.frames.reader import count_texts, keep_apart
 from seal.engine.frames.sampling import Sample
 from seal.engine.frames.schema import LABELS, TEXT_KEY
@@ -33,7 +33,7 @@ from seal.engine.labeling.options import CROSS_CHECK, LabelOptions
 from seal.engine.progress import Listener, Meter, Recalling, listener
 
 STAGE = "label"
-PART_PAIRS, MODEL_PART_PAIRS = 8192, 512
+PART_PAIRS, MODEL_PART_PAIRS, CPU_PART_PAIRS = 8192, 512, 64
 
 
 @dataclass(frozen=True)
@@ -95,9 +95,9 @@ def label(
     who = open_labelers(labelers, options, generator or GeneratorOptions())
     types = _common_types(who)
     n_texts = count_texts(texts)
-    with_model = any(labeler.identity.get("kind") == "model" for labeler in who)
-    part_pairs = options.part_pairs or (MODEL_PART_PAIRS if with_model else PART_PAIRS)
     models = {labeler.name: labeler.identity for labeler in who}
+    begun = None if overwrite else _begun(out)
+    part_pairs = options.part_pairs or begun or _default_part_pairs(models.values())
     manifest = Manifest(STAGE, options.identity(part_pairs), {"texts": content_hash(texts)}, models)
 
     def windows(remaining: Remaining) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
@@ -131,6 +131,22 @@ def _judged(
     types = {labeler.name: labeler.types for labeler in labelers}
     health = label_health(parts, types, int(sink.total("n_texts")), crossed)
     return {FILE: health.as_csv()}, facts
+
+
+def _begun(out: Path) -> int | None:
+    """The size of the parts that an earlier start chose, which may have had another default."""
+    document = read_manifest(out)
+    identity = document["identity"] if document else {}
+    known = identity["options"].get("part_pairs") if identity.get("stage") == STAGE else None
+    return known if isinstance(known, int) else None
+
+
+def _default_part_pairs(identities: Iterable[Mapping[str, Any]]) -> int:
+    """On a CPU a decoder takes minutes for what a GPU does in a second, and a kill must not cost hours."""
+    models = [identity for identity in identities if identity.get("kind") == "model"]
+    if not models:
+        return PART_PAIRS
+    return CPU_PART_PAIRS if any(m.get("device") == "cpu" for m in models) else MODEL_PART_PAIRS
 
 
 def _common_types(labelers: Sequence[Labeler]) -> dict[str, pl.DataType]:
