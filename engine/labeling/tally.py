@@ -24,7 +24,7 @@ class FeatureTally:
 
     Attributes:
         kind: `boolean`, `enum`, `list`, `number` or `text`.
-        n: labels that are not null.
+        n: labels that are there: neither null nor, of numbers, NaN or infinite.
         counts: value -> labels that are it, or name it; empty for numbers and for text of many values.
         total, low, high: of numbers.
         n_likely, likely: labels with a probability, and the sum of these.
@@ -50,9 +50,12 @@ class FeatureTally:
     def add(self, labels: pl.Series) -> None:
         """Add the labels of a part."""
         labels = labels.drop_nulls()
+        if self.kind == "number":
+            labels = labels.cast(pl.Float64)
+            labels = labels.filter(labels.is_finite())
         self.n += labels.len()
         if self.kind == "number":
-            numbers = labels.cast(pl.Float64).to_numpy()
+            numbers = labels.to_numpy()
             if numbers.size:
                 self.total += float(numbers.sum())
                 self.low, self.high = (
