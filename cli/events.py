@@ -23,7 +23,8 @@ def tell(**event: Any) -> None:
     """Send one event to the run; does nothing where there is none.
 
     Args:
-        event: plain JSON values: `progress` (a `Progress` as a mapping), or `error`, `kind` and `code`.
+        event: plain JSON values: `progress` (a `Progress` as a mapping), `warning`, or `error`, `kind` and
+            `code`.
     """
     if is_stage():
         with suppress(OSError, ValueError):  # the run is gone, and so is this process soon

@@ -1,7 +1,8 @@
 """How a stage tells what it is doing, without knowing who listens."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from threading import Lock
@@ -23,6 +24,7 @@ class Progress:
         elapsed_s: seconds since this run began.
         n_tokens: real tokens computed in this run.
         n_slots: tokens computed in this run with padding.
+        n_answers: answers of a decoder in this run; a unit may need several, and comes with its last one.
     """
 
     stage: str
@@ -34,6 +36,7 @@ class Progress:
     elapsed_s: float = 0.0
     n_tokens: int = 0
     n_slots: int = 0
+    n_answers: int = 0
 
 
 Listener = Callable[[Progress], None]
@@ -59,13 +62,15 @@ def listener(listen: Listener | None) -> Listener:
 
 
 def describe(progress: Progress) -> str:
-    """One line: done, rate, tokens/s, padding share, failures, time left."""
+    """One line: done, rate, answers, tokens/s, padding share, failures, time left."""
     p = progress
     of = "" if p.n_total is None else f" of {p.n_total:,}"
     words = [f"{p.stage}: {p.n_done:,}{of} {p.unit}"]
     rate = (p.n_done - p.n_before) / p.elapsed_s if p.elapsed_s else 0.0
     if rate:
         words.append(f"{rate:,.0f} {p.unit}/s" if rate >= 10 else f"{rate:.2f} {p.unit}/s")
+    if p.n_answers:
+        words.append(f"{p.n_answers:,} answers")
     if p.n_tokens and p.elapsed_s:
         words.append(f"{p.n_tokens / p.elapsed_s:,.0f} tokens/s")
         words.append(f"padding {1 - p.n_tokens / p.n_slots:.1%}")
@@ -74,6 +79,29 @@ def describe(progress: Progress) -> str:
     if rate and p.n_total is not None and p.n_done < p.n_total:
         words.append(f"{timedelta(seconds=round((p.n_total - p.n_done) / rate))} left")
     return " · ".join(words)
+
+
+class Recalling:
+    """A listener that passes on what it hears, and says it again after an interlude.
+
+    Args:
+        listen: whom it tells.
+    """
+
+    def __init__(self, listen: Listener) -> None:
+        self._listen = listen
+        self._last: Progress | None = None
+
+    def __call__(self, progress: Progress) -> None:
+        self._last = progress
+        self._listen(progress)
+
+    @contextmanager
+    def interlude(self) -> Iterator[Listener]:
+        """A listener for some other work of the stage; what was heard last stands again behind it."""
+        yield self._listen
+        if self._last is not None:
+            self._listen(self._last)
 
 
 class Meter:
@@ -93,7 +121,7 @@ class Meter:
         self._lock = Lock()
         self._began_s = self._lap_s = time.perf_counter()
         self._lap = {"n_tokens": 0, "n_slots": 0, "n_halved": 0}
-        self._n_runs = self._n_tokens = self._n_slots = 0
+        self._n_runs = self._n_tokens = self._n_slots = self._n_answers = 0
 
     def batch(self, n_texts: int, n_tokens: int, n_slots: int) -> None:
         """A batch is done: its texts (identical ones counted), real tokens, and tokens with padding."""
@@ -103,6 +131,12 @@ class Meter:
             self._n_slots += n_slots
             self._lap["n_tokens"] += n_tokens
             self._lap["n_slots"] += n_slots
+            self._listen(self._snapshot())
+
+    def answered(self, n: int) -> None:
+        """A decoder gave so many more answers; what they make up is told by `batch`."""
+        with self._lock:
+            self._n_answers += n
             self._listen(self._snapshot())
 
     def count(self, **numbers: int) -> None:
@@ -124,5 +158,5 @@ class Meter:
         n_done, elapsed_s = self._n_before + self._n_runs // self._passes, time.perf_counter() - self._began_s
         return Progress(
             self._stage, "texts", n_done, self._n_total, self._n_before, elapsed_s=elapsed_s,
-            n_tokens=self._n_tokens, n_slots=self._n_slots,
+            n_tokens=self._n_tokens, n_slots=self._n_slots, n_answers=self._n_answers,
         )  # fmt: skip

@@ -10,6 +10,7 @@ from seal.engine.frames.given import Given, given_list, given_path
 from seal.engine.frames.manifest import current_command, versions
 from seal.stats.estimates import estimate
 from seal.stats.inputs import Frames
+from seal.stats.labelers.health import health_notes
 from seal.stats.options import AnalyzeOptions
 from seal.stats.results import InputRecord, Results, place_from, write
 
@@ -65,8 +66,9 @@ def analyze(
     folder = None if out is None else Path(out)
     results = estimate(Frames.of(given), options, as_published=as_published)
     results = replace(
-        results, inputs=_records(given, folder), versions=versions(), command=current_command(), folder=folder
-    )
+        results, inputs=_records(given, folder), versions=versions(), command=current_command(),
+        folder=folder, notes=(*results.notes, *health_notes((*given["labels"], *given["rewritten-labels"]))),
+    )  # fmt: skip
     if folder is None:
         return results
     files = write(results, folder)

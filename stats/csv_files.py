@@ -5,9 +5,7 @@ from pathlib import Path
 import polars as pl
 
 from seal.engine.files import write_atomic
-from seal.engine.visible import shown
-
-_PLAIN = r"^[\n\t -~]*$"
+from seal.engine.frames.csv_cells import neutralised
 
 
 def write_csv(frame: pl.DataFrame, path: Path) -> Path:
@@ -18,16 +16,3 @@ def write_csv(frame: pl.DataFrame, path: Path) -> Path:
     """
     write_atomic(path, neutralised(frame).write_csv().encode())
     return path
-
-
-def neutralised(frame: pl.DataFrame) -> pl.DataFrame:
-    """Put an apostrophe before text that a spreadsheet would take as a formula; hidden characters as `shown`.
-
-    Joiners, line ends and tabs within a text stay.
-    """
-    odd = [c.name for c in frame.iter_columns() if c.dtype == pl.String and not c.str.contains(_PLAIN).all()]
-    frame = frame.with_columns(pl.col(odd).map_elements(shown, return_dtype=pl.String))
-    text = pl.col(pl.String)
-    return frame.with_columns(
-        pl.when(text.str.contains(r"^[=+\-@\t\r\n]")).then(pl.lit("'") + text).otherwise(text).name.keep()
-    )

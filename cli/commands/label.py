@@ -5,10 +5,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from seal.cli.options import PATH, print_json, put, refuse_too_many, stage_options, texts_a_second
+from seal.cli.events import tell
+from seal.cli.options import PATH, print_json, put, refuse_too_many, say, stage_options, texts_a_second
 from seal.cli.progress import display
+from seal.cli.tables import console, print_table
+from seal.engine.frames.health import FILE
 from seal.engine.generation.options import GeneratorOptions
 from seal.engine.labeling.options import LabelOptions
+
+_COLUMNS = (
+    "labeler", "feature", "n", "most", "most_share", "mean", "mean_probability", "same_in_pair", "agreement",
+    "kappa", "verdict", "reason",
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from seal.engine.labeling.labeling import LabelReport
@@ -36,9 +44,13 @@ def command(
     with display() as listen:
         report = label(texts, labelers, out, options, generator, overwrite=overwrite, listen=listen)
     if as_json:
-        print_json(report)
+        print_json(report.as_dict())
     else:
         _show(report, len(labelers), out)
+    for labeler, reason in report.health.warnings.items():
+        warning = f"the labels of {labeler} may mean nothing: {reason}; see {out / FILE}"
+        say(f"WARNING: {warning}")
+        tell(warning=warning)
     refuse_too_many(report.failed_share, max_failures, out)
 
 
@@ -49,3 +61,6 @@ def _show(report: "LabelReport", n_labelers: int, out: Path) -> None:
     )
     if report.n_requests:
         put(f"{report.requests}; {report.n_truncated:,} dialogues shortened")
+    table = report.health.table
+    there = [name for name in _COLUMNS if table[name].null_count() < table.height]
+    print_table(console(), f"Label health ({out / FILE})", table, there)

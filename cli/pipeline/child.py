@@ -29,12 +29,14 @@ class StageEnd:
         error: its own one line, None where it has none.
         kind: the type of the error.
         last: the last progress heard of.
+        warning: what the user must know of its result.
     """
 
     code: int
     error: str | None = None
     kind: str = ""
     last: Progress | None = None
+    warning: str = ""
 
 
 def run_stage(
@@ -68,7 +70,7 @@ def run_stage(
         with _ended_with_us(process):
             told = _listen(events, listen)
             code = process.wait()
-    return StageEnd(code, told.get("error"), told.get("kind", ""), told.get("last"))
+    return StageEnd(code, told.get("error"), told.get("kind", ""), told.get("last"), told.get("warning", ""))
 
 
 def _start(

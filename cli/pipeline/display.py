@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from seal.cli.options import is_terminal, say
 from seal.cli.pipeline.planning import Decision
+from seal.cli.progress import PlainLines
 from seal.engine.progress import Listener, Progress, describe
 from seal.engine.visible import visible
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from rich.live import Live
     from rich.table import Table
 
-_PLAIN_EVERY_S = 10.0
 _STYLES = {"·": "dim", "✓": "green", "▸": "bold", "✗": "red"}
 
 
@@ -30,6 +30,7 @@ class Board:
     def __init__(self, names: Sequence[str], live: "Live | None" = None) -> None:
         self._rows = dict.fromkeys(names, ("·", ""))
         self._live = live
+        self._lines: PlainLines | None = None
         self._began_s = 0.0
 
     def skip(self, name: str, why: str) -> None:
@@ -38,29 +39,36 @@ class Board:
 
     def begin(self, name: str, decision: Decision) -> Listener:
         """A stage starts; what is returned is to hear of its progress."""
-        self._began_s = said_at = time.monotonic()
+        self._began_s = time.monotonic()
         word = {"run": "runs", "resume": "goes on", "again": "runs again", "replace": "is made anew"}
         self._show(name, "▸", f"{word.get(decision.state, 'runs')}: {decision.why}")
 
-        def hear(progress: Progress) -> None:
-            nonlocal said_at
-            if self._live or time.monotonic() - said_at >= _PLAIN_EVERY_S:
-                said_at = time.monotonic()
-                self._show(name, "▸", _tail(progress))
+        if self._live:
+            return lambda progress: self._show(name, "▸", _tail(progress))
+        self.quiet()
+        self._lines = PlainLines(lambda text: self._show(name, "▸", text), _tail)
+        return self._lines.__enter__()
 
-        return hear
+    def quiet(self) -> None:
+        """Say no more of the stage under way than what is said here."""
+        if self._lines is not None:
+            self._lines.stop()
+            self._lines = None
 
     def note(self, name: str, text: str) -> None:
         """What the user must know of a stage under way."""
         self._show(name, "▸", text)
 
-    def end(self, name: str, last: Progress | None) -> None:
-        """The stage is done."""
+    def end(self, name: str, last: Progress | None, warning: str = "") -> None:
+        """The stage is done; a warning is what the user must know of its result."""
+        self.quiet()
         took = f"{time.monotonic() - self._began_s:,.1f} s"
-        self._show(name, "✓", f"{_tail(last)} · {took}" if last else took)
+        said = [f"WARNING: {warning}" if warning else "", _tail(last) if last else "", took]
+        self._show(name, "✓", " · ".join(filter(None, said)))
 
     def fail(self, name: str) -> None:
         """The stage failed, and the run with it."""
+        self.quiet()
         if self._live:
             self._show(name, "✗", "failed")
 
@@ -92,7 +100,11 @@ def _tail(progress: Progress) -> str:
 def board(names: Sequence[str]) -> Iterator[Board]:
     """A board for some stages; on a terminal the list stays when the run ends."""
     if not is_terminal():
-        yield Board(names)
+        shown = Board(names)
+        try:
+            yield shown
+        finally:
+            shown.quiet()
         return
     from rich.console import Console
     from rich.live import Live

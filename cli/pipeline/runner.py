@@ -162,7 +162,7 @@ class _Run:
             output = self.book.identity(call.out, just_written=True)
             self.book.save()
             self._write(name, Entry("done", made, output))
-            self.board.end(name, outcome.last)
+            self.board.end(name, outcome.last, outcome.warning)
             return
         if outcome.code == 3:
             self._write(name, Entry("failures", made))

@@ -174,10 +174,12 @@ class _Builder:
         mixed = len({x.is_folder for x in self._run.labelers if x.where != COMPUTED}) > 1
         for labeler in self._run.labelers:
             computed = labeler.where == COMPUTED
+            # How far the protocols agree is known from the originals.
+            once = ("--cross-check", "0") if of and not computed else ()
             yield Stage(
                 f"{_below(of)}labels/{labeler.name}",
                 "label",
-                (self._source(of), "--labeler", f"{labeler.name}={labeler.where}"),
+                (self._source(of), "--labeler", f"{labeler.name}={labeler.where}", *once),
                 reads=self._source_stage(of),
                 models={} if computed else {labeler.name: labeler.where},
                 own=labeler.options,

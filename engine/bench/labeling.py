@@ -17,10 +17,10 @@ from seal.engine.bench.options import LabelBenchOptions
 from seal.engine.bench.scoring import Say, sample_pairs
 from seal.engine.errors import UsageError
 from seal.engine.frames.manifest import machine, versions
-from seal.engine.frames.schema import TEXT_KEY
 from seal.engine.frames.taxonomy import load_taxonomy
 from seal.engine.generation.loading import available_backends, is_url, open_generator
 from seal.engine.generation.options import GeneratorOptions
+from seal.engine.labeling.cross_check import compared
 from seal.engine.labeling.model_labeler import ModelLabeler
 from seal.engine.progress import Meter, silent
 
@@ -137,14 +137,7 @@ def same_values(a: pl.DataFrame, b: pl.DataFrame, features: Sequence[str]) -> di
         a, b: LABELS of one labeler each.
         features: columns that both have.
     """
-    both = a.join(b, on=TEXT_KEY, suffix="_b")
-    shares = {}
-    for name in features if both.height else ():
-        x, y = pl.col(name), pl.col(f"{name}_b")
-        if isinstance(both.schema[name], pl.List):
-            x, y = x.list.sort(), y.list.sort()
-        shares[name] = float(both.select((x == y).mean()).item())
-    return shares
+    return {name: found.agreement for name, found in compared(a, b, features).items()}
 
 
 def _agreements(labels: dict[str, pl.DataFrame], features: Sequence[str]) -> dict[str, float]:

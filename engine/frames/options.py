@@ -17,7 +17,8 @@ class Selection(Options):
     seed: int = option(0, "Of the sample.", at_least=0)
     limit: int | None = option(None, "Only the first N pairs.", at_least=1)
     part_pairs: int | None = option(
-        None, "Pairs in a part: what is at most lost when killed. Default: 512, without models 8192.",
+        None, "Pairs in a part: what is at most lost when killed. Default: 512; 64 where a model runs on "
+        "a CPU; without models 8192.",
         at_least=1, formerly=("part-rows",),
     )  # fmt: skip
 

@@ -2,6 +2,7 @@
 
     part-00000.parquet ...   rows, each part a range of row_id
     failures.parquet         rows that failed, with the reason (failures-00000.parquet ... while running)
+    ...                      what a stage writes beside its parts once all are there
     log.jsonl                one line a part, with the hash of its files
     manifest.json            what made the folder (manifest.py)
 
@@ -149,23 +150,43 @@ class Sink:
         self.log = Log((*self.commits, entry))
         return entry
 
-    def finish(self, **totals: Any) -> None:
+    def finish(self, files: Mapping[str, bytes] | None = None, /, **totals: Any) -> None:
         """Gather the failures into one file and mark the folder complete. Safe to call again.
 
         Args:
+            files: what the stage writes beside its parts, among the names `beside`; in a folder that was
+                finished before, they take the place of what it wrote then.
             totals: figures of the whole run for the manifest (rows, failures, seconds).
         """
         try:
             if not self.finished:
-                files = {FAILED: self._gather_failures()}
-                self._append({"finished": True, "files": files})
-                self.log = Log(self.commits, files)
+                named = {FAILED: self._gather_failures()} | self._write_beside(files or {})
+                self._append({"finished": True, "files": named})
+                self.log = Log(self.commits, named)
+            elif files:
+                self._replace_beside(files)
             log = {LOG_SHA256: file_sha256(self.folder / LOG)}
             self._write_manifest(complete=True, totals=totals, **log)
             for name in self._gathered():
                 (self.folder / name).unlink(missing_ok=True)
         except OSError as error:
             raise self._unwritable(error) from None
+
+    def _write_beside(self, files: Mapping[str, bytes]) -> dict[str, Mapping[str, Any]]:
+        return {name: write_atomic(self.folder / name, data) for name, data in files.items()}
+
+    def _replace_beside(self, files: Mapping[str, bytes]) -> None:
+        """The log never names what is being replaced: it is written without, then with it."""
+        self._write_manifest(complete=False)  # which named the log as it was
+        kept = {name: facts for name, facts in (self.log.finished or {}).items() if name not in files}
+        self._end_log_with(kept)
+        self._end_log_with(kept | self._write_beside(files))
+
+    def _end_log_with(self, named: Mapping[str, Mapping[str, Any]]) -> None:
+        lines = (self.folder / LOG).read_bytes().splitlines(keepends=True)[: len(self.commits)]
+        end = json.dumps({"finished": True, "files": named}, sort_keys=True).encode() + b"\n"
+        write_atomic(self.folder / LOG, b"".join(lines) + end)
+        self.log = Log(self.commits, named)
 
     def _unwritable(self, error: OSError) -> SealError:
         return SealError(
@@ -220,6 +241,8 @@ class Sink:
             raise ResumeError(f"{error}; overwrite starts afresh") from None
         for name, facts in self.log.files.items():
             file = self.folder / name
+            if name in self._beside and not file.exists():
+                continue  # the stage makes it again
             if not file.is_file() or file.stat().st_size != facts["bytes"]:
                 raise ResumeError(
                     f"{file} is missing or of another size than the log says; bring it back, or overwrite"
@@ -229,9 +252,10 @@ class Sink:
         """Remove what was being written when this program was killed: files of the next part, by name."""
         number, logged = f"{len(self.commits):05}", self.log.files.keys()
         coming = {f"part-{number}.parquet", f"failures-{number}.parquet", FAILED}
+        aside = {f".{name}.tmp" for name in self._beside}
         left = (set(self._gathered()) if self.finished else coming) - logged
         for path in self.folder.iterdir():
-            if path.name in left or _ASIDE.fullmatch(path.name):
+            if path.name in left | aside or _ASIDE.fullmatch(path.name):
                 path.unlink()
 
     def _gathered(self) -> list[str]:

@@ -136,6 +136,23 @@ class Remaining:
             path.unlink(missing_ok=True)
 
 
+def _nothing(sink: Sink) -> tuple[Mapping[str, bytes], Mapping[str, Any]]:
+    return {}, {}
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What a stage writes beside its parts, made once all of these are there.
+
+    Attributes:
+        names: of the files.
+        make: every part -> the files, none where those that stand are right; and facts for the manifest.
+    """
+
+    names: tuple[str, ...] = ()
+    make: Callable[[Sink], tuple[Mapping[str, bytes], Mapping[str, Any]]] = _nothing
+
+
 @dataclass(frozen=True)
 class Stage(Generic[W, R]):
     """What one stage does.
@@ -148,6 +165,7 @@ class Stage(Generic[W, R]):
         limit: only the first so many pairs.
         n_total: texts in all; None where that is not known beforehand.
         passes: how often each text is run (once a model).
+        beside: what it writes beside the parts.
     """
 
     manifest: Manifest
@@ -157,6 +175,7 @@ class Stage(Generic[W, R]):
     limit: int | None = None
     n_total: int | None = None
     passes: int = 1
+    beside: Beside = field(default_factory=Beside)
 
 
 AnyReport = TypeVar("AnyReport", bound=StageReport)
@@ -178,7 +197,7 @@ def run_stage(
         ResumeError: the folder was made by something else, or another process writes it.
         SealError: it cannot be written, or the stage's own errors.
     """
-    with Sink(out, stage.manifest, overwrite=overwrite) as sink:
+    with Sink(out, stage.manifest, overwrite=overwrite, beside=stage.beside.names) as sink:
         if not sink.finished:
             remaining = Remaining(sink, stage.limit)
             name, n_before = stage.manifest.stage, int(sink.total("n_texts"))
@@ -188,7 +207,8 @@ def run_stage(
                     writer.submit(_commit, sink, texts, stage.part, window, work(window), meter.lap())
             remaining.clean()
         done = report.of(sink)
-        sink.finish(**asdict(done))
+        files, facts = stage.beside.make(sink)
+        sink.finish(files, **asdict(done), **facts)
     return done
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from math import exp
 from typing import Any
 
+from seal.engine.errors import UsageError
 from seal.engine.generation.contract import Answer, Request, Stop
 
 _STOPS: Mapping[Any, Stop] = {"stop": "done", "length": "cut"}
@@ -28,11 +29,14 @@ def read_choice(request: Request, document: Mapping[str, Any]) -> Answer:
     """The likeliest choice among the alternatives of the first token; none of them there is no answer.
 
     Raises:
+        UsageError: the server answers, but gives no log-probabilities at all.
         KeyError, IndexError, TypeError, AttributeError, ValueError: the body has not what it must have.
     """
     choice = document["choices"][0]
     if choice.get("finish_reason") == "content_filter":
         return Answer("", "refused", "the server ended it: content_filter")
+    if _content(choice) and choice.get("logprobs") is None:  # asking again would change nothing
+        raise UsageError("the server gives no log-probabilities, which choices are read from; ask by json")
     listed = choice["logprobs"]["content"][0]["top_logprobs"]
     said = [(_token(alternative["token"]), _probability(alternative["logprob"])) for alternative in listed]
     found = {name: sum(p for token, p in said if token == name) for name in request.choices}

@@ -1,6 +1,6 @@
 """The contract between the engine and what runs a decoder."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -54,6 +54,14 @@ class Answer:
     n_generated: int = 0
 
 
+Told = Callable[[int], None]
+"""Hears of answers as they come: how many more there are. Called on the thread that asked."""
+
+
+def untold(n: int) -> None:
+    """Hears of nothing."""
+
+
 class TextGenerator(Protocol):
     """A decoder that answers messages: `vllm`, `transformers` or a server behind `openai`."""
 
@@ -61,11 +69,15 @@ class TextGenerator(Protocol):
     def identity(self) -> Mapping[str, Any]:
         """Everything about it that can change an answer, as plain JSON values, for the manifest."""
 
-    def answer(self, requests: Sequence[Request]) -> list[Answer]:
+    def answer(self, requests: Sequence[Request], told: Told = untold) -> list[Answer]:
         """Answer each request, in their order.
 
         Requests that share a prefix are best put side by side. A message too long for the model gets an
         answer that says so; the others are not affected.
+
+        Args:
+            requests: what to answer.
+            told: hears of answers as they come, so that long work shows signs of life.
 
         Raises:
             UsageError: the model cannot answer requests of this kind (a choice that is no single token).
@@ -78,3 +90,34 @@ class TextGenerator(Protocol):
     @property
     def context(self) -> int | None:
         """Tokens that message and answer may have together; None where only the server knows."""
+
+
+@dataclass(frozen=True)
+class Overheard:
+    """A generator whose answers somebody hears of as they come.
+
+    Attributes:
+        generator: who answers.
+        told: who hears.
+    """
+
+    generator: TextGenerator
+    told: Told
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        return self.generator.identity
+
+    @property
+    def context(self) -> int | None:
+        return self.generator.context
+
+    def count_tokens(self, message: str) -> int | None:
+        return self.generator.count_tokens(message)
+
+    def answer(self, requests: Sequence[Request], told: Told = untold) -> list[Answer]:
+        def both(n: int) -> None:
+            self.told(n)
+            told(n)
+
+        return self.generator.answer(requests, both)

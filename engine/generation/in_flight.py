@@ -5,6 +5,8 @@ from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from typing import TypeVar
 
+from seal.engine.generation.contract import Told, untold
+
 _LOOK_UP_S = 0.1
 """An interrupt is seen only so often: polars' signal handler does not wake a thread that waits for a lock."""
 
@@ -12,7 +14,9 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def map_concurrently(call: Callable[[Item, Event], Result], items: Sequence[Item], most: int) -> list[Result]:
+def map_concurrently(
+    call: Callable[[Item, Event], Result], items: Sequence[Item], most: int, told: Told = untold
+) -> list[Result]:
     """Call with each item, at most `most` at once, and return the results in the items' order.
 
     The first error is raised at once, as an interrupt of the waiting thread is: the event is set and nobody
@@ -23,6 +27,7 @@ def map_concurrently(call: Callable[[Item, Event], Result], items: Sequence[Item
         call: told of an event that is set when the others need not go on.
         items: what to call with.
         most: threads.
+        told: hears of each result that came.
     """
     given_up = Event()
     todo: SimpleQueue[tuple[int, Item]] = SimpleQueue()
@@ -53,6 +58,7 @@ def map_concurrently(call: Callable[[Item, Event], Result], items: Sequence[Item
             if error is not None:
                 raise error
             results[index] = result  # type: ignore[assignment]  # None only beside an error, or as a result
+            told(1)
     finally:
         given_up.set()
     return [results[index] for index in range(len(items))]

@@ -10,7 +10,7 @@ import numpy as np
 
 from seal.engine.checkpoints.decoder import Decoder
 from seal.engine.generation.chat import ChatEncoder
-from seal.engine.generation.contract import Answer, Request
+from seal.engine.generation.contract import Answer, Request, Told, untold
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class LocalGenerator(ABC):
     def count_tokens(self, message: str) -> int:
         return len(self._encoder.encode(message))
 
-    def answer(self, requests: Sequence[Request]) -> list[Answer]:
+    def answer(self, requests: Sequence[Request], told: Told = untold) -> list[Answer]:
         answers: dict[int, Answer] = {}
         fitting = []
         for index, request in enumerate(requests):
@@ -55,13 +55,15 @@ class LocalGenerator(ABC):
                 continue
             over = f"{n_prompt} tokens and {wanted} for the answer; the model takes {self.context} in all"
             answers[index] = Answer("", "too_long", over, n_prompt=n_prompt)
+        if answers:
+            told(len(answers))
         if fitting:
-            answers |= self._run(fitting)
+            answers |= self._run(fitting, told)
         return [answers[index] for index in range(len(requests))]
 
     @abstractmethod
-    def _run(self, prompts: Sequence[Prompt]) -> dict[int, Answer]:
-        """Answers by their places."""
+    def _run(self, prompts: Sequence[Prompt], told: Told) -> dict[int, Answer]:
+        """Answers by their places; `told` hears of them as they come."""
 
     @lru_cache(maxsize=256)  # noqa: B019  # a generator lives as long as its run
     def _choice_ids(self, choices: tuple[str, ...]) -> list[int]:

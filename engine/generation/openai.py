@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 from seal.engine.errors import SealError, UsageError
 from seal.engine.generation.addresses import check_url
 from seal.engine.generation.completions import read_choice, read_text
-from seal.engine.generation.contract import Answer, Request, Stop
+from seal.engine.generation.contract import Answer, Request, Stop, Told, untold
 from seal.engine.generation.exchange import Connections, ExchangeError, Reply
 from seal.engine.generation.in_flight import map_concurrently
 from seal.engine.generation.options import IN_FLIGHT, PATIENCE_S, TIMEOUT_S, GeneratorOptions
@@ -119,8 +119,8 @@ class OpenAIGenerator:
     def count_tokens(self, message: str) -> None:
         """Only the server could tell."""
 
-    def answer(self, requests: Sequence[Request]) -> list[Answer]:
-        return map_concurrently(self._answer_one, requests, self._in_flight)
+    def answer(self, requests: Sequence[Request], told: Told = untold) -> list[Answer]:
+        return map_concurrently(self._answer_one, requests, self._in_flight, told)
 
     def _answer_one(self, request: Request, given_up: Event) -> Answer:
         body, began_s = self._body(request), time.monotonic()

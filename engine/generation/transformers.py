@@ -25,7 +25,7 @@ from safetensors import SafetensorError
 
 from seal.engine.checkpoints.decoder import Decoder
 from seal.engine.errors import InputError, UsageError
-from seal.engine.generation.contract import Answer, Request
+from seal.engine.generation.contract import Answer, Request, Told
 from seal.engine.generation.local import LocalGenerator, Prompt, chosen
 
 _COMPACT = {"whitespace_flexible": False, "item_separator": ",", "key_separator": ":"}
@@ -70,12 +70,13 @@ class TransformersGenerator(LocalGenerator):
             )
         return model
 
-    def _run(self, prompts: Sequence[Prompt]) -> dict[int, Answer]:
+    def _run(self, prompts: Sequence[Prompt], told: Told) -> dict[int, Answer]:
         answers: dict[int, Answer] = {}
         with torch.inference_mode():
             for batch in _batches(prompts):
                 run = self._choose if batch[0].request.choices else self._generate
                 answers.update(zip((p.index for p in batch), run(batch), strict=True))
+                told(len(batch))
         return answers
 
     def _choose(self, batch: Sequence[Prompt]) -> list[Answer]:

@@ -5,7 +5,8 @@ vLLM lives in an environment of its own (`make setup-vllm`); on a machine withou
 
 import os
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
+from io import StringIO
 from typing import Any
 
 for _variable in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "VLLM_NO_USAGE_STATS", "DO_NOT_TRACK"):
@@ -15,12 +16,13 @@ os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")  # stdout is fo
 os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
 
 import vllm
+from tqdm import tqdm
 from vllm.sampling_params import StructuredOutputsParams
 from vllm.v1.engine.exceptions import EngineDeadError
 
 from seal.engine.checkpoints.decoder import Decoder
 from seal.engine.errors import InputError, SealError
-from seal.engine.generation.contract import Answer, Request, Stop
+from seal.engine.generation.contract import Answer, Request, Stop, Told
 from seal.engine.generation.local import LocalGenerator, Prompt, chosen
 
 # llguidance holds the answers of the transformers backend too, so that both write the same JSON; xgrammar
@@ -63,11 +65,11 @@ class VllmGenerator(LocalGenerator):
         whole = {"enable_chunked_prefill": False, "max_num_batched_tokens": max(self.context, 8192)}
         return {"dtype": "float32", "enforce_eager": True, **whole}
 
-    def _run(self, prompts: Sequence[Prompt]) -> dict[int, Answer]:
+    def _run(self, prompts: Sequence[Prompt], told: Told) -> dict[int, Answer]:
         parameters = [self._parameters(p.request) for p in prompts]
         ids = [{"prompt_token_ids": p.ids} for p in prompts]
         try:
-            outputs = self._llm.generate(ids, parameters, use_tqdm=False)
+            outputs = self._llm.generate(ids, parameters, use_tqdm=partial(_Telling, told))
         except EngineDeadError:
             raise SealError(
                 f"vLLM's engine died over {self._decoder.folder}; its own words stand above; the same "
@@ -95,6 +97,20 @@ class VllmGenerator(LocalGenerator):
         stop = _STOPS.get(said.finish_reason, "refused")
         detail = "" if stop != "refused" else f"vLLM ended it: {said.finish_reason}"
         return Answer(self._encoder.decode(ids), stop, detail, (), n_prompt, n_cached, len(ids))
+
+
+class _Telling(tqdm):
+    """The bar that vLLM moves on with every answer: it draws nothing, and tells."""
+
+    def __init__(self, told: Told, *arguments: Any, **settings: Any) -> None:
+        self._told = told
+        super().__init__(*arguments, **settings | {"file": StringIO(), "mininterval": 3600.0})
+
+    def update(self, n: float | None = 1) -> bool | None:
+        if self.iterable is None:  # else it counts requests that are put in
+            self._told(int(n or 0))
+        moved: bool | None = super().update(n)
+        return moved
 
 
 @lru_cache(maxsize=256)

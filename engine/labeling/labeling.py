@@ -1,40 +1,70 @@
-"""Texts -> labels: every labeler turns the texts of a window into rows and failures (`frames/stage.py`)."""
+"""Texts -> labels: every labeler turns the texts of a window into rows and failures (`frames/stage.py`).
 
-from collections.abc import Iterator, Mapping, Sequence
+Behind the last part some pairs are asked about by the other protocol (`cross_check.py`), and what was written
+is judged as a whole (`health.py`): `label_health.csv` lies beside the parts, and the log names it as well.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from seal.engine.errors import UsageError
 from seal.engine.frames.folder import content_hash
-from seal.engine.frames.manifest import Manifest
+from seal.engine.frames.health import FILE, LabelHealth, read_health
+from seal.engine.frames.manifest import Manifest, read_manifest
 from seal.engine.frames.reader import count_texts, keep_apart
 from seal.engine.frames.sampling import Sample
 from seal.engine.frames.schema import LABELS, TEXT_KEY
-from seal.engine.frames.stage import Part, Remaining, Stage, failures, run_stage, usable
+from seal.engine.frames.sink import Sink
+from seal.engine.frames.stage import Beside, Part, Remaining, Stage, failures, run_stage, usable
 from seal.engine.generation.asking import AskingReport
 from seal.engine.generation.options import GeneratorOptions
 from seal.engine.labeling.contract import Labeled, Labeler
+from seal.engine.labeling.cross_check import cross_check
+from seal.engine.labeling.health import label_health
+from seal.engine.labeling.model_labeler import ModelLabeler
 from seal.engine.labeling.opening import Labelers, open_labelers
-from seal.engine.labeling.options import LabelOptions
-from seal.engine.progress import Listener, Meter, listener
+from seal.engine.labeling.options import CROSS_CHECK, LabelOptions
+from seal.engine.progress import Listener, Meter, Recalling, listener
 
 STAGE = "label"
-PART_PAIRS, MODEL_PART_PAIRS = 8192, 512
+PART_PAIRS, MODEL_PART_PAIRS, CPU_PART_PAIRS = 8192, 512, 64
 
 
 @dataclass(frozen=True)
-class LabelReport(AskingReport):
-    """What a run did, earlier starts of it included: rows are texts x labelers.
+class LabelCounts(AskingReport):
+    """What a run counted, earlier starts of it included: rows are texts x labelers.
 
     Attributes:
         n_truncated: dialogues whose beginning was left out.
     """
 
     n_truncated: int = 0
+
+
+@dataclass(frozen=True)
+class LabelReport(LabelCounts):
+    """What a run did, earlier starts of it included: rows are texts x labelers.
+
+    Attributes:
+        n_truncated: dialogues whose beginning was left out.
+        health: what the labels look like (`label_health.csv`): shares, constants, agreement of the protocols;
+            `health.warnings` says of each labeler what is wrong with its labels as a whole. Requests of the
+            cross-check are not among `n_requests`.
+    """
+
+    health: LabelHealth = field(default_factory=LabelHealth, repr=False)
+
+    def as_dict(self) -> dict[str, Any]:
+        """All of it as plain values, for JSON."""
+        counts = {f.name: getattr(self, f.name) for f in fields(LabelCounts)}
+        found = {"warnings": dict(self.health.warnings), "features": self.health.table.to_dicts()}
+        return {**counts, "health": found}
 
 
 def label(
@@ -60,13 +90,14 @@ def label(
         SealError: `out` cannot be written, or a model or server failed for good.
     """
     options, texts, out = options or LabelOptions(), Path(texts), Path(out)
+    hear = Recalling(listener(listen))
     keep_apart(texts, out)
     who = open_labelers(labelers, options, generator or GeneratorOptions())
     types = _common_types(who)
     n_texts = count_texts(texts)
-    with_model = any(labeler.identity.get("kind") == "model" for labeler in who)
-    part_pairs = options.part_pairs or (MODEL_PART_PAIRS if with_model else PART_PAIRS)
     models = {labeler.name: labeler.identity for labeler in who}
+    begun = None if overwrite else _begun(out)
+    part_pairs = options.part_pairs or begun or _default_part_pairs(models.values())
     manifest = Manifest(STAGE, options.identity(part_pairs), {"texts": content_hash(texts)}, models)
 
     def windows(remaining: Remaining) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
@@ -76,9 +107,46 @@ def label(
     stage = Stage(
         manifest, windows, lambda meter: nullcontext(partial(_ask_all, who, meter)),
         partial(_part, who, types), options.limit, n_total=n_texts if options.takes_all else None,
-        passes=len(who),
+        passes=len(who), beside=Beside((FILE,), partial(_judged, who, texts, options, hear)),
     )  # fmt: skip
-    return run_stage(stage, out, LabelReport, overwrite=overwrite, listen=listener(listen))
+    done = run_stage(stage, out, LabelCounts, overwrite=overwrite, listen=hear)
+    return LabelReport(**vars(done), health=read_health(out) or LabelHealth())
+
+
+def _judged(
+    labelers: Sequence[Labeler], texts: Path, options: LabelOptions, hear: Recalling, sink: Sink
+) -> tuple[Mapping[str, bytes], Mapping[str, Any]]:
+    """The health of the labels as a file, unless it stands already and was asked for so."""
+    n_pairs = CROSS_CHECK if options.cross_check is None else options.cross_check
+    models = [labeler for labeler in labelers if isinstance(labeler, ModelLabeler)] if n_pairs else []
+    facts = {"cross_check": n_pairs} if models else {}
+    before = read_health(sink.folder) if sink.finished else None
+    if before is not None and before.cross_checked == {labeler.name: n_pairs for labeler in models}:
+        return {}, facts
+    parts = [
+        sink.folder / name for commit in sink.commits for name in commit.files if name.startswith("part-")
+    ]
+    with hear.interlude() as listen:
+        crossed = cross_check(models, parts, texts, n_pairs, options.seed, listen)
+    types = {labeler.name: labeler.types for labeler in labelers}
+    health = label_health(parts, types, int(sink.total("n_texts")), crossed)
+    return {FILE: health.as_csv()}, facts
+
+
+def _begun(out: Path) -> int | None:
+    """The size of the parts that an earlier start chose, which may have had another default."""
+    document = read_manifest(out)
+    identity = document["identity"] if document else {}
+    known = identity["options"].get("part_pairs") if identity.get("stage") == STAGE else None
+    return known if isinstance(known, int) else None
+
+
+def _default_part_pairs(identities: Iterable[Mapping[str, Any]]) -> int:
+    """On a CPU a decoder takes minutes for what a GPU does in a second, and a kill must not cost hours."""
+    models = [identity for identity in identities if identity.get("kind") == "model"]
+    if not models:
+        return PART_PAIRS
+    return CPU_PART_PAIRS if any(m.get("device") == "cpu" for m in models) else MODEL_PART_PAIRS
 
 
 def _common_types(labelers: Sequence[Labeler]) -> dict[str, pl.DataType]:

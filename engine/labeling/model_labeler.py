@@ -11,7 +11,7 @@ from seal.engine.frames.schema import TEXT_KEY
 from seal.engine.frames.stage import FAILED
 from seal.engine.frames.taxonomy import Feature
 from seal.engine.generation.asking import Failed, Spent
-from seal.engine.generation.contract import TextGenerator
+from seal.engine.generation.contract import Overheard, TextGenerator
 from seal.engine.labeling.contract import Labeled
 from seal.engine.labeling.options import PROTOCOL, RETRIES, ProtocolName
 from seal.engine.labeling.prompts import REVISION, Dialogue
@@ -61,6 +61,20 @@ class ModelLabeler:
     def types(self) -> Mapping[str, pl.DataType]:
         return self.protocol.types
 
+    @property
+    def features(self) -> tuple[str, ...]:
+        """What it is asked about, in order."""
+        return tuple(feature.name for feature in self._features)
+
+    def asked_by(self, protocol: ProtocolName) -> "ModelLabeler":
+        """The same labeler, asked by another protocol.
+
+        Raises:
+            UsageError: the features cannot be asked about so.
+        """
+        how = (protocol, self._max_tokens, self._retries)
+        return ModelLabeler(self.name, self._generator, self._features, *how)
+
     def label(self, texts: pl.DataFrame, meter: Meter) -> Labeled:
         """Ask about each text, some at a time."""
         parts = [self._some(part, meter) for part in texts.iter_slices(self.protocol.texts_at_once)]
@@ -71,8 +85,8 @@ class ModelLabeler:
     def _some(self, texts: pl.DataFrame, meter: Meter) -> Labeled:
         fitted = [self._fitted(Dialogue(p, r)) for p, r in texts.select("prompt", "response").iter_rows()]
         dialogues = [d for d in fitted if isinstance(d, Dialogue)]
-        spent = Spent()
-        asked = iter(self.protocol.ask(dialogues, self._generator, self._retries, spent))
+        spent, generator = Spent(), Overheard(self._generator, meter.answered)
+        asked = iter(self.protocol.ask(dialogues, generator, self._retries, spent))
         outcomes = [next(asked) if isinstance(d, Dialogue) else d for d in fitted]
         rows, failures = [], []
         for key, outcome in zip(texts.select(TEXT_KEY).iter_rows(named=True), outcomes, strict=True):

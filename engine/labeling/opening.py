@@ -15,6 +15,8 @@ from seal.engine.labeling.model_labeler import ModelLabeler
 from seal.engine.labeling.options import COMPUTED, LabelOptions
 from seal.engine.options import declared
 
+_OF_MODELS = ("protocol", "max_tokens", "retries", "cross_check")
+
 Labelers = str | Path | Labeler | Sequence[str | Path | Labeler]
 
 
@@ -61,7 +63,7 @@ def _refuse_unknown_features(options: LabelOptions, asked: Taxonomy, *, computed
 
 
 def _refuse_model_options(options: LabelOptions, generator: GeneratorOptions) -> None:
-    of_models = [k for k in declared(LabelOptions) if k.name in ("protocol", "max_tokens", "retries")]
+    of_models = [k for k in declared(LabelOptions) if k.name in _OF_MODELS]
     given = vars(generator) | {k.name: getattr(options, k.name) for k in of_models}
     for known in [*declared(GeneratorOptions), *of_models]:
         if given[known.name] != known.default:

@@ -11,6 +11,7 @@ COMPUTED = "computed"
 ProtocolName = Literal["json", "choice"]
 PROTOCOL: ProtocolName = "json"
 RETRIES = 2
+CROSS_CHECK = 20
 
 
 @dataclass(frozen=True)
@@ -34,4 +35,8 @@ class LabelOptions(Selection):
     retries: int | None = option(
         None, f"How often an answer that is cut or invalid is asked for again. Default: {RETRIES}.",
         at_least=0,
+    )  # fmt: skip
+    cross_check: int | None = option(
+        None, "Pairs about which a model is asked by the other protocol too, drawn by the seed; 0 for none. "
+        f"Changes no label. Default: {CROSS_CHECK}.", at_least=0,
     )  # fmt: skip

@@ -34,6 +34,10 @@ class LabelingProtocol(Protocol):
         """What it is called."""
 
     @property
+    def other(self) -> ProtocolName:
+        """The other way to ask the same."""
+
+    @property
     def texts_at_once(self) -> int:
         """Dialogues that are worth asking about in one go."""
 
@@ -60,6 +64,7 @@ class JsonProtocol:
 
     features: Sequence[Feature]
     name: ProtocolName = "json"
+    other: ProtocolName = "choice"
     texts_at_once: int = 512
 
     @property
@@ -110,6 +115,7 @@ class ChoiceProtocol:
 
     features: Sequence[Feature]
     name: ProtocolName = "choice"
+    other: ProtocolName = "json"
     texts_at_once: int = 128
 
     def __post_init__(self) -> None:

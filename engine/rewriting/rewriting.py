@@ -32,7 +32,7 @@ from seal.engine.frames.stage import (
     usable,
 )
 from seal.engine.generation.asking import Asker, AskingReport, Failed, InvalidAnswerError, Spent
-from seal.engine.generation.contract import Answer, Request, TextGenerator
+from seal.engine.generation.contract import Answer, Overheard, Request, TextGenerator
 from seal.engine.generation.loading import named_model, open_generator, served_name
 from seal.engine.generation.options import GeneratorOptions
 from seal.engine.progress import Listener, Meter, listener
@@ -76,7 +76,8 @@ class Rewriter:
             keys = some.select("row_id", "preference").iter_rows()
             requests = [self._request(s, *key) for s, key in zip(sources, keys, strict=True)]
             spent = Spent()
-            asker: Asker[tuple[str, str]] = Asker(self.generator, self.wording.rounds, spent)
+            generator = Overheard(self.generator, meter.answered)
+            asker: Asker[tuple[str, str]] = Asker(generator, self.wording.rounds, spent)
             outcomes += asker.ask(requests, partial(self._accepted, sources))
             n_tokens = spent.n_prompt_tokens + spent.n_generated_tokens
             meter.count(**asdict(spent))

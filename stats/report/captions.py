@@ -156,7 +156,8 @@ KINDS = (
     ("People and models", r"(?i)^human|ruler"),
     (
         "The labels and their errors",
-        r"(?i)labelers? (only|agree)|label error|corrected|\bgold\b|rectified|calibrated|latent",
+        r"(?i)^label health|labelers? (only|agree)|label error|corrected|\bgold\b|rectified|calibrated|"
+        r"latent",
     ),
     ("Few pairs behind a coefficient", r"(?i)fewer than|not estimated|no residual|vary in"),
     ("Left out of the regressions", r"(?i)^left out|collinear|VIF"),

@@ -102,6 +102,7 @@ REFUSED = {
     "no taxonomy": (("--labeler", "computed", "--taxonomy", "none.toml"), "cannot read the taxonomy"),
     "nothing sampled": (("--labeler", "computed", "--sample", "0"), "0.0 is not in the range"),
     "a backend": (("--labeler", "computed", "--backend", "vllm"), "option backend is for models"),
+    "a cross-check": (("--labeler", "computed", "--cross-check", 3), "option cross-check is for models"),
     "into the texts": (("--labeler", "computed", "--out", "."), "lie in each other"),
 }  # fmt: skip
 

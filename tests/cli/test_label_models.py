@@ -296,6 +296,8 @@ def kill_and_go_on(folder: Path, server: Server, n_kills: int) -> tuple[int, int
         2,
         "--in-flight",
         4,
+        "--cross-check",
+        0,
         "--out",
     )
     assert run_seal(*call, folder / "whole").returncode == 0

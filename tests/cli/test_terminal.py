@@ -91,6 +91,7 @@ def test_a_stage_on_the_board_of_a_run(capsys: pytest.CaptureFixture[str]) -> No
             shown.begin("labels", Decision("again", f"option max-tokens changed {BAD} -> 5"))
             shown.note("labels", BAD)
             shown.skip("labels", BAD)
+            shown.quiet()
     assert quiet(capsys).count(SHOWN) >= 4
 
 

@@ -11,7 +11,8 @@ from matplotlib.image import imread
 
 from benchmarks.statistics_worlds import World, frames, world
 from seal.engine.errors import InputError
-from seal.stats.csv_files import neutralised, write_csv
+from seal.engine.frames.csv_cells import neutralised
+from seal.stats.csv_files import write_csv
 from seal.stats.estimates import estimate
 from seal.stats.figures import save_figures
 from seal.stats.inputs import Frames

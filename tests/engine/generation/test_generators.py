@@ -143,6 +143,14 @@ def test_nothing_asked_nothing_answered(generator: TextGenerator) -> None:
     assert generator.answer([]) == []
 
 
+def test_whoever_asks_hears_of_every_answer(generator: TextGenerator) -> None:
+    told: list[int] = []
+    requests = [ask_json(DIALOGUES[0]), *ask_choices(DIALOGUES[1]), Request("0" * (4 * CONTEXT), 5)]
+    answers = generator.answer(requests, told.append)
+    assert answers[-1].stop == "too_long"
+    assert sum(told) == len(requests)
+
+
 def one_by_one(
     generator: TextGenerator, reference: TransformersGenerator, requests: list[Request], backend: str
 ) -> list[str]:

@@ -1,0 +1,126 @@
+"""A few pairs asked by the other protocol too: whether a label depends on how it is asked for."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from seal.engine.errors import UsageError
+from seal.engine.frames.reader import TEXT_COLUMNS
+from seal.engine.frames.sampling import hashed
+from seal.engine.frames.schema import TEXT_KEY, TEXTS, scan
+from seal.engine.frames.stage import usable
+from seal.engine.labeling.model_labeler import ModelLabeler
+from seal.engine.progress import Listener, Meter
+
+
+@dataclass(frozen=True)
+class Agreed:
+    """Two columns of labels for the same texts.
+
+    Attributes:
+        n: texts.
+        agreement: share of equal labels.
+        kappa: Cohen's; None where both always say one and the same.
+    """
+
+    n: int
+    agreement: float
+    kappa: float | None
+
+
+@dataclass(frozen=True)
+class Crossed:
+    """What came of asking a labeler the other way.
+
+    Attributes:
+        n_pairs: that were wanted; where there are fewer, all are taken.
+        protocol: the other way.
+        n_texts: labeled both ways.
+        features: feature -> how far both ways agree.
+        problem: why it could not be asked so; empty where it could.
+    """
+
+    n_pairs: int
+    protocol: str
+    n_texts: int = 0
+    features: Mapping[str, Agreed] = field(default_factory=dict)
+    problem: str = ""
+
+
+def cross_check(
+    labelers: Sequence[ModelLabeler], parts: Sequence[Path], texts: Path, n_pairs: int, seed: int,
+    listen: Listener,
+) -> dict[str, Crossed]:  # fmt: skip
+    """Ask again about some pairs, by the protocol that was not used, and compare.
+
+    Args:
+        labelers: who labeled.
+        parts: their LABELS.
+        texts: what they labeled.
+        n_pairs: how many; drawn by the seed and the pair's number alone, so that more hold the fewer.
+        seed: of the draw.
+        listen: told of the texts done.
+
+    Returns:
+        By the labeler's name.
+    """
+    if not labelers:
+        return {}
+    if not parts:
+        return {x.name: Crossed(n_pairs, x.protocol.other) for x in labelers}
+    labels = pl.scan_parquet(list(parts))
+    ids = labels.select(pl.col("row_id").unique()).collect()["row_id"].sort()
+    drawn = ids.gather(np.argsort(hashed(ids.to_numpy(), seed))[:n_pairs]).sort()
+    chosen = pl.col("row_id").is_in(drawn.implode())
+    wanted = scan(texts, TEXTS, columns=TEXT_COLUMNS).filter(chosen).collect().sort(TEXT_KEY)
+    said = labels.filter(chosen).collect()
+    asked = usable(wanted)[0]
+    meter = Meter(listen, "label, cross-check", asked.height, 0, len(labelers))
+    return {
+        labeler.name: _crossed(labeler, said.filter(labeler=pl.lit(labeler.name)), asked, n_pairs, meter)
+        for labeler in labelers
+    }
+
+
+def _crossed(
+    labeler: ModelLabeler, said: pl.DataFrame, texts: pl.DataFrame, n_pairs: int, meter: Meter
+) -> Crossed:
+    protocol = labeler.protocol.other
+    try:
+        again = labeler.asked_by(protocol).label(texts, meter).rows
+    except UsageError as error:
+        return Crossed(n_pairs, protocol, problem=str(error))
+    both = said.join(again, on=TEXT_KEY)
+    return Crossed(n_pairs, protocol, both.height, compared(said, again, labeler.features))
+
+
+def compared(a: pl.DataFrame, b: pl.DataFrame, features: Sequence[str]) -> dict[str, Agreed]:
+    """How far two labelers agree on the texts that both label, by feature; lists are compared as sets.
+
+    Args:
+        a, b: LABELS of one labeler each, or the key and the features.
+        features: columns that both have; those without a text that both label are left out.
+    """
+    both = a.join(b, on=TEXT_KEY, suffix="_b")
+    pairs = {
+        name: both.select(x=_said(both, name), y=_said(both, f"{name}_b")).drop_nulls() for name in features
+    }
+    return {name: _agreed(found) for name, found in pairs.items() if found.height}
+
+
+def _said(frame: pl.DataFrame, name: str) -> pl.Expr:
+    if isinstance(frame.schema[name], pl.List):
+        return pl.col(name).cast(pl.List(pl.String)).list.sort().list.join("\n")
+    return pl.col(name).cast(pl.String)
+
+
+def _agreed(said: pl.DataFrame) -> Agreed:
+    """Cohen's kappa (1960): (p - e) / (1 - e), e the agreement that the two distributions bring by chance."""
+    n, same = said.height, int((said["x"] == said["y"]).sum())
+    of_x, of_y = (dict(said[c].value_counts().iter_rows()) for c in ("x", "y"))
+    chance = sum(n_x * of_y.get(value, 0) for value, n_x in of_x.items())  # times n^2
+    kappa = None if chance == n * n else (same * n - chance) / (n * n - chance)
+    return Agreed(n, same / n, kappa)
