@@ -26,6 +26,7 @@ MODELS = ROOT / "examples/toyworld/models"
 LABELER = f"toy={MODELS / 'labeler'}"
 VLLM = ROOT / ".venv-vllm/bin/python"
 N_PAIRS, SEED = 64, 7
+_CUT = (9, 40)
 LONGEST_S = 900.0
 _SETTINGS = """
 [run]
@@ -214,12 +215,12 @@ def _source(model: str) -> Path:
 
 
 def _make_world(folder: Path) -> None:
-    """Toy dialogues in two files, every ninth record cut short; true labels; settings of a run."""
+    """Toy dialogues in two files, two records cut short; true labels; settings of a run."""
     if (folder / "seal.toml").exists():
         return
     write(Options(N_PAIRS, SEED), folder)
     lines = (folder / "pairs.jsonl").read_text(encoding="utf-8").splitlines()
-    lines = [line[:-9] if number % 9 == 4 else line for number, line in enumerate(lines)]
+    lines = [line[:-9] if number in _CUT else line for number, line in enumerate(lines)]
     half = len(lines) // 2
     (folder / "a.jsonl").write_text("\n".join(lines[:half]) + "\n", encoding="utf-8")
     (folder / "b.jsonl.gz").write_bytes(gzip.compress("\n".join(lines[half:]).encode(), mtime=0))
