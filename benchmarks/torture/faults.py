@@ -30,7 +30,7 @@ def cases(small: bool) -> Sequence[str]:
     if small:
         return SMALL
     stages = [name for name, stage in STAGES.items() if not stage.vllm]
-    return [f"{name} {mode} {i}" for name in stages for mode in MODES for i in range(1, _EVERY + 1)]
+    return [f"{name} {mode} {i}" for mode in MODES for name in stages for i in range(1, _EVERY + 1)]
 
 
 def run(case: str, scratch: Path) -> Found:

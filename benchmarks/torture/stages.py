@@ -38,14 +38,14 @@ labels = ["few.parquet"]
 out = "../out/run"
 
 [import]
-part-rows = 16
+part-pairs = 16
 max-failures = 1
 
 [score]
-part-rows = 16
+part-pairs = 16
 
 [label]
-part-rows = 16
+part-pairs = 16
 
 [analyze]
 labeler = "truth"
@@ -75,27 +75,27 @@ class Stage:
 _ALL = ("--max-failures", "1")
 _OUT = ("--out", "OUT")
 _TEXTS = ("whole/import", *_OUT)
-_DECODER = ("label", *_TEXTS, "--labeler", LABELER, "--part-rows", "2", "--limit", "10", "--backend")
+_DECODER = ("label", *_TEXTS, "--labeler", LABELER, "--part-pairs", "2", "--limit", "10", "--backend")
 _PARTS = {"8": "40"}
 STAGES: Mapping[str, Stage] = {
     "import": Stage(
-        ("import", "world/a.jsonl", "world/b.jsonl.gz", *_OUT, "--part-rows", "8", *_ALL), fewer=_PARTS
+        ("import", "world/a.jsonl", "world/b.jsonl.gz", *_OUT, "--part-pairs", "8", *_ALL), fewer=_PARTS
     ),
     "score": Stage(
-        ("score", *_TEXTS, "--model", "world/pre", "--model", "world/post", "--part-rows", "8"),
+        ("score", *_TEXTS, "--model", "world/pre", "--model", "world/post", "--part-pairs", "8"),
         ("import",), needs=("pre", "post"), fewer=_PARTS,
     ),
     "label computed": Stage(
-        ("label", *_TEXTS, "--labeler", "computed", "--part-rows", "8"), ("import",), fewer=_PARTS
+        ("label", *_TEXTS, "--labeler", "computed", "--part-pairs", "8"), ("import",), fewer=_PARTS
     ),
     "label transformers": Stage((*_DECODER, "transformers"), ("import",), fewer={"10": "4"}),
     "label vllm": Stage((*_DECODER, "vllm"), ("import",), vllm=True),
     "rewrite": Stage(
-        ("rewrite", *_TEXTS, "--rewriter", LABELER, "--part-rows", "2", "--sample", "0.15", "--backend",
+        ("rewrite", *_TEXTS, "--rewriter", LABELER, "--part-pairs", "2", "--sample", "0.15", "--backend",
          "transformers", *_ALL), ("import",), fewer={"0.15": "0.05"},
     ),
     "similarity": Stage(
-        ("similarity", "whole/import", "whole/rewrite", *_OUT, "--embedder", "world/minilm", "--part-rows",
+        ("similarity", "whole/import", "whole/rewrite", *_OUT, "--embedder", "world/minilm", "--part-pairs",
          "2", *_ALL), ("import", "rewrite"), needs=("minilm",),
     ),
     "gold sample": Stage(("gold", "sample", *_TEXTS, "--pairs", "20", "--seed", "1"), ("import",)),
