@@ -19,6 +19,7 @@ registry.load_all()
 for _module in (
     "engine.datasets.importing", "engine.scoring.scoring", "engine.scoring.similarity",
     "engine.export.exporting", "engine.labeling.labeling", "engine.rewriting.rewriting",
-    "engine.generation.transformers", "engine.gold.sampling", "stats.analysis", "stats.report.page", "cli.pipeline.running",
+    "engine.generation.transformers", "engine.gold.sampling", "stats.analysis", "stats.report.page",
+    "cli.pipeline.running",
 ):  # fmt: skip
     import_module(f"seal.{_module}")
