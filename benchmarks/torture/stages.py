@@ -81,15 +81,20 @@ STAGES: Mapping[str, Stage] = {
     "import": Stage(
         ("import", "world/a.jsonl", "world/b.jsonl.gz", *_OUT, "--part-pairs", "8", *_ALL), fewer=_PARTS
     ),
+    "gold sample": Stage(("gold", "sample", *_TEXTS, "--pairs", "20", "--seed", "1"), ("import",)),
+    "label computed": Stage(
+        ("label", *_TEXTS, "--labeler", "computed", "--part-pairs", "8"), ("import",), fewer=_PARTS
+    ),
     "score": Stage(
         ("score", *_TEXTS, "--model", "world/pre", "--model", "world/post", "--part-pairs", "8"),
         ("import",), needs=("pre", "post"), fewer=_PARTS,
     ),
-    "label computed": Stage(
-        ("label", *_TEXTS, "--labeler", "computed", "--part-pairs", "8"), ("import",), fewer=_PARTS
+    "analyze": Stage(
+        ("analyze", "--texts", "whole/import", "--scores", "whole/score", "--labels", "world/few.parquet",
+         "--pre", "pre", "--post", "post", *_OUT), ("import", "score"),
     ),
+    "report": Stage(("report", "whole/analyze", "--out", "OUT/report.html"), ("analyze",)),
     "label transformers": Stage((*_DECODER, "transformers"), ("import",), fewer={"10": "4"}),
-    "label vllm": Stage((*_DECODER, "vllm"), ("import",), vllm=True),
     "rewrite": Stage(
         ("rewrite", *_TEXTS, "--rewriter", LABELER, "--part-pairs", "2", "--sample", "0.15", "--backend",
          "transformers", *_ALL), ("import",), fewer={"0.15": "0.05"},
@@ -98,14 +103,9 @@ STAGES: Mapping[str, Stage] = {
         ("similarity", "whole/import", "whole/rewrite", *_OUT, "--embedder", "world/minilm", "--part-pairs",
          "2", *_ALL), ("import", "rewrite"), needs=("minilm",),
     ),
-    "gold sample": Stage(("gold", "sample", *_TEXTS, "--pairs", "20", "--seed", "1"), ("import",)),
-    "analyze": Stage(
-        ("analyze", "--texts", "whole/import", "--scores", "whole/score", "--labels", "world/few.parquet",
-         "--pre", "pre", "--post", "post", *_OUT), ("import", "score"),
-    ),
-    "report": Stage(("report", "whole/analyze", "--out", "OUT/report.html"), ("analyze",)),
     "export": Stage(("export", str(MODELS / "pre"), "--out", "OUT/model")),
     "run": Stage(("run", "world/seal.toml"), needs=("pre", "post")),
+    "label vllm": Stage((*_DECODER, "vllm"), ("import",), vllm=True),
 }  # fmt: skip
 
 

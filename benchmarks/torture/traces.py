@@ -14,7 +14,7 @@ from seal.engine.frames.manifest import MANIFEST
 _NOTES = frozenset((".lock", ".hashes.json"))
 _LOGS = "logs"
 RECORD, RESULTS = "run.json", "results.json"
-_VARY = frozenset(("written", "log_sha256", "self_sha256"))
+_VARY = frozenset(("written", "log_sha256", "self_sha256", "n_cached_tokens"))  # a cache starts empty
 
 
 @dataclass(frozen=True)
