@@ -73,8 +73,8 @@ class VllmGenerator(LocalGenerator):
         except (EngineDeadError, RuntimeError) as error:  # of a worker; in this process, whatever befell it
             words = (str(error).splitlines() or [type(error).__name__])[0]
             raise SealError(
-                f"vLLM's engine died over {self._decoder.folder}: {words}; more of its own words stand above; "
-                "the same command goes on from the last part"
+                f"vLLM's engine died over {self._decoder.folder}: {words}; more of its own words stand "
+                "above; the same command goes on from the last part"
             ) from None
         return {p.index: self._read(p.request, out) for p, out in zip(prompts, outputs, strict=True)}
 
