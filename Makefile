@@ -12,7 +12,7 @@ VLLM_STAMP := $(VLLM_VENV)/.installed
 VLLM_CONSTRAINTS := constraints/vllm.txt
 VLLM_PIP := $(VLLM_BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test coverage test-slow test-browser test-vllm check format docs setup setup-vllm toyworld-models clean
+.PHONY: demo test coverage test-slow test-browser test-vllm torture check format docs setup setup-vllm toyworld-models clean
 
 demo: $(STAMP)  ## the whole pipeline on the embedded toy world, into demo/
 	$(BIN)/python -m examples.toyworld.demo
@@ -32,6 +32,9 @@ test-browser: $(STAMP)  ## the report and the page for labeling in a real browse
 
 test-vllm: $(VLLM_STAMP)  ## what needs vLLM: a real engine and a real `vllm serve` on loopback, minutes
 	$(VLLM_BIN)/python -m pytest -m vllm -q tests/engine/generation
+
+torture: $(STAMP)  ## the figures of docs/reliability.md: kills, failing disks, hours; stopped, it goes on; needs a C compiler
+	$(BIN)/python -m benchmarks.torture
 
 check: $(STAMP)  ## formatting, lint, types, who may import whom
 	$(BIN)/ruff format --check .

@@ -14,6 +14,8 @@ for _variable in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "VLLM_NO_USAGE_STATS
 os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
 os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")  # stdout is for data
 os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
+# The engine runs in this process: one of its own outlives a SIGKILL of this one, and keeps its memory.
+os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
 
 import vllm
 from tqdm import tqdm
@@ -70,10 +72,11 @@ class VllmGenerator(LocalGenerator):
         ids = [{"prompt_token_ids": p.ids} for p in prompts]
         try:
             outputs = self._llm.generate(ids, parameters, use_tqdm=partial(_Telling, told))
-        except EngineDeadError:
+        except (EngineDeadError, RuntimeError) as error:  # of a worker; in this process, whatever befell it
+            words = (str(error).splitlines() or [type(error).__name__])[0]
             raise SealError(
-                f"vLLM's engine died over {self._decoder.folder}; its own words stand above; the same "
-                "command goes on from the last part"
+                f"vLLM's engine died over {self._decoder.folder}: {words}; more of its own words stand "
+                "above; the same command goes on from the last part"
             ) from None
         return {p.index: self._read(p.request, out) for p, out in zip(prompts, outputs, strict=True)}
 

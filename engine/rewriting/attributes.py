@@ -23,7 +23,7 @@ from seal.engine.frames.schema import LABELS, ORIGINAL, TEXT_KEY, VARIANT, scan
 from seal.engine.frames.stage import Part
 from seal.engine.frames.taxonomy import Feature, load_taxonomy
 from seal.engine.generation.asking import Asker, Failed, InvalidAnswerError, Spent
-from seal.engine.generation.contract import Answer, Request, TextGenerator
+from seal.engine.generation.contract import Answer, Overheard, Request, TextGenerator
 from seal.engine.progress import Meter
 from seal.engine.rewriting.acceptance import Bounds, response_refusal
 from seal.engine.rewriting.options import AttributeOptions
@@ -247,7 +247,9 @@ class AttributeRewriter:
         outcomes: list[Outcome] = []
         for start in range(0, window.height, TEXTS_AT_ONCE):
             texts, spent = window.slice(start, TEXTS_AT_ONCE), Spent()
-            outcomes += [(start + at, variant, came) for at, variant, came in self._both(texts, spent)]
+            generator = Overheard(self._generator, meter.answered)
+            asker: Asker[str] = Asker(generator, self.wording.rounds, spent)
+            outcomes += [(start + at, variant, came) for at, variant, came in self._both(texts, asker)]
             n_tokens = spent.n_prompt_tokens + spent.n_generated_tokens
             meter.count(**asdict(spent))
             meter.batch(texts.height, n_tokens, n_tokens)
@@ -261,25 +263,24 @@ class AttributeRewriter:
         rows, failed = sorted_out(told, [outcome for *_, outcome in came])
         return counted(rows.sort(TEXT_KEY), failed)
 
-    def _both(self, texts: pl.DataFrame, spent: Spent) -> list[Outcome]:
+    def _both(self, texts: pl.DataFrame, asker: Asker[str]) -> list[Outcome]:
         """The first rewritings of some texts, then the second ones."""
         asked, responses = self.plan.asked(texts), texts["response"].to_list()
         first = self._round(
-            texts, [_Step(a, a.variant, a.instruction, a.outcome or responses[a.at]) for a in asked], spent
+            texts, [_Step(a, a.variant, a.instruction, a.outcome or responses[a.at]) for a in asked], asker
         )
         second = [
             _Step(a, a.back, a.home, a.outcome or (_NO_FIRST if isinstance(came, Failed) else came[1]))
             for a, (_, _, came) in zip(asked, first, strict=True)
             if a.back
         ]
-        return [*first, *self._round(texts, second, spent)]
+        return [*first, *self._round(texts, second, asker)]
 
-    def _round(self, texts: pl.DataFrame, steps: Sequence["_Step"], spent: Spent) -> list[Outcome]:
+    def _round(self, texts: pl.DataFrame, steps: Sequence["_Step"], asker: Asker[str]) -> list[Outcome]:
         """One rewriting of each source that there is."""
         rows = texts.select("row_id", "preference", "prompt").rows()
         open_ones = [(step, Response.of(step.source)) for step in steps if isinstance(step.source, str)]
         requests = [self._request(rows[step.asked.at], step, source) for step, source in open_ones]
-        asker: Asker[str] = Asker(self._generator, self.wording.rounds, spent)
         came = iter(asker.ask(requests, partial(self._accepted, [source for _, source in open_ones])))
         outcomes: list[Outcome] = []
         for step in steps:
