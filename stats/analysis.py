@@ -1,6 +1,6 @@
 """`seal.analyze`: scores and labels in, estimates out, with a record of what was read."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -64,12 +64,15 @@ def analyze(
     )
     if folder is None:
         return results
-    files = write(results, folder)
-    if figures:
-        from seal.stats.figures import save_figures
+    return replace(
+        results, files=tuple(write(results, folder, _drawing(results, options) if figures else None))
+    )
 
-        files += save_figures(results.tables, options.pre, options.post, folder / "figures")
-    return replace(results, files=tuple(files))
+
+def _drawing(results: Results, options: AnalyzeOptions) -> Callable[[Path], Sequence[Path]]:
+    from seal.stats.figures import save_figures
+
+    return lambda folder: save_figures(results.tables, options.pre, options.post, folder / "figures")
 
 
 def _records(given: Mapping[str, Sequence[Given]], out: Path | None) -> tuple[InputRecord, ...]:

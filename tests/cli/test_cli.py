@@ -337,7 +337,7 @@ def test_a_reader_that_goes_away(texts, exported, tmp_path):
         (["compare", "{scores}", "--level", "1"], 2, "not in the range 0<x<1"),
         (["compare", "{scores}", "--ties", "win"], 2, "'win' is not one of"),
         (["verify"], 2, "Missing argument 'FOLDER'"),
-        (["verify", "nowhere"], 1, "holds neither a commit log nor seal.json"),
+        (["verify", "nowhere"], 1, "holds neither a commit log nor seal.json nor results.json"),
         (["bench"], 2, "Usage: seal bench"),
         (["bench", "score", "{texts}", "--pairs", "2", "--model", "nowhere"], 1, "model 'nowhere' is not a folder here"),
         (["--config", "nowhere.toml", "verify", "x"], 2, "'nowhere.toml' does not exist"),

@@ -1,0 +1,176 @@
+"""Many `seal` commands one after another in a child process, each with its seconds, memory and last words.
+
+    python -m benchmarks.torture.watched JOBS.json OUTCOMES.jsonl SECONDS
+
+A command runs in the child through the same `main` as on a terminal, so that thousands of hostile files do
+not start Python thousands of times. A crash, or a command that takes longer than it may, ends the child and
+is its command's outcome; the next child goes on behind it. Linux only: the kernel says each peak.
+"""
+
+import faulthandler
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import asdict, dataclass, replace
+from io import StringIO
+from pathlib import Path
+
+import psutil
+
+from seal.cli.main import main as seal
+
+ROOT = Path(__file__).parents[2]
+_ASIDE = 100.0
+"""Seconds allowed beyond the limit for what is not the command's: Python starts, modules are read."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A command.
+
+    Attributes:
+        words: after `seal`.
+        out: what it writes, removed beforehand.
+    """
+
+    words: tuple[str, ...]
+    out: str = ""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended.
+
+    Attributes:
+        code: its exit code; None where the child died or was ended.
+        said: what it wrote on stderr, or the traceback, or what became of the child.
+        raised: whether an exception came through.
+        seconds: how long it took.
+        peak: bytes of the largest resident set meanwhile.
+    """
+
+    code: int | None
+    said: str
+    raised: bool
+    seconds: float
+    peak: int
+
+
+def watch(
+    jobs: Sequence[Job], scratch: Path, *, seconds: float, n_bytes: int, calm: Job | None = None
+) -> tuple[list[Outcome], int]:
+    """Run commands and see how each ends.
+
+    Args:
+        jobs: the commands, in order.
+        scratch: an empty folder to write notes to.
+        seconds: what one of them may take before the child is ended.
+        n_bytes: how far the child may grow beyond the peak of `calm` before it is ended.
+        calm: a command that is not disturbed, run first by every child: it loads what there is to load, and
+            its peak is what the others are held against.
+
+    Returns:
+        The outcomes, and the peak of `calm` (0 without one).
+    """
+    notes, outcomes, calm_peak = scratch / "outcomes.jsonl", list[Outcome](), 0
+    while len(outcomes) < len(jobs):
+        rest = [*([calm] if calm else []), *jobs[len(outcomes) :]]
+        (scratch / "jobs.json").write_text(json.dumps([asdict(job) for job in rest]), encoding="utf-8")
+        notes.unlink(missing_ok=True)
+        why = _child(scratch / "jobs.json", notes, seconds, n_bytes if calm else None)
+        lines = notes.read_text(encoding="utf-8").splitlines() if notes.exists() else []
+        ended = [Outcome(**json.loads(line)) for line in lines]
+        if calm and not ended:
+            raise AssertionError(f"the undisturbed command did not end: {' '.join(calm.words)}: {why}")
+        if calm:
+            if ended[0].code != 0:
+                raise AssertionError(f"the undisturbed {' '.join(calm.words)} failed: {ended[0].said}")
+            calm_peak = max(calm_peak, ended.pop(0).peak)
+        outcomes += ended
+        if len(outcomes) < len(jobs):
+            outcomes.append(Outcome(None, why, False, seconds, 0))
+    return outcomes, calm_peak
+
+
+def _child(jobs: Path, notes: Path, seconds: float, n_bytes: int | None) -> str:
+    """Start one child and wait for its end; says what became of it."""
+    words = [sys.executable, "-m", "benchmarks.torture.watched", str(jobs), str(notes), str(seconds)]
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("SEAL_")}
+    environment = kept | {"OMP_NUM_THREADS": "1"}
+    said = jobs.with_name("said.txt")
+    with said.open("w+b") as stderr:
+        process = subprocess.Popen(words, cwd=ROOT, env=environment, stdout=stderr, stderr=stderr)
+        watched, grown = psutil.Process(process.pid), False
+        while process.poll() is None:
+            time.sleep(0.05)
+            calm = _first_peak(notes)
+            try:
+                grown = bool(n_bytes and calm) and watched.memory_info().rss > calm + (n_bytes or 0)
+            except psutil.NoSuchProcess:
+                break
+            if grown:
+                process.kill()
+                break
+        code = process.wait()
+    last = said.read_text(encoding="utf-8", errors="replace")[-2000:]
+    return (
+        f"more memory than {n_bytes:,} bytes beyond the undisturbed run"
+        if grown
+        else f"ended with {code}: {last}"
+    )
+
+
+def _first_peak(notes: Path) -> int:
+    try:
+        with notes.open(encoding="utf-8") as lines:
+            first = lines.readline()
+        return int(json.loads(first)["peak"]) if first.endswith("\n") else 0
+    except FileNotFoundError:
+        return 0
+
+
+def attempt(job: Job) -> Outcome:
+    """Run a command in this process; its peak is not looked at."""
+    if job.out:
+        shutil.rmtree(job.out, ignore_errors=True)
+    said, raised, code = StringIO(), False, None
+    began = time.perf_counter()
+    try:
+        with redirect_stderr(said), redirect_stdout(StringIO()):
+            code = seal(job.words)
+    except BaseException:  # noqa: BLE001 -- an exception that came through is what is looked for
+        raised = True
+        said.write(traceback.format_exc())
+    return Outcome(code, said.getvalue()[-4000:], raised, time.perf_counter() - began, 0)
+
+
+def _attempt(job: Job, seconds: float) -> Outcome:
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak counts from here
+    faulthandler.dump_traceback_later(seconds, exit=True)
+    outcome = attempt(job)
+    faulthandler.cancel_dump_traceback_later()
+    return replace(outcome, peak=_peak())
+
+
+def _peak() -> int:
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) * 1024
+
+
+def _main(jobs: Path, notes: Path, seconds: float) -> None:
+    os.fsync = lambda fd: None  # only a power failure could tell the difference
+    with notes.open("a", encoding="utf-8") as file:
+        for i, job in enumerate(json.loads(jobs.read_text(encoding="utf-8"))):
+            outcome = _attempt(Job(**job), seconds + (0 if i else _ASIDE))
+            file.write(json.dumps(asdict(outcome)) + "\n")
+            file.flush()
+
+
+if __name__ == "__main__":
+    _main(Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3]))
