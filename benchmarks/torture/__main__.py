@@ -15,12 +15,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.torture import faults, kills
 from benchmarks.torture.campaign import Campaign
 from benchmarks.torture.ledger import Ledger, Line
 from benchmarks.torture.page import PAGE, filled
 from seal.engine.frames.manifest import machine, versions
 
-CAMPAIGNS: tuple[Campaign, ...] = ()
+CAMPAIGNS: tuple[Campaign, ...] = (kills, faults)
 RESULTS = Path("benchmarks/results/torture.json")
 SCRATCH = Path(".torture")
 
