@@ -8,6 +8,7 @@ from seal.engine.errors import UsageError
 from seal.engine.frames.folder import content_hash
 from seal.engine.frames.given import Given, given_list, given_path
 from seal.engine.frames.manifest import current_command, versions
+from seal.engine.frames.schema import readable
 from seal.stats.estimates import estimate
 from seal.stats.inputs import Frames
 from seal.stats.options import AnalyzeOptions
@@ -58,7 +59,8 @@ def analyze(
     if not (given["scores"] and given["labels"]):
         raise UsageError("an analysis needs scores and labels; one of them is an empty list")
     folder = None if out is None else Path(out)
-    results = estimate(Frames.of(given), options, as_published=as_published)
+    with readable(*filter(None, (given_path(x) for frames in given.values() for x in frames))):
+        results = estimate(Frames.of(given), options, as_published=as_published)
     results = replace(
         results, inputs=_records(given, folder), versions=versions(), command=current_command(), folder=folder
     )

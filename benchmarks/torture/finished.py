@@ -10,12 +10,32 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from benchmarks.torture.malformed import pack
 from benchmarks.torture.watched import Job, attempt
+from examples.toyworld.answers import answers
 from examples.toyworld.generate import Options, write
 from seal.engine.frames.schema import SCORES, TEXTS, scan
 
 N_PAIRS = 120
 MODELS = Path(__file__).parents[2] / "examples/toyworld/models"
+_SETTINGS = """\
+[run]
+sources = ["{pairs}"]
+pre = "pre={models}/pre"
+post = "post={models}/post"
+labelers = ["computed", "toy={models}/labeler"]
+out = "{out}"
+[import]
+limit = 40
+max-failures = 0.5
+[label]
+sample = 0.5
+seed = 3
+[analyze]
+labeler = "toy"
+figures = true
+level = 0.9
+"""
 
 
 class Finished:
@@ -40,6 +60,37 @@ class Finished:
             (out / "pairs.jsonl").write_text("\n".join([*lines, *odd]) + "\n", encoding="utf-8")
 
         return self._made("world", make)
+
+    @property
+    def truth(self) -> Path:
+        """LABELS: what was planted."""
+        return self.world / "truth.parquet"
+
+    @property
+    def other(self) -> Path:
+        """The same LABELS of a labeler of another name."""
+        renamed = pl.read_parquet(self.truth).with_columns(labeler=pl.lit("other"))
+        return self._made("other.parquet", renamed.write_parquet)
+
+    @property
+    def pairs_jsonl(self) -> Path:
+        """The dataset as lines."""
+        return self.world / "pairs.jsonl"
+
+    @property
+    def pairs_gz(self) -> Path:
+        """The same in gzip."""
+        return self._made("pairs.jsonl.gz", lambda out: pack(out, self.pairs_jsonl.read_bytes(), ".gz"))
+
+    @property
+    def pairs_zst(self) -> Path:
+        """The same in zstd."""
+        return self._made("pairs.jsonl.zst", lambda out: pack(out, self.pairs_jsonl.read_bytes(), ".zst"))
+
+    @property
+    def pairs_parquet(self) -> Path:
+        """The same as Parquet."""
+        return self._made("pairs.parquet", pl.read_ndjson(self.pairs_jsonl).write_parquet)
 
     @property
     def texts(self) -> Path:
@@ -88,9 +139,45 @@ class Finished:
             "results", lambda out: ran(*self.analyze(), "--figures", "--as-published", "--out", out)
         )
 
+    @property
+    def pre(self) -> Path:
+        """A reward model, exported."""
+        return self.model("pre")
+
+    @property
+    def planted(self) -> Path:
+        """Coefficients to hold an analysis against, as CSV."""
+
+        def make(out: Path) -> None:
+            terms = pl.read_csv(self.results / "imprint.csv")["term"].unique(maintain_order=True)
+            rows = [
+                f"{model},{term},{i},{i - 1},{i + 1}"
+                for model in ("pre", "post")
+                for i, term in enumerate(terms)
+            ]
+            out.write_text("\n".join(["model,term,planted,low,high", *rows]) + "\n", encoding="utf-8")
+
+        return self._made("planted.csv", make)
+
+    @property
+    def answers(self) -> Path:
+        """What a person exported from the page of the sample."""
+
+        def make(out: Path) -> None:
+            said = answers(self.gold, pl.read_parquet(self.truth))
+            out.write_text(json.dumps(said), encoding="utf-8")
+
+        return self._made("answers.json", make)
+
+    @property
+    def settings(self) -> Path:
+        """Settings of a whole run."""
+        text = _SETTINGS.format(pairs=self.pairs_jsonl, models=MODELS, out=self.folder / "planned")
+        return self._made("seal.toml", lambda out: out.write_text(text, encoding="utf-8"))
+
     def analyze(self) -> tuple[object, ...]:
         """An analysis without where to write it."""
-        labels = ("--labels", self.world / "truth.parquet", "--texts", self.texts)
+        labels = ("--labels", self.truth, "--texts", self.texts)
         return ("analyze", "--scores", self.rewards, *labels, "--pre", "pre", "--post", "post")
 
     def model(self, name: str) -> Path:
@@ -104,7 +191,7 @@ class Finished:
         words = (self.texts, *models, "--part-pairs", "50")
         return self._made("scores", lambda out: ran("score", *words, "--out", out))
 
-    def _made(self, name: str, make: Callable[[Path], None]) -> Path:
+    def _made(self, name: str, make: Callable[[Path], object]) -> Path:
         path = self.folder / name
         if not path.exists():
             aside = self.folder / f"unfinished-{name}"

@@ -196,14 +196,15 @@ def _write(kind: str, packing: str, scratch: Path) -> tuple[Path, dict[int, tupl
             expected[i] = (i + 1, code, word)
         else:
             lines.append(json.dumps(good).encode() if malform else HARMLESS[kind](json.dumps(good).encode()))
-    _pack(source, b"\n".join(lines) + b"\n")
+    pack(source, b"\n".join(lines) + b"\n", source.suffix)
     return source, expected
 
 
-def _pack(source: Path, data: bytes) -> None:
-    if source.suffix == ".gz":
+def pack(source: Path, data: bytes, packing: str) -> None:
+    """Write lines as they are, or as `.gz` or `.zst`."""
+    if packing == ".gz":
         source.write_bytes(gzip.compress(data, 1))
-    elif source.suffix == ".zst":
+    elif packing == ".zst":
         with pa.output_stream(str(source), compression="zstd") as stream:
             stream.write(data)
     else:

@@ -23,7 +23,7 @@ import polars as pl
 import psutil
 
 from benchmarks.torture.campaign import Found
-from benchmarks.torture.watched import ROOT
+from benchmarks.torture.commands import ROOT, command, environment
 from seal.engine.frames.schema import PREFERENCE, SCORES, VARIANT
 
 NAME = "scale"
@@ -67,11 +67,14 @@ def run(case: str, scratch: Path) -> Found:
 
 def _measured(*words: object, n_pairs: int) -> dict[str, Any]:
     """Run a command to its end; its seconds, peak and growth."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("SEAL_")}
-    command = [sys.executable, "-m", "seal.cli.main", *map(str, words)]
     began, samples = time.monotonic(), list[tuple[float, int]]()
     process = subprocess.Popen(
-        command, cwd=ROOT, env=kept, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        command(*words),
+        cwd=ROOT,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     watched = psutil.Process(process.pid)
     while True:
@@ -142,11 +145,9 @@ def write_pairs(folder: Path, n_pairs: int) -> None:
         n = min(_FILE_PAIRS, n_pairs - start)
         asked, good, bad = (pool.gather(rng.integers(0, len(pool), n)) for _ in range(3))
         prompt = pl.format("\n\nHuman: {} {}\n\nAssistant: ", pl.lit(asked), pl.int_range(start, start + n))
-        pairs = {
-            "chosen": pl.concat_str(prompt, pl.lit(good)),
-            "rejected": pl.concat_str(prompt, pl.lit(bad)),
-        }
-        pl.select(**pairs).write_ndjson(folder / f"pairs-{at:02}.jsonl")
+        sides = {"chosen": good, "rejected": bad}
+        pairs = pl.select(pl.concat_str(prompt, pl.lit(text)).alias(side) for side, text in sides.items())
+        pairs.write_ndjson(folder / f"pairs-{at:02}.jsonl")
 
 
 def write_scores(folder: Path, n_pairs: int) -> None:
