@@ -59,7 +59,7 @@ def command_settings(
     """The settings of one command: parameter name -> value, relative paths taken from the file's folder.
 
     Raises:
-        UsageError: a key is none of its long options.
+        UsageError: a key is none of its long options, or a value none that could be typed.
     """
     parameters = {
         opt.removeprefix("--"): p
@@ -79,12 +79,21 @@ def command_settings(
             f"{path}: [{table}] has no setting '{key}'",
         )
         if name in parameters:
+            _refuse_shape(value, parameters[name], f"{path}: '{key}' of [{table}]")
             settings[str(parameters[name].name)] = _placed(value, parameters[name], path.parent)
         elif isinstance(value, dict):
             settings[name] = command_settings(value, inner[name], path, f"{table}.{name}")
         else:
             raise UsageError(f"{path}: '{name}' of [{table}] is a command; write a table [{table}.{name}]")
     return settings
+
+
+def _refuse_shape(value: Any, parameter: click.Parameter, what: str) -> None:
+    """What click makes of a list or a table where one value is meant is an exception, or text that nobody wrote."""
+    several = getattr(parameter, "multiple", False) or parameter.nargs != 1
+    given = value if several and isinstance(value, list) else [value]
+    if any(isinstance(one, list | dict) for one in given):
+        raise UsageError(f"{what} must be one value{' or a list of values' if several else ''}")
 
 
 def _placed(value: Any, parameter: click.Parameter, folder: Path) -> Any:

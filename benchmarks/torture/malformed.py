@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from benchmarks.torture.campaign import Found
 from benchmarks.torture.watched import Job, attempt
-from seal.engine.frames.schema import TEXTS, scan
+from seal.engine.frames.schema import FAILURES, TEXTS, scan
 
 NAME = "malformed"
 N_ROWS = 40
@@ -167,6 +167,7 @@ def run(case: str, scratch: Path) -> Found:
     ended = attempt(Job(words, str(out)))
     assert ended.code == 0, f"exit code {ended.code}: {ended.said}"
     failed = pl.read_parquet(out / "failures.parquet").sort("row_id")
+    assert failed.schema == FAILURES.empty().schema
     texts = scan(out, TEXTS).collect()
     assert texts.height % 2 == 0
     assert texts.height // 2 + failed.height == 2 * N_ROWS, f"{texts.height} rows, {failed.height} failures"

@@ -68,8 +68,13 @@ def resealed(data: bytes, draw: random.Random) -> bytes:
 
 
 def _changed(document: object, draw: random.Random) -> object:
+    """Changed somewhere below its keys, most often, for else hardly anything is left of it."""
     for _ in range(draw.randint(1, 3)):
-        document = changed(document, draw)
+        if isinstance(document, dict) and document and draw.random() < 0.85:
+            key = draw.choice(list(document))
+            document = document | {key: changed(document[key], draw)}
+        else:
+            document = changed(document, draw)
     return document
 
 
@@ -98,7 +103,7 @@ def relaid(data: bytes, draw: random.Random) -> bytes:
 
 
 def respelled(data: bytes, draw: random.Random) -> bytes:
-    """A safetensors file with another header, of the right length or not; now and then bytes of its tensors."""
+    """A safetensors file with another header, of the right length or not; now and then bitten instead."""
     if draw.random() < 0.3:
         return bitten(data, draw)
     length = int.from_bytes(data[:8], "little")

@@ -96,8 +96,11 @@ TARGETS: Mapping[str, Target] = {
     "label, weights": Target(_LABELER, "model.safetensors", respelled, _ASK, 40),
 }
 SMALL = (
-    "import, jsonl", "import, gzip", "import, zstd", "import, Parquet", "label, a part of texts",
-    "label, manifest", "label, manifest sealed again", "label, log", "verify, manifest", "compare, scores", "run, seal.toml",
-    "gold, taxonomy", "gold, answers",
-)  # fmt: skip
+    "import, Parquet",
+    "label, a part of texts",
+    "label, log",
+    "compare, scores",
+    "run, seal.toml",
+    "gold, answers",
+)
 """They need no model, and no library that takes seconds to import."""

@@ -1,4 +1,4 @@
-"""Every kind of malformed record: 40 rows, some malformed, each of these a failure row with its place."""
+"""Every kind of malformed record: 40 of them between 40 good ones, each a failure row with its place."""
 
 import gzip
 import json
@@ -9,12 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from benchmarks.torture import malformed
 from benchmarks.torture.malformed import GOOD, KINDS
 from seal.engine.datasets.formats import FORMATS
 from seal.engine.datasets.importing import import_texts
 from seal.engine.datasets.options import ImportOptions
 from seal.engine.errors import InputError
-from seal.engine.frames.schema import FAILURES, TEXTS, scan
+from seal.engine.frames.schema import TEXTS, scan
 
 pytestmark = pytest.mark.usefixtures("fast_disk")
 
@@ -22,31 +23,9 @@ N_ROWS = 40
 MALFORMED_AT = (0, 7, 8, 23, 39)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_each_kind_becomes_a_failure_row_with_its_place_and_reason(kind: str, tmp_path: Path) -> None:
-    name, malform, code, word = KINDS[kind]
-    lines = [
-        malform(GOOD[name](i)) if i in MALFORMED_AT else json.dumps(GOOD[name](i)).encode()
-        for i in range(N_ROWS)
-    ]
-    source = tmp_path / "data.jsonl"
-    source.write_bytes(b"\n".join(lines) + b"\n")
-    report = import_texts([source], tmp_path / "out", options=ImportOptions(max_chars=1000, part_pairs=16))
-    assert report.n_records == N_ROWS
-    assert report.n_pairs + report.n_failures == N_ROWS
-    assert report.failures == {code: len(MALFORMED_AT)}
-    failures = pl.read_parquet(tmp_path / "out" / "failures.parquet")
-    assert failures.schema == FAILURES.empty().schema
-    assert failures["row_id"].to_list() == list(MALFORMED_AT)
-    assert set(failures["stage"]) == {"import"}
-    assert failures["preference"].null_count() == failures["variant"].null_count() == len(MALFORMED_AT)
-    for at, detail in zip(MALFORMED_AT, failures["detail"], strict=True):
-        assert detail.startswith(f"data.jsonl:{at + 1}: ")
-        assert word in detail
-        assert len(detail) < 400
-    texts = scan(tmp_path / "out", TEXTS).collect()
-    good = [i for i in range(N_ROWS) if i not in MALFORMED_AT]
-    assert texts["row_id"].to_list() == [i for i in good for _ in range(2)]
+@pytest.mark.parametrize("case", malformed.cases(small=True))
+def test_each_kind_becomes_failure_rows_with_place_and_reason(case: str, tmp_path: Path) -> None:
+    malformed.run(case, tmp_path)
 
 
 def test_there_are_25_kinds_and_more() -> None:
