@@ -1,7 +1,7 @@
-"""Processes that carry out one `seal` command: forked from one that has imported torch, or started anew.
+"""Processes that carry out one `seal` command: forked from one that has imported all, or started anew.
 
 What is forked starts in milliseconds, so that hundreds of kills take minutes. The process that is forked from
-has run nothing but imports, and has no thread of its own.
+has run nothing but imports: no lock is held and no pool of threads is up that a fork would break.
 """
 
 import os

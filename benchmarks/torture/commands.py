@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
@@ -36,8 +37,13 @@ def seal(
     )  # fmt: skip
 
 
-def kill_after(seconds: float, *arguments: object, when: Path | None = None) -> bool:
-    """Start a command, SIGKILL it so many seconds after its start, or after `when` appeared.
+def kill_after(seconds: float, *arguments: object, when: Path | Callable[[], bool] | None = None) -> bool:
+    """Start a command, SIGKILL it so many seconds after its start, or after `when`.
+
+    Args:
+        seconds: to wait at last.
+        arguments: of the command.
+        when: a path that is to appear, or what says that it is time.
 
     Returns:
         Whether it was killed; False where it had ended before.
@@ -45,8 +51,9 @@ def kill_after(seconds: float, *arguments: object, when: Path | None = None) -> 
     process = subprocess.Popen(
         command(*arguments), cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
+    is_time = when.exists if isinstance(when, Path) else when
     try:
-        while when is not None and not when.exists() and process.poll() is None:
+        while is_time is not None and not is_time() and process.poll() is None:
             time.sleep(0.0005)
         process.wait(seconds)
     except subprocess.TimeoutExpired:

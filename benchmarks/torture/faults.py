@@ -30,13 +30,13 @@ def cases(small: bool) -> Sequence[str]:
     if small:
         return SMALL
     stages = [name for name, stage in STAGES.items() if not stage.vllm]
-    return [f"{name} {mode} {i}" for name in stages for mode in MODES for i in range(1, _EVERY + 1)]
+    return [f"{name} {mode} {i}" for mode in MODES for name in stages for i in range(1, _EVERY + 1)]
 
 
 def run(case: str, scratch: Path) -> Found:
     """Let every fourth change fail, each in a run of its own; see `Campaign`."""
     name, mode, first = case.rsplit(" ", 2)
-    here = bench(scratch.parent / "stages")
+    here = bench(scratch, fewer=True)  # the disk fails in one part as in another
     whole, at = here.whole(name), int(first)
     n_faults, n_errors = 0, 0
     while (failed := _fail(here, name, whole, at, MODES[mode])) is not None:

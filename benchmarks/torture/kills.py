@@ -38,7 +38,7 @@ def cases(small: bool) -> Sequence[str]:
 def run(case: str, scratch: Path) -> Found:
     """Kill, look, and start again; see `Campaign`."""
     name, _, number = case.rpartition(" ")
-    here, rng = bench(scratch.parent / "stages"), Random(case)
+    here, rng = bench(scratch), Random(case)
     whole, out = here.whole(name), here.out(name)
     here.clear(name)
     n_kills, n_unlogged, n_starts, done = 0, 0, 0, done_parts(out)

@@ -9,7 +9,7 @@ import gzip
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -38,14 +38,14 @@ labels = ["few.parquet"]
 out = "../out/run"
 
 [import]
-part-rows = 16
+part-pairs = 16
 max-failures = 1
 
 [score]
-part-rows = 16
+part-pairs = 16
 
 [label]
-part-rows = 16
+part-pairs = 16
 
 [analyze]
 labeler = "truth"
@@ -62,34 +62,40 @@ class Stage:
         reads: stages whose undisturbed output it reads.
         vllm: whether vLLM's own interpreter carries it out.
         needs: what of the world must be there: exported models.
+        fewer: words -> what stands in their place where fewer parts are enough.
     """
 
     words: tuple[str, ...]
     reads: tuple[str, ...] = ()
     vllm: bool = False
     needs: tuple[str, ...] = ()
+    fewer: Mapping[str, str] = field(default_factory=dict)
 
 
 _ALL = ("--max-failures", "1")
 _OUT = ("--out", "OUT")
 _TEXTS = ("whole/import", *_OUT)
-_DECODER = ("label", *_TEXTS, "--labeler", LABELER, "--part-rows", "2", "--limit", "10", "--backend")
+_DECODER = ("label", *_TEXTS, "--labeler", LABELER, "--part-pairs", "2", "--limit", "10", "--backend")
+_PARTS = {"8": "40"}
 STAGES: Mapping[str, Stage] = {
-    "import": Stage(("import", "world/a.jsonl", "world/b.jsonl.gz", *_OUT, "--part-rows", "8", *_ALL)),
-    "export": Stage(("export", str(MODELS / "pre"), "--out", "OUT/model")),
-    "score": Stage(
-        ("score", *_TEXTS, "--model", "world/pre", "--model", "world/post", "--part-rows", "8"),
-        ("import",), needs=("pre", "post"),
+    "import": Stage(
+        ("import", "world/a.jsonl", "world/b.jsonl.gz", *_OUT, "--part-pairs", "8", *_ALL), fewer=_PARTS
     ),
-    "label computed": Stage(("label", *_TEXTS, "--labeler", "computed", "--part-rows", "8"), ("import",)),
-    "label transformers": Stage((*_DECODER, "transformers"), ("import",)),
+    "score": Stage(
+        ("score", *_TEXTS, "--model", "world/pre", "--model", "world/post", "--part-pairs", "8"),
+        ("import",), needs=("pre", "post"), fewer=_PARTS,
+    ),
+    "label computed": Stage(
+        ("label", *_TEXTS, "--labeler", "computed", "--part-pairs", "8"), ("import",), fewer=_PARTS
+    ),
+    "label transformers": Stage((*_DECODER, "transformers"), ("import",), fewer={"10": "4"}),
     "label vllm": Stage((*_DECODER, "vllm"), ("import",), vllm=True),
     "rewrite": Stage(
-        ("rewrite", *_TEXTS, "--rewriter", LABELER, "--part-rows", "2", "--sample", "0.15", "--backend",
-         "transformers", *_ALL), ("import",),
+        ("rewrite", *_TEXTS, "--rewriter", LABELER, "--part-pairs", "2", "--sample", "0.15", "--backend",
+         "transformers", *_ALL), ("import",), fewer={"0.15": "0.05"},
     ),
     "similarity": Stage(
-        ("similarity", "whole/import", "whole/rewrite", *_OUT, "--embedder", "world/minilm", "--part-rows",
+        ("similarity", "whole/import", "whole/rewrite", *_OUT, "--embedder", "world/minilm", "--part-pairs",
          "2", *_ALL), ("import", "rewrite"), needs=("minilm",),
     ),
     "gold sample": Stage(("gold", "sample", *_TEXTS, "--pairs", "20", "--seed", "1"), ("import",)),
@@ -98,6 +104,7 @@ STAGES: Mapping[str, Stage] = {
          "--pre", "pre", "--post", "post", *_OUT), ("import", "score"),
     ),
     "report": Stage(("report", "whole/analyze", "--out", "OUT/report.html"), ("analyze",)),
+    "export": Stage(("export", str(MODELS / "pre"), "--out", "OUT/model")),
     "run": Stage(("run", "world/seal.toml"), needs=("pre", "post")),
 }  # fmt: skip
 
@@ -107,10 +114,11 @@ class Bench:
 
     Args:
         folder: kept from start to start; only what is derived from the code under test is made anew.
+        fewer: whether stages write few parts.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, fewer: bool) -> None:
+        self.folder, self._fewer = folder, fewer
         self._wholes: dict[str, Whole] = {}
         folder.mkdir(parents=True, exist_ok=True)
         warm_up(folder)
@@ -139,7 +147,8 @@ class Bench:
             do: what.
         """
         stage, out = STAGES[name], self.out(name)
-        words = [w.replace("OUT", str(out.relative_to(self.folder))) for w in stage.words]
+        words = [stage.fewer.get(w, w) if self._fewer else w for w in stage.words]
+        words = [w.replace("OUT", str(out.relative_to(self.folder))) for w in words]
         self.said(name).parent.mkdir(parents=True, exist_ok=True)
         self.told(name).unlink(missing_ok=True)
         if stage.vllm:
@@ -201,9 +210,9 @@ class Bench:
 
 
 @cache
-def bench(folder: Path) -> Bench:
+def bench(folder: Path, *, fewer: bool = False) -> Bench:
     """The one of a folder."""
-    return Bench(folder)
+    return Bench(folder, fewer)
 
 
 def _source(model: str) -> Path:

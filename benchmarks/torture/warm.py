@@ -1,19 +1,25 @@
-"""What the stages import and what may be imported before a fork: nothing of it starts a thread."""
+"""What the stages import, imported before the fork: nothing of it has computed anything yet."""
 
-import jinja2
+from importlib import import_module
+
 import matplotlib.figure
-import numpy
 import onnxruntime
-import rich
-import scipy.linalg
-import scipy.optimize
-import scipy.special
-import scipy.stats
-import tokenizers
+import polars
+import pyarrow.parquet
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
+from seal.cli import registry
+
 __all__ = (
-    "AutoModelForCausalLM", "PreTrainedTokenizerFast", "jinja2", "matplotlib", "numpy", "onnxruntime", "rich",
-    "scipy", "tokenizers", "torch",
+    "AutoModelForCausalLM", "PreTrainedTokenizerFast", "matplotlib", "onnxruntime", "polars", "pyarrow",
+    "torch",
 )  # fmt: skip
+registry.load_all()
+for _module in (
+    "engine.datasets.importing", "engine.scoring.scoring", "engine.scoring.similarity",
+    "engine.export.exporting", "engine.labeling.labeling", "engine.rewriting.rewriting",
+    "engine.generation.transformers", "engine.gold.sampling", "stats.analysis", "stats.report.page",
+    "cli.pipeline.running",
+):  # fmt: skip
+    import_module(f"seal.{_module}")

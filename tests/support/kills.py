@@ -8,6 +8,9 @@ from benchmarks.torture.commands import (
     logged_hashes,
     parquet_hashes,
     seal,
+    whole_lines,
 )
 
-__all__ = ("ROOT", "command", "environment", "kill_after", "logged_hashes", "parquet_hashes", "seal")
+__all__ = (
+    "ROOT", "command", "environment", "kill_after", "logged_hashes", "parquet_hashes", "seal", "whole_lines",
+)  # fmt: skip

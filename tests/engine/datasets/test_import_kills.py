@@ -3,11 +3,6 @@
 import gzip
 import json
 import random
-import signal
-import subprocess
-import sys
-import time
-from hashlib import sha256
 from pathlib import Path
 
 import polars as pl
@@ -17,12 +12,10 @@ import pytest
 
 from seal.engine.frames.folder import LOG
 from seal.engine.frames.manifest import read_manifest
-from tests.support.kills import logged_hashes
-from tests.support.places import ROOT
+from tests.support.kills import kill_after, logged_hashes, parquet_hashes, seal, whole_lines
 
 N_PAIRS = 12_000
 PART_PAIRS = 500
-COMMAND = "import sys; from seal.cli.main import main; sys.exit(main(sys.argv[1:]))"
 
 
 def make_sources(folder: Path) -> list[str]:
@@ -41,47 +34,27 @@ def make_sources(folder: Path) -> list[str]:
     return [str(folder / name) for name in ("a.jsonl", "b.jsonl.gz", "c.parquet")]
 
 
-def run(sources: list[str], out: Path, *, kill_after: int | None = None, delay_s: float = 0.0) -> bool:
+def run(sources: list[str], out: Path, *, n_logged: int | None = None, delay_s: float = 0.0) -> bool:
     """Start the command; True if it finished, False if it was killed.
 
     Args:
         sources, out: what it reads and writes.
-        kill_after: lines of the log (parts, earlier runs' included) to wait for; None never kills.
+        n_logged: lines of the log (parts, earlier runs' included) to wait for; None never kills.
         delay_s: what to wait then, so that the kill falls anywhere in the next parts.
     """
-    arguments = ["import", *sources, "--out", str(out), "--part-rows", str(PART_PAIRS), "--max-failures", "1"]
-    command = [sys.executable, "-c", COMMAND, *arguments]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
-        while kill_after is not None and process.poll() is None:
-            if n_logged(out) >= kill_after:
-                time.sleep(delay_s)
-                process.kill()
-                break
-            time.sleep(0.0005)
-        _, errors = process.communicate()
-    assert process.returncode in (0, -signal.SIGKILL), errors.decode()
-    return process.returncode == 0
-
-
-def n_logged(out: Path) -> int:
-    return (out / LOG).read_bytes().count(b"\n") if (out / LOG).exists() else 0
-
-
-def hashes(folder: Path) -> dict[str, str]:
-    return {p.name: sha256(p.read_bytes()).hexdigest() for p in sorted(folder.glob("*.parquet"))}
+    arguments = ("import", *sources, "--out", out, "--part-rows", PART_PAIRS, "--max-failures", 1)
+    if n_logged is None:
+        done = seal(*arguments)
+        assert done.returncode == 0, done.stderr
+        return True
+    return not kill_after(delay_s, *arguments, when=lambda: whole_lines(out / LOG).count(b"\n") >= n_logged)
 
 
 def check_nothing_torn(out: Path, whole: dict[str, str]) -> int:
     """Everything the log names is there and is what an undisturbed run writes; returns the parts logged."""
-    if not (out / LOG).exists():
-        return 0
-    data = (out / LOG).read_bytes()
-    (out / "seen").write_bytes(data[: data.rfind(b"\n") + 1])
-    logged = logged_hashes(out / "seen")
-    (out / "seen").unlink()
-    for name, digest in logged.items():
-        assert sha256((out / name).read_bytes()).hexdigest() == digest
-        assert name not in whole or digest == whole[name]
+    logged, found = logged_hashes(out / LOG), parquet_hashes(out)
+    assert {name: found.get(name) for name in logged} == logged
+    assert all(digest == whole[name] for name, digest in logged.items() if name in whole)
     return sum(name.startswith("part-") for name in logged)
 
 
@@ -90,7 +63,7 @@ def kill_and_finish(tmp_path: Path, n_kills: int, seed: int) -> int:
     rng = random.Random(seed)
     sources = make_sources(tmp_path / "in")
     assert run(sources, tmp_path / "whole")
-    whole = hashes(tmp_path / "whole")
+    whole = parquet_hashes(tmp_path / "whole")
     assert len(whole) == N_PAIRS // PART_PAIRS + 1
     n_killed = n_mid_way = n_folders = 0
     while n_killed < n_kills:
@@ -98,13 +71,13 @@ def kill_and_finish(tmp_path: Path, n_kills: int, seed: int) -> int:
         while not finished:
             ahead = rng.randint(0, 5)
             delay_s = rng.uniform(0, 0.03 if ahead else 1.0)  # with none ahead it falls into the start
-            finished = run(sources, out, kill_after=n_parts + ahead, delay_s=delay_s)
+            finished = run(sources, out, n_logged=n_parts + ahead, delay_s=delay_s)
             n_killed += not finished
             done = check_nothing_torn(out, whole)
             assert done >= n_parts, "a part that was logged is gone"
             n_parts = done
             n_mid_way += not finished and 0 < done < len(whole) - 1
-        assert hashes(out) == whole
+        assert parquet_hashes(out) == whole
         document = read_manifest(out)
         assert document is not None
         assert document["complete"] is True

@@ -6,7 +6,6 @@ SEAL_TEST_KILLS sets the number of kills of the slow test.
 # ruff: noqa: PT017, E501 - until a call does not fail any more; shell scripts in one piece
 
 import errno
-import json
 import os
 import random
 import resource
@@ -23,7 +22,7 @@ from seal.engine.scoring.options import ScoreOptions
 from seal.engine.scoring.scoring import score
 from seal.engine.verify import verify
 from tests.support.frames import random_texts, write
-from tests.support.kills import ROOT, command, environment, kill_after, parquet_hashes, seal
+from tests.support.kills import ROOT, command, environment, kill_after, logged_hashes, parquet_hashes, seal
 
 N_PAIRS, PART_PAIRS = 240, 12
 
@@ -64,13 +63,10 @@ def undisturbed(work, exported):
 
 def check_log(out):
     """What the log names is whole at any moment."""
-    log = out / "log.jsonl"
-    lines = log.read_bytes().splitlines(keepends=True) if log.exists() else []
-    for line in lines:
-        if line.endswith(b"\n"):
-            for name, facts in json.loads(line)["files"].items():
-                if (out / name).exists() or not name.startswith("failures-"):
-                    assert parquet_hashes(out)[name] == facts["sha256"]
+    found = parquet_hashes(out)
+    for name, digest in logged_hashes(out / "log.jsonl").items():
+        if name in found or not name.startswith("failures-"):
+            assert found[name] == digest
 
 
 def finish_and_compare(out, call, hashes):
