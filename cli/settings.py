@@ -89,7 +89,7 @@ def command_settings(
 
 
 def _refuse_shape(value: Any, parameter: click.Parameter, what: str) -> None:
-    """What click makes of a list or a table where one value is meant is an exception, or text that nobody wrote."""
+    """Of a list or a table in place of one value click makes an exception, or text that nobody wrote."""
     several = getattr(parameter, "multiple", False) or parameter.nargs != 1
     given = value if several and isinstance(value, list) else [value]
     if any(isinstance(one, list | dict) for one in given):
