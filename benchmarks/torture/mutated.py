@@ -23,7 +23,7 @@ from seal.engine.files import file_sha256, sealed
 
 NAME = "mutated"
 SECONDS, N_BYTES = 10.0, 1 << 30
-_A_CASE, _FEW = 100, 10
+_A_CASE, _FEW = 500, 10
 
 
 def cases(small: bool) -> Sequence[str]:

@@ -29,6 +29,9 @@ from seal.cli.main import main as seal
 _WAITING = 10
 """A child that goes on for so many times the seconds of computing that it may take is ended: it may wait."""
 
+_LOADING_S = 600.0
+"""Allowed beyond that for the first command, which loads what there is to load."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -154,7 +157,7 @@ def attempt(job: Job) -> Outcome:
 
 def _attempt(job: Job, seconds: float) -> Outcome:
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak counts from here
-    faulthandler.dump_traceback_later(_WAITING * seconds, exit=True)
+    faulthandler.dump_traceback_later(seconds, exit=True)
     outcome = attempt(job)
     faulthandler.cancel_dump_traceback_later()
     return replace(outcome, peak=_peak())
@@ -168,8 +171,8 @@ def _peak() -> int:
 def _main(jobs: Path, notes: Path, seconds: float) -> None:
     os.fsync = lambda fd: None  # only a power failure could tell the difference
     with notes.open("a", encoding="utf-8") as file:
-        for job in json.loads(jobs.read_text(encoding="utf-8")):
-            outcome = _attempt(Job(**job), seconds)
+        for i, job in enumerate(json.loads(jobs.read_text(encoding="utf-8"))):
+            outcome = _attempt(Job(**job), _WAITING * seconds + (0 if i else _LOADING_S))
             file.write(json.dumps(asdict(outcome)) + "\n")
             file.flush()
 
