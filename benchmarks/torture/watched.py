@@ -29,6 +29,7 @@ from seal.cli.main import main as seal
 _WAITING = 10
 """A child that goes on for so many times the seconds of computing that it may take is ended: it may wait."""
 
+_MOST_SAID = 4000
 _LOADING_S = 600.0
 """Allowed beyond that for the first command, which loads what there is to load."""
 
@@ -152,7 +153,9 @@ def attempt(job: Job) -> Outcome:
     except BaseException:  # noqa: BLE001 -- an exception that came through is what is looked for
         raised = True
         said.write(traceback.format_exc())
-    return Outcome(code, said.getvalue()[-4000:], raised, time.process_time() - began, 0)
+    text = said.getvalue()
+    text = text if len(text) <= _MOST_SAID else text[:100] + "…" + text[100 - _MOST_SAID :]
+    return Outcome(code, text, raised, time.process_time() - began, 0)
 
 
 def _attempt(job: Job, seconds: float) -> Outcome:

@@ -175,7 +175,9 @@ def test_a_damaged_log_is_one_clear_error(folder, line):
         verify(folder)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"identity": 3}', '{"identity": {}}'])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"identity": 3}', '{"identity": {}}', '{"identity": {"options": ["a"]}}']
+)
 def test_a_damaged_manifest_is_one_clear_error(folder, text):
     (folder / "manifest.json").write_text(text)
     with pytest.raises(InputError, match=r"manifest\.json is not a manifest of this program"):
