@@ -77,8 +77,6 @@ TARGETS: Mapping[str, Target] = {
     "compare, scores": Target("rewards", "", bitten, _COMPARE, 300),
     "agreement, labels": Target("truth", "", bitten, _AGREE, 100),
     "analyze, labels": Target("truth", "", bitten, _ANALYZE, 40),
-    "report, results.json": Target("results", "results.json", reshaped, _REPORT, 50),
-    "report, truth as CSV": Target("planted", "", bitten, _TRUTH, 30),
     "run, seal.toml": Target("settings", "", relaid, _PLAN, 300),
     "run, bytes of seal.toml": Target("settings", "", bitten, _PLAN, 100),
     "gold, taxonomy": Target(DEFAULT, "", relaid, _SHEET, 200),
@@ -94,6 +92,8 @@ TARGETS: Mapping[str, Target] = {
     **{f"label, {name}": Target(_LABELER, name, reshaped, _ASK, 30) for name in _CHECKPOINT},
     "label, generation_config.json": Target(_LABELER, "generation_config.json", reshaped, _ASK, 30),
     "label, weights": Target(_LABELER, "model.safetensors", respelled, _ASK, 40),
+    "report, results.json": Target("results", "results.json", reshaped, _REPORT, 50),
+    "report, truth as CSV": Target("planted", "", bitten, _TRUTH, 30),
 }
 SMALL = (
     "import, Parquet",
