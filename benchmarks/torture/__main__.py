@@ -1,6 +1,6 @@
 """Try every promise of reliability, and write down what was seen.
 
-    python -m benchmarks.torture [--only NAME] [--small] [--out benchmarks/results/torture.json]
+    python -m benchmarks.torture [--only NAME] [--small] [--report] [--out benchmarks/results/torture.json]
 
 Hours, if all of it is new. What was stopped goes on where it was: cases that held are not tried again, broken
 ones are. `--afresh` forgets them. The exit code is 1 where a promise was broken.
@@ -37,7 +37,8 @@ def main() -> int:
     for campaign in CAMPAIGNS:
         if options.only in (None, campaign.NAME):
             cases = campaign.cases(options.small)
-            try_cases(campaign, cases, ledger, options.scratch)
+            if not options.report:
+                try_cases(campaign, cases, ledger, options.scratch)
             found[campaign.NAME] = summarised(campaign, cases, ledger)
             write(found, options.out)
     return int(any(facts["broken"] for facts in found.values()))
@@ -47,6 +48,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.torture", description=__doc__)
     parser.add_argument("--only", choices=[c.NAME for c in CAMPAIGNS], help="one campaign")
     parser.add_argument("--small", action="store_true", help="the sample that the ordinary tests run")
+    parser.add_argument("--report", action="store_true", help="try nothing, write down what was seen so far")
     parser.add_argument("--afresh", action="store_true", help="forget the cases that are done")
     parser.add_argument("--out", type=Path, default=RESULTS, help="the JSON to write")
     parser.add_argument("--scratch", type=Path, default=SCRATCH, help="where it works, and keeps its ledger")
