@@ -79,7 +79,7 @@ def command_settings(
             f"{path}: [{table}] has no setting '{key}'",
         )
         if name in parameters:
-            _refuse_shape(value, parameters[name], f"{path}: '{key}' of [{table}]")
+            _refuse_odd(value, parameters[name], f"{path}: '{key}' of [{table}]")
             settings[str(parameters[name].name)] = _placed(value, parameters[name], path.parent)
         elif isinstance(value, dict):
             settings[name] = command_settings(value, inner[name], path, f"{table}.{name}")
@@ -88,12 +88,18 @@ def command_settings(
     return settings
 
 
-def _refuse_shape(value: Any, parameter: click.Parameter, what: str) -> None:
-    """Of a list or a table in place of one value click makes an exception, or text that nobody wrote."""
+def _refuse_odd(value: Any, parameter: click.Parameter, what: str) -> None:
+    """What nobody could type: of a list, a date or an infinite integer click makes an exception of Python's."""
     several = getattr(parameter, "multiple", False) or parameter.nargs != 1
-    given = value if several and isinstance(value, list) else [value]
-    if any(isinstance(one, list | dict) for one in given):
-        raise UsageError(f"{what} must be one value{' or a list of values' if several else ''}")
+    for one in value if several and isinstance(value, list) else [value]:
+        if isinstance(one, list | dict):
+            raise UsageError(f"{what} must be one value{' or a list of values' if several else ''}")
+        try:
+            parameter.type.convert(one, parameter, None)
+        except click.ClickException:
+            pass  # said when the command is called, in its own words
+        except (TypeError, ValueError, OverflowError, AttributeError):
+            raise UsageError(f"{what} is {str(one)!r}, which is no {parameter.type.name}") from None
 
 
 def _placed(value: Any, parameter: click.Parameter, folder: Path) -> Any:

@@ -1,4 +1,4 @@
-"""Every kind of malformed record: 40 of them between 40 good ones, each a failure row with its place."""
+"""Malformed records; every kind of them is tried by the campaign `malformed` (tests/benchmarks)."""
 
 import gzip
 import json
@@ -9,7 +9,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks.torture import malformed
 from benchmarks.torture.malformed import GOOD, KINDS
 from seal.engine.datasets.formats import FORMATS
 from seal.engine.datasets.importing import import_texts
@@ -21,11 +20,6 @@ pytestmark = pytest.mark.usefixtures("fast_disk")
 
 N_ROWS = 40
 MALFORMED_AT = (0, 7, 8, 23, 39)
-
-
-@pytest.mark.parametrize("case", malformed.cases(small=True))
-def test_each_kind_becomes_failure_rows_with_place_and_reason(case: str, tmp_path: Path) -> None:
-    malformed.run(case, tmp_path)
 
 
 def test_there_are_25_kinds_and_more() -> None:
