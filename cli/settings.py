@@ -89,7 +89,7 @@ def command_settings(
 
 
 def _refuse_odd(value: Any, parameter: click.Parameter, what: str) -> None:
-    """What nobody could type: of a list, a date or an infinite integer click makes an exception of Python's."""
+    """What nobody could type: a list, a date, an infinite integer; click lets Python's exceptions through."""
     several = getattr(parameter, "multiple", False) or parameter.nargs != 1
     for one in value if several and isinstance(value, list) else [value]:
         if isinstance(one, list | dict):

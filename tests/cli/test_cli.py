@@ -494,7 +494,7 @@ def test_a_file_may_say_everything(capfd, texts, exported, tmp_path):
         ("[score]\nlimit = 0", "0 is not in the range x>=1"),
         ("[score]\nlimit = 1979-05-27", "'limit' of [score] is '1979-05-27', which is no integer range"),
         ("[score]\nlimit = inf", "'limit' of [score] is 'inf', which is no integer range"),
-        ('[score]\nout = "a\\u0000b"', "which is no "),
+        ('[score]\nout = "a\\u0000b"', "seal.toml is not a TOML file: a text holds the character U+0000"),
         ("[analyze]\nfigures = 3.5", "'figures' of [analyze] is '3.5', which is no boolean"),
         ("[score]\nlimit = [3]", "'limit' of [score] must be one value"),
         ("[score]\nlimit = {a = 3}", "'limit' of [score] must be one value"),
