@@ -4,8 +4,9 @@
 
 A command runs in the child through the same `main` as on a terminal, so that thousands of hostile files do
 not start Python thousands of times. A crash, or a command that takes longer than it may, ends the child and
-is its command's outcome; the next child goes on behind it. Linux only: the kernel says each peak. What a library
-writes past Python's own streams is not looked at: polars says there that it panicked, in three lines.
+is its command's outcome; the next child goes on behind it. Linux only: the kernel says each peak.
+
+What a library writes past Python's own streams is not looked at: there polars says that it panicked.
 """
 
 import faulthandler
