@@ -74,7 +74,7 @@ def command_settings(
     """The settings of one command: parameter name -> value, relative paths taken from the file's folder.
 
     Raises:
-        UsageError: a key is none of its long options.
+        UsageError: a key is none of its long options, or a value none that could be typed.
     """
     parameters = {
         opt.removeprefix("--"): p
@@ -94,12 +94,27 @@ def command_settings(
             f"{path}: [{table}] has no setting '{key}'",
         )
         if name in parameters:
+            _refuse_odd(value, parameters[name], f"{path}: '{key}' of [{table}]")
             settings[str(parameters[name].name)] = _placed(value, parameters[name], path.parent)
         elif isinstance(value, dict):
             settings[name] = command_settings(value, inner[name], path, f"{table}.{name}")
         else:
             raise UsageError(f"{path}: '{name}' of [{table}] is a command; write a table [{table}.{name}]")
     return settings
+
+
+def _refuse_odd(value: Any, parameter: click.Parameter, what: str) -> None:
+    """What nobody could type: a list, a date, an infinite integer; click lets Python's exceptions through."""
+    several = getattr(parameter, "multiple", False) or parameter.nargs != 1
+    for one in value if several and isinstance(value, list) else [value]:
+        if isinstance(one, list | dict):
+            raise UsageError(f"{what} must be one value{' or a list of values' if several else ''}")
+        try:
+            parameter.type.convert(one, parameter, None)
+        except click.ClickException:
+            pass  # said when the command is called, in its own words
+        except (TypeError, ValueError, OverflowError, AttributeError):
+            raise UsageError(f"{what} is {str(one)!r}, which is no {parameter.type.name}") from None
 
 
 def _placed(value: Any, parameter: click.Parameter, folder: Path) -> Any:

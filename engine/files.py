@@ -48,13 +48,22 @@ def parse_toml(text: str) -> dict[str, Any]:
     """What TOML says.
 
     Raises:
-        ValueError: it is none (`tomllib.TOMLDecodeError`), or nested deeper than `DEEPEST`.
+        ValueError: it is none (`tomllib.TOMLDecodeError`), nested deeper than `DEEPEST`, or holds the
+            character U+0000, which no path, name or question can have.
     """
     try:
         document: dict[str, Any] = _shallow(tomllib.loads(text))
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
+    if _holds_nul(document):
+        raise ValueError("a text holds the character U+0000")
     return document
+
+
+def _holds_nul(value: Any) -> bool:
+    if isinstance(value, dict | list):
+        return any(map(_holds_nul, value.values() if isinstance(value, dict) else value))
+    return isinstance(value, str) and "\0" in value
 
 
 def _shallow(document: Any) -> Any:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from seal.engine.checkpoints.exported import SPEC, changed_files, is_changed, load_spec
 from seal.engine.errors import InputError
-from seal.engine.files import file_sha256, unsealed
-from seal.engine.frames.folder import LOG, StageFolder
+from seal.engine.files import SEALED, file_sha256, parse_json, unsealed
+from seal.engine.frames.folder import LOG, RESULTS, StageFolder
 from seal.engine.frames.manifest import KEYS, LOG_SHA256, MANIFEST, read_manifest
 from seal.engine.notebook import Shown
 
@@ -28,10 +28,13 @@ class Verification(Shown):
 
 
 def verify(folder: str | Path) -> Verification:
-    """Compare every file that the commit log (or `seal.json`) names with its hash, and look for parts beside.
+    """Compare every file that a folder's records name with its hash, and look for parts beside.
 
-    The records are held against hashes too: `manifest.json` holds the log's and its own, `seal.json` its
-    own. Of what an earlier version wrote, which has none, only the layout is held.
+    The record of a stage is its commit log, of a model `seal.json`, of an analysis `results.json`.
+
+    The records are held against hashes too: `manifest.json` holds the log's and its own, `seal.json` and
+    `results.json` their own. Of stages and models of an earlier version, which have none, only the layout is
+    held.
 
     Raises:
         InputError: the folder was not written by this program, or was never finished.
@@ -41,17 +44,38 @@ def verify(folder: str | Path) -> Verification:
     stage = StageFolder.open(folder) if is_stage else None
     if stage is not None:
         hashes = stage.hashes
-        if not stage.complete:
-            raise InputError(f"{folder} is not finished: run the command that writes it again")
         records = list(_changed_records(folder, stage))
+        if not stage.complete and MANIFEST not in records:
+            raise InputError(f"{folder} is not finished: run the command that writes it again")
     elif (folder / SPEC).is_file():
         hashes = dict(load_spec(folder).files)
         records = [SPEC] * is_changed(folder)
+    elif (folder / RESULTS).is_file():
+        hashes, records = _results(folder)
     else:
-        raise InputError(f"{folder} holds neither a commit log nor {SPEC}: nothing says what it should be")
+        raise InputError(
+            f"{folder} holds neither a commit log nor {SPEC} nor {RESULTS}: nothing says what it should be"
+        )
     changed = changed_files(folder, hashes)
     unnamed = sorted(p.name for p in folder.glob("*.parquet") if p.name not in hashes)
     return Verification(len(hashes), records + changed + unnamed)
+
+
+def _results(folder: Path) -> tuple[dict[str, str], list[str]]:
+    """The files of an analysis with their hashes, and its record where that is not as it was written."""
+    data = (folder / RESULTS).read_bytes()
+    try:
+        document = dict(parse_json(data))
+        if "unfinished" in document:
+            raise InputError(f"{folder} was being written when that was stopped: run seal analyze again")
+        if SEALED not in document and "files" not in document:
+            raise InputError(
+                f"{folder} was written by an earlier version, which kept no hashes: run seal analyze again"
+            )
+        hashes = {str(name): str(known) for name, known in document["files"].items()}
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InputError(f"{folder / RESULTS} is damaged: {error}") from None
+    return hashes, [RESULTS] * unsealed(data, known=())
 
 
 def _changed_records(folder: Path, stage: StageFolder) -> Iterator[str]:

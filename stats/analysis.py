@@ -1,6 +1,6 @@
 """`seal.analyze`: scores and labels in, estimates out, with a record of what was read."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +8,7 @@ from seal.engine.errors import UsageError
 from seal.engine.frames.folder import content_hash
 from seal.engine.frames.given import Given, given_list, given_path
 from seal.engine.frames.manifest import current_command, versions
+from seal.engine.frames.schema import readable
 from seal.stats.estimates import estimate
 from seal.stats.inputs import Frames
 from seal.stats.labelers.health import health_notes
@@ -64,19 +65,23 @@ def analyze(
     if not (given["scores"] and given["labels"]):
         raise UsageError("an analysis needs scores and labels; one of them is an empty list")
     folder = None if out is None else Path(out)
-    results = estimate(Frames.of(given), options, as_published=as_published)
+    with readable(*filter(None, (given_path(x) for frames in given.values() for x in frames))):
+        results = estimate(Frames.of(given), options, as_published=as_published)
     results = replace(
         results, inputs=_records(given, folder), versions=versions(), command=current_command(),
         folder=folder, notes=(*results.notes, *health_notes((*given["labels"], *given["rewritten-labels"]))),
     )  # fmt: skip
     if folder is None:
         return results
-    files = write(results, folder)
-    if figures:
-        from seal.stats.figures import save_figures
+    return replace(
+        results, files=tuple(write(results, folder, _drawing(results, options) if figures else None))
+    )
 
-        files += save_figures(results.tables, options.pre, options.post, folder / "figures")
-    return replace(results, files=tuple(files))
+
+def _drawing(results: Results, options: AnalyzeOptions) -> Callable[[Path], Sequence[Path]]:
+    from seal.stats.figures import save_figures
+
+    return lambda folder: save_figures(results.tables, options.pre, options.post, folder / "figures")
 
 
 def _records(given: Mapping[str, Sequence[Given]], out: Path | None) -> tuple[InputRecord, ...]:

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,8 @@ from typing import Any
 import polars as pl
 
 from seal.engine.errors import InputError, ResumeError
-from seal.engine.files import parse_json, write_atomic
+from seal.engine.files import file_sha256, parse_json, sealed, write_atomic
+from seal.engine.frames.folder import RESULTS
 from seal.engine.notebook import html
 from seal.stats.csv_files import write_csv
 from seal.stats.options import AnalyzeOptions
@@ -23,7 +24,7 @@ FILES = (
     "causal",
 )  # fmt: skip
 FORMAT = 1
-JSON = "results.json"
+JSON = RESULTS
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class Results:
         return dict(self.options)
 
     def as_dict(self) -> dict[str, Any]:
-        """The content of `results.json`."""
+        """The content of `results.json`, but for the hashes of what was written."""
         return {
             "format": FORMAT,
             "command": None if self.command is None else list(self.command),
@@ -95,12 +96,18 @@ class Results:
         return html("Estimates", self.tables, self.notes)
 
 
-def write(results: Results, out: Path) -> list[Path]:
+def write(results: Results, out: Path, draw: Callable[[Path], Sequence[Path]] | None = None) -> list[Path]:
     """Write every table and `results.json` into a folder, each file whole or not at all.
 
     Tables that an earlier analysis left there are removed; a file that none wrote is left, and refused where
     it bears the name of a result. `results.json` says first which files are this program's, and at last what
-    they hold, so that an analysis that was killed is known as one.
+    they hold, so that an analysis that was killed is known as one. It ends with the SHA-256 of each file and
+    with its own, for `seal verify`.
+
+    Args:
+        results: what was found.
+        out: the folder, made if it is missing.
+        draw: writes figures into the folder and returns their paths.
 
     Returns:
         The files written.
@@ -123,8 +130,10 @@ def write(results: Results, out: Path) -> list[Path]:
     for name, frame in tables.items():
         (out / name).parent.mkdir(exist_ok=True)
         written.append(write_csv(frame, out / name))
-    text = json.dumps(results.as_dict(), indent=1, allow_nan=False, ensure_ascii=False)
-    write_atomic(out / JSON, text.encode())
+    written += draw(out) if draw else ()
+    plain = json.loads(json.dumps(results.as_dict(), allow_nan=False))
+    hashes = {path.relative_to(out).as_posix(): file_sha256(path) for path in written}
+    write_atomic(out / JSON, sealed({**plain, "files": hashes}))
     return [*written, out / JSON]
 
 

@@ -14,7 +14,8 @@ from seal.engine.errors import InputError
 def command(folder: Path, as_json: bool) -> None:
     """Check a folder's bytes against its own records.
 
-    Every file that FOLDER's commit log names (of an exported model: its seal.json) is hashed again.
+    Every file that FOLDER's commit log names (of an exported model: its seal.json, of an analysis: its
+    results.json) is hashed again.
     """
     from seal.engine.verify import verify
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from seal.engine.errors import InputError
 from seal.engine.files import file_sha256, parse_json, walk_files, write_atomic
-from seal.engine.frames.folder import LOG, StageFolder
+from seal.engine.frames.folder import LOG, RESULTS, StageFolder
 from seal.engine.frames.manifest import MANIFEST
 
 _GRAIN_NS = 2_000_000_000
@@ -107,7 +107,7 @@ class HashBook:
         found = {str(p.relative_to(path)): p for p in _files(path)}
         if stage is not None:
             found = {name: p for name, p in found.items() if name in logged}
-        elif "results.json" in found:
+        elif RESULTS in found:
             found = {name: p for name, p in found.items() if _RESULT.fullmatch(name)}
         return {name: self.file_hash(p, known.get(name)) for name, p in sorted(found.items())}
 

@@ -18,6 +18,8 @@ from seal.engine.frames.manifest import ForeignManifestError, read_manifest
 
 LOG = "log.jsonl"
 FAILED = "failures.parquet"
+RESULTS = "results.json"
+"""What an analysis says of its folder: with all tables, the hash of every file and its own."""
 
 
 @dataclass(frozen=True)

@@ -156,6 +156,6 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     try:
         document["identity"] = _upgraded(document["identity"])
         document["identity"]["stage"]
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ForeignManifestError(f"{path} is not a manifest of this program: {error}") from None
     return dict(document)

@@ -68,7 +68,7 @@ def in_order(path: Path, aside: Path, columns: Sequence[str] = TEXT_COLUMNS) -> 
         return files
     try:
         rows.sort(TEXT_KEY).sink_parquet(aside)
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise InputError(f"{path} cannot be sorted into {aside}: {error}") from None
     return [aside]
 

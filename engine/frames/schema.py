@@ -191,9 +191,9 @@ def readable(*paths: Path) -> Iterator[None]:
     """What polars and pyarrow raise over the content of some files, as an `InputError` that names them."""
     try:
         yield
-    except (pl.exceptions.PolarsError, pa.ArrowException, OSError) as error:
-        if isinstance(error, OSError) and error.errno:  # the system's own; pyarrow's over damage have none
-            raise
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, pa.ArrowException, OSError) as error:
+        if (isinstance(error, OSError) and error.errno) or not paths:
+            raise  # the system's own (pyarrow's over damage have no number), or of frames in memory
         said = next(iter(str(error).splitlines()), type(error).__name__)  # polars goes on about its own plan
         raise InputError(f"{', '.join(map(str, paths))} cannot be read: {said}") from None
 

@@ -13,7 +13,7 @@ from seal.engine.frames.folder import content_hash
 from seal.engine.frames.given import Given, as_frame, given_list, given_name, given_path
 from seal.engine.frames.manifest import Manifest
 from seal.engine.frames.reader import keep_apart
-from seal.engine.frames.schema import FAILURES, INCLUSION, LABELS, scan
+from seal.engine.frames.schema import FAILURES, INCLUSION, LABELS, readable, scan
 from seal.engine.frames.sink import Sink
 from seal.engine.frames.taxonomy import load_taxonomy
 from seal.engine.notebook import html
@@ -91,21 +91,27 @@ def agreement(
     if overwrite and not options.combine:
         raise UsageError("overwrite belongs to combine; labelers.csv is written anew each time")
     given = given_list(labels)
-    labelers, right = _open(given, gold, options.taxonomy)
-    against, notes, tables, combined = list(labelers), [], {}, None
-    if options.combine and folder is not None:
-        for path in filter(None, map(given_path, (*given, *given_list(gold)))):
-            keep_apart(path, folder)
-        combination = combine(labelers, options.combine)
-        combined = _write(combination, given, options, folder, overwrite)
-        against.append(Labeler(combined.name, scan(folder, LABELS)))
-        notes += _notes(combination, labelers)
-        if options.combine == "dawid-skene":
-            tables[_ERRORS] = combination.errors()
-    chances: dict[str, Any] = {"n_resamples": options.resamples, "seed": options.seed, "level": options.level}
-    parts = [compare_labelers(labelers, **chances)]
-    if right:
-        parts += [compare_labelers([x, right], gold=right.name, **chances) for x in against]
+    paths = [path for path in map(given_path, (*given, *given_list(gold))) if path is not None]
+    with readable(*paths):
+        labelers, right = _open(given, gold, options.taxonomy)
+        against, notes, tables, combined = list(labelers), [], {}, None
+        if options.combine and folder is not None:
+            for path in paths:
+                keep_apart(path, folder)
+            combination = combine(labelers, options.combine)
+            combined = _write(combination, given, options, folder, overwrite)
+            against.append(Labeler(combined.name, scan(folder, LABELS)))
+            notes += _notes(combination, labelers)
+            if options.combine == "dawid-skene":
+                tables[_ERRORS] = combination.errors()
+        chances: dict[str, Any] = {
+            "n_resamples": options.resamples,
+            "seed": options.seed,
+            "level": options.level,
+        }
+        parts = [compare_labelers(labelers, **chances)]
+        if right:
+            parts += [compare_labelers([x, right], gold=right.name, **chances) for x in against]
     table = pl.concat(parts)
     if table.is_empty():
         raise InputError("the labelers share no boolean or text feature; there is nothing to compare")

@@ -7,12 +7,15 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from benchmarks.statistics_worlds import world
 from seal.engine.errors import InputError, ResumeError
 from seal.engine.frames.folder import content_hash
 from seal.engine.frames.manifest import Manifest, differences, read_manifest
 from seal.engine.frames.schema import FAILURES
 from seal.engine.frames.sink import Sink
 from seal.engine.verify import verify
+from seal.stats.analysis import analyze
+from seal.stats.options import AnalyzeOptions
 from tests.support.kills import logged_hashes
 
 ROWS = pl.DataFrame({"row_id": [0, 1, 2], "reward": [0.5, -1.0, 2.0]})
@@ -30,6 +33,14 @@ def folder(tmp_path):
         sink.commit(ROWS.with_columns(pl.col("row_id") + 3), FAILED, last_row_id=5)
         sink.finish()
     return tmp_path / "f"
+
+
+@pytest.fixture
+def results(tmp_path):
+    w = world(300, seed=1)
+    options = AnalyzeOptions("pre", "post")
+    found = analyze(w.scores, w.labels, options, out=tmp_path / "r", figures=True, as_published=True)
+    return found.folder
 
 
 def test_an_untouched_folder(folder):
@@ -92,6 +103,40 @@ def test_a_record_cannot_lose_its_hash_unnoticed(folder):
         pass
 
 
+def test_a_flip_that_makes_a_folder_look_unfinished_is_told_as_a_flip(folder):
+    path = folder / "manifest.json"
+    path.write_bytes(path.read_bytes().replace(b'"complete": true', b'"comqlete": true'))
+    assert verify(folder).changed == ["manifest.json"]
+
+
+def test_a_flip_in_any_file_of_an_analysis_is_found(results):
+    report = verify(results)
+    assert report.changed == []
+    files = sorted(p.relative_to(results).as_posix() for p in results.rglob("*") if p.is_file())
+    assert report.n_files == len(files) - 1
+    assert {"imprint.csv", "figures/figure3_coefficients.svg", "as_published/imprint.csv"} <= set(files)
+    for name in files:
+        assert found_in(results, name) == 25, name
+    (results / "mine.txt").write_text("a user's own")
+    assert verify(results).changed == []
+    (results / "imprint.csv").unlink()
+    assert verify(results).changed == ["imprint.csv"]
+
+
+def test_an_analysis_that_cannot_be_verified_says_why(results, tmp_path):
+    path = results / "results.json"
+    whole = path.read_bytes()
+    path.write_bytes(b'{"format": 1, "unfinished": ["imprint.csv"]}')
+    with pytest.raises(InputError, match="was being written when that was stopped: run seal analyze again"):
+        verify(results)
+    for damaged in (whole[:-10], b"[]", b"17", b'{"files": 3}'):
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match=r"results\.json is damaged"):
+            verify(results)
+    with pytest.raises(InputError, match="written by an earlier version, which kept no hashes"):
+        verify(Path(__file__).parents[1] / "data" / "earlier" / "results")
+
+
 @pytest.mark.parametrize("name", ["texts", "labels"])
 def test_folders_of_an_earlier_version_still_verify(name):
     report = verify(Path(__file__).parents[1] / "data" / "earlier" / name)
@@ -130,7 +175,9 @@ def test_a_damaged_log_is_one_clear_error(folder, line):
         verify(folder)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"identity": 3}', '{"identity": {}}'])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"identity": 3}', '{"identity": {}}', '{"identity": {"options": ["a"]}}']
+)
 def test_a_damaged_manifest_is_one_clear_error(folder, text):
     (folder / "manifest.json").write_text(text)
     with pytest.raises(InputError, match=r"manifest\.json is not a manifest of this program"):
@@ -138,7 +185,7 @@ def test_a_damaged_manifest_is_one_clear_error(folder, text):
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"holds neither a commit log nor seal\.json"):
+    with pytest.raises(InputError, match=r"holds neither a commit log nor seal\.json nor"):
         verify(tmp_path)
     with pytest.raises(InputError, match="holds neither a commit log"):
         verify(tmp_path / "nowhere")

@@ -154,3 +154,18 @@ def test_what_is_no_frame_is_refused(tables: Tables) -> None:
         agreement(
             [tables["labels"], tables["noisy"]], options=AgreementOptions(taxonomy=Path("nowhere.toml"))
         )
+
+
+def test_damage_inside_a_frame_is_one_line_with_its_path(tables: Tables, tmp_path: Path) -> None:
+    """A file whose footer is whole and whose rows are not: only reading them shows it."""
+    for name in ("scores", "labels"):
+        tables[name].write_parquet(tmp_path / f"{name}.parquet", compression="uncompressed")
+    other = tables["labels"].with_columns(labeler=pl.lit("other"))
+    data = bytearray((tmp_path / "labels.parquet").read_bytes())
+    data[4 : len(data) // 2] = b"\xff" * (len(data) // 2 - 4)
+    (tmp_path / "labels.parquet").write_bytes(data)
+    damaged = tmp_path / "labels.parquet"
+    with pytest.raises(InputError, match=r"scores\.parquet, .*labels\.parquet cannot be read: "):
+        analyze(tmp_path / "scores.parquet", damaged, OPTIONS)
+    with pytest.raises(InputError, match=r"labels\.parquet cannot be read: "):
+        agreement([damaged, other])

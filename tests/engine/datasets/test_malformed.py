@@ -1,154 +1,25 @@
-"""Every kind of malformed record: 40 rows, some malformed, each of these a failure row with its place."""
+"""Malformed records; every kind of them is tried by the campaign `malformed` (tests/benchmarks)."""
 
 import gzip
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from benchmarks.torture.malformed import GOOD, KINDS
 from seal.engine.datasets.formats import FORMATS
 from seal.engine.datasets.importing import import_texts
 from seal.engine.datasets.options import ImportOptions
 from seal.engine.errors import InputError
-from seal.engine.frames.schema import FAILURES, TEXTS, as_stored, scan
+from seal.engine.frames.schema import TEXTS, scan
 
 pytestmark = pytest.mark.usefixtures("fast_disk")
 
 N_ROWS = 40
 MALFORMED_AT = (0, 7, 8, 23, 39)
-
-Line = Callable[[int], bytes]
-
-
-def transcript(text: str) -> str:
-    return f"\n\nHuman: Say it\n\nAssistant: {text}"
-
-
-def user(text: str = "Say it") -> dict[str, Any]:
-    return {"role": "user", "content": text}
-
-
-def said(text: Any) -> dict[str, Any]:
-    return {"role": "assistant", "content": text}
-
-
-GOOD: dict[str, Callable[[int], dict[str, Any]]] = {
-    "hh": lambda i: {"chosen": transcript(f"yes {i}"), "rejected": transcript(f"no {i}")},
-    "pairs": lambda i: {"prompt": f"Say {i}", "chosen": "yes", "rejected": "no"},
-    "messages": lambda i: {"chosen": [user(), said(f"yes {i}")], "rejected": [user(), said("no")]},
-    "webgpt": lambda i: {
-        "question": {"full_text": f"Say {i}?"}, "answer_0": "yes", "answer_1": "no",
-        "score_0": 1, "score_1": -1,
-    },
-    "summarize": lambda i: {
-        "info": {"post": f"Say {i}"}, "summaries": [{"text": "yes"}, {"text": "no"}], "choice": 0,
-    },
-    "helpsteer3": lambda i: {
-        "context": [user(f"Say {i}")], "response1": "yes", "response2": "no", "overall_preference": -1,
-    },
-}  # fmt: skip
-
-DEEP = "[" * 100_000 + "]" * 100_000
-
-
-def changed(**columns: Any) -> Callable[[dict[str, Any]], bytes]:
-    return lambda good: json.dumps({k: v for k, v in (good | columns).items() if v is not ...}).encode()
-
-
-# kind: (format, good record -> malformed line, code, a word of the reason)
-KINDS: dict[str, tuple[str, Callable[[dict[str, Any]], bytes], str, str]] = {
-    "no JSON": ("hh", lambda g: b"chosen,rejected", "bad_json", "Expecting value"),
-    "cut JSON": ("hh", lambda g: json.dumps(g).encode()[:-20], "bad_json", "ends inside"),
-    "JSON with more behind": ("hh", lambda g: json.dumps(g).encode() + b" {}", "bad_json", "Extra data"),
-    "a list": ("hh", lambda g: b'["yes", "no"]', "not_an_object", "a list"),
-    "a number": ("hh", lambda g: b"17", "not_an_object", "a number"),
-    "null": ("hh", lambda g: b"null", "not_an_object", "null"),
-    "nested too deep": ("hh", lambda g: DEEP.encode(), "too_deep", "nested"),
-    "a number of 5000 digits": ("hh", lambda g: b'{"chosen": ' + b"9" * 5000 + b"}", "bad_json", "number"),
-    "invalid UTF-8": ("hh", lambda g: json.dumps(g).encode()[:-5] + b'\xff\xfe"}', "invalid_utf8", "0xff"),
-    "UTF-16": ("hh", lambda g: json.dumps(g).encode("utf-16-be").replace(b"\n", b""), "no_json", ""),
-    "a lone surrogate": ("hh", changed(chosen=transcript("\ud83d alone")), "lone_surrogate", "\\ud83d"),
-    "a key twice": (
-        "hh", lambda g: b'{"chosen": "a", "chosen": "b", "rejected": "c"}', "duplicate_key", "'chosen'",
-    ),
-    "no chosen": ("hh", changed(chosen=...), "missing_field", "no 'chosen'"),
-    "no rejected": ("hh", changed(rejected=...), "missing_field", "no 'rejected'"),
-    "no prompt": ("pairs", changed(prompt=...), "missing_field", "no 'prompt'"),
-    "an empty object": ("hh", lambda g: b"{}", "missing_field", "here are none"),
-    "a column that is no text": ("hh", lambda g: b'{"\\ud800": 1}', "missing_field", "here are \\ud800"),
-    "a side that is null": ("hh", changed(chosen=None), "wrong_type", "null"),
-    "a side that is a number": ("hh", changed(rejected=3), "wrong_type", "a number"),
-    "a side that is a list of numbers": ("messages", changed(chosen=[1, 2]), "bad_message", "a number"),
-    "a side that is an object": ("messages", changed(chosen={"a": 1}), "wrong_type", "an object"),
-    "an empty side": ("hh", changed(chosen=""), "empty_text", "'chosen' is empty"),
-    "a blank side": ("pairs", changed(rejected=" \n\t "), "empty_text", "'rejected' is empty"),
-    "an empty prompt": ("pairs", changed(prompt=""), "empty_text", "prompt"),
-    "no assistant turn": ("hh", changed(chosen="\n\nHuman: Say it"), "no_assistant_turn", "Assistant:"),
-    "no user turn": ("hh", changed(chosen="\n\nAssistant: yes"), "no_user_turn", "Human:"),
-    "a Human turn at the end": (
-        "hh", changed(chosen=transcript("yes\n\nHuman: why")), "not_assistant_last", "ends with a Human turn",
-    ),
-    "an absurd length": ("hh", changed(chosen=transcript("y" * 2000)), "too_long", "max_chars"),
-    "an absurd line": ("hh", changed(extra="x" * 3_000_000), "too_long", "longer than"),
-    "an unknown role": (
-        "messages", changed(chosen=[user(), {"role": "tool", "content": "4"}]), "unknown_role", "'tool'",
-    ),
-    "a message without content": (
-        "messages", changed(rejected=[user(), {"role": "assistant"}]), "bad_message", "message 2 of",
-    ),
-    "a message without role": ("messages", changed(chosen=[{"content": "a"}]), "bad_message", "no role"),
-    "content that is no string": (
-        "messages", changed(chosen=[user(), said([{"type": "text"}])]), "bad_message", "a list",
-    ),
-    "no messages": ("messages", changed(chosen=[]), "empty_messages", "'chosen'"),
-    "the user speaks last": (
-        "messages", changed(chosen=[user(), said("a"), user()]), "not_assistant_last", "last message",
-    ),
-    "only the assistant speaks": ("messages", changed(chosen=[said("yes")]), "no_user_turn", "user message"),
-    "an empty last message": ("messages", changed(chosen=[user(), said("")]), "empty_text", "empty"),
-    "equal scores": ("webgpt", changed(score_0=0.5, score_1=0.5), "no_preference", "0.5"),
-    "no score": ("webgpt", changed(score_1=...), "missing_field", "no 'score_1'"),
-    "a score that is NaN": ("webgpt", changed(score_0=float("nan")), "bad_preference", "nan"),
-    "an infinite score": ("webgpt", changed(score_0=float("inf")), "bad_preference", "inf"),
-    "a score of 400 digits": ("webgpt", changed(score_0=10**400), "bad_preference", "inf"),
-    "a choice out of range": ("summarize", changed(choice=2), "bad_preference", "'choice' is 2"),
-    "three summaries": ("summarize", changed(summaries=[{"text": "a"}] * 3), "wrong_type", "3 entries"),
-    "a preference of 0": ("helpsteer3", changed(overall_preference=0), "no_preference", "is 0"),
-    "a preference out of range": ("helpsteer3", changed(overall_preference=-4), "bad_preference", "-3 to 3"),
-}  # fmt: skip
-KINDS["UTF-16"] = (*KINDS["UTF-16"][:2], "bad_json", "no JSON")
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_each_kind_becomes_a_failure_row_with_its_place_and_reason(kind: str, tmp_path: Path) -> None:
-    name, malform, code, word = KINDS[kind]
-    lines = [
-        malform(GOOD[name](i)) if i in MALFORMED_AT else json.dumps(GOOD[name](i)).encode()
-        for i in range(N_ROWS)
-    ]
-    source = tmp_path / "data.jsonl"
-    source.write_bytes(b"\n".join(lines) + b"\n")
-    report = import_texts([source], tmp_path / "out", options=ImportOptions(max_chars=1000, part_pairs=16))
-    assert report.n_records == N_ROWS
-    assert report.n_pairs + report.n_failures == N_ROWS
-    assert report.failures == {code: len(MALFORMED_AT)}
-    failures = pl.read_parquet(tmp_path / "out" / "failures.parquet")
-    assert failures.schema == as_stored(FAILURES.empty()).schema
-    assert failures["row_id"].to_list() == list(MALFORMED_AT)
-    assert set(failures["stage"]) == {"import"}
-    assert failures["preference"].null_count() == failures["variant"].null_count() == len(MALFORMED_AT)
-    for at, detail in zip(MALFORMED_AT, failures["detail"], strict=True):
-        assert detail.startswith(f"data.jsonl:{at + 1}: ")
-        assert word in detail
-        assert len(detail) < 400
-    texts = scan(tmp_path / "out", TEXTS).collect()
-    good = [i for i in range(N_ROWS) if i not in MALFORMED_AT]
-    assert texts["row_id"].to_list() == [i for i in good for _ in range(2)]
 
 
 def test_there_are_25_kinds_and_more() -> None:

@@ -3,6 +3,7 @@
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from seal.engine.errors import InputError
 from seal.engine.frames import reader as reading
 from seal.engine.frames.reader import count_texts, in_order, windows
-from seal.engine.frames.schema import TEXT_KEY, TEXTS, parquet_files
+from seal.engine.frames.schema import SCORES, TEXT_KEY, TEXTS, parquet_files, scan
 from tests.support.frames import random_texts, write
 
 TEXT_COLUMNS = [*TEXT_KEY, "prompt", "response"]
@@ -228,3 +229,13 @@ def test_a_folder_in_which_everything_failed_says_so(tmp_path):
     pl.DataFrame({"row_id": [0]}).write_parquet(tmp_path / "failures.parquet")
     with pytest.raises(InputError, match=r"holds no rows: all failed"):
         parquet_files(tmp_path)
+
+
+def test_what_polars_panics_over_is_one_clear_error(tmp_path):
+    kinds = pa.dictionary(pa.uint8(), pa.string())
+    side = pa.field("preference", kinds, metadata={"_PL_ENUM_VALUES2": "6;chosen87rejected"})  # 87 of 8
+    sides = pa.DictionaryArray.from_arrays(pa.array([0, 1], pa.uint8()), ["chosen", "rejected"])
+    table = pa.table([[0, 0], sides], schema=pa.schema([pa.field("row_id", pa.int64()), side]))
+    pq.write_table(table, tmp_path / "t.parquet")
+    with pytest.raises(InputError, match=r"t\.parquet cannot be read: "):
+        scan(tmp_path / "t.parquet", SCORES)
