@@ -65,9 +65,9 @@ def _deviance(best: Point, point: Point) -> float:
 
 
 def _limit(solve: Solve, best: Point, sign: int, critical: float, std_error: float) -> float | None:
-    """Where the root of the deviance is the critical value: nearly a straight line, so Newton's steps are few.
+    """Where the root of the deviance, nearly a straight line, is the critical value: by Newton's method.
 
-    They are held between two ends that close in. Each maximum is looked for from both, for the way back from
+    Its steps stay between two ends that close in. Each maximum is looked for from both, for the way back from
     far out alone can end in another, lower one.
     """
 
