@@ -131,7 +131,7 @@ def watched(case: str, scratch: Path, linger_s: float) -> Watched:
     kept = {k: v for k, v in os.environ.items() if not k.startswith("SEAL_")}
     return watch(
         [python, "-P", "-m", "seal.cli.main", *_words(case)], scratch / "calls.log", by=means_here()[0],
-        cwd=scratch, environment=kept | {"PYTHONPATH": str(ROOT)}, linger_s=linger_s,
+        cwd=scratch, environment=kept | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}, linger_s=linger_s,
     )  # fmt: skip
 
 
