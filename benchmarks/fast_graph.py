@@ -36,7 +36,7 @@ from seal.engine.export.exporting import export
 from seal.engine.export.graphs import write_graph
 from seal.engine.export.onnx_graph import optimize
 from seal.engine.export.options import ExportOptions
-from seal.engine.frames.manifest import machine, versions
+from seal.engine.frames.manifest import machine, usable_cores, versions
 from seal.engine.frames.schema import TEXTS, scan
 from seal.engine.pooling.batching import plan_batches
 from seal.engine.pooling.onnx import OnnxBackend
@@ -139,7 +139,7 @@ def one_core_peak() -> float:
         start = time.thread_time()
         torch.mm(left, right)
         best = min(best, time.thread_time() - start)
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    torch.set_num_threads(usable_cores())
     return 2 * 2048**3 / best / 1e9
 
 

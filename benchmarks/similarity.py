@@ -29,7 +29,7 @@ from seal.engine.bench.scoring import gemm_peak
 from seal.engine.checkpoints.checkpoint import Checkpoint
 from seal.engine.export.exporting import export
 from seal.engine.export.options import ExportOptions
-from seal.engine.frames.manifest import machine, versions
+from seal.engine.frames.manifest import machine, usable_cores, versions
 from seal.engine.frames.schema import TEXTS, scan
 from seal.engine.pooling.loading import LoadedEmbedder, load_embedders
 from seal.engine.pooling.runner import Runner, prepare
@@ -130,7 +130,7 @@ def measure(args: argparse.Namespace, folder: Path, exported: Path) -> dict[str,
         "machine": machine(),
         "versions": {**versions(), "sentence-transformers": version("sentence-transformers")},
         "device": args.device,
-        "threads": args.threads or len(os.sched_getaffinity(0)),
+        "threads": args.threads or usable_cores(),
         "model": {k: config.get(k) for k in ("model_type", "hidden_size", "num_hidden_layers", "vocab_size")},
         "texts": {
             "n": len(lengths),

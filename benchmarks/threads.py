@@ -5,7 +5,6 @@ python -m benchmarks.threads --model ONNX_FOLDER --texts TEXTS --out benchmarks/
 
 import argparse
 import json
-import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,7 +15,7 @@ import onnxruntime
 import polars as pl
 
 from seal.engine.checkpoints.exported import MODEL, TOKENIZER, load_spec
-from seal.engine.frames.manifest import machine, versions
+from seal.engine.frames.manifest import machine, usable_cores, versions
 from seal.engine.frames.schema import TEXTS, scan
 from seal.engine.pooling.batching import plan_batches
 from seal.engine.pooling.tokenizing import EncodedTexts, PairEncoder
@@ -55,7 +54,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_cores()
     spec = load_spec(args.model)
     rows = scan(args.texts, TEXTS, columns=("prompt", "response")).collect().sample(args.n, seed=3)
     encoder = PairEncoder((args.model / TOKENIZER).read_text(), spec.pair_template, spec.longest_input())

@@ -17,6 +17,8 @@ from seal.cli.settings import load_settings
 from seal.cli.streams import end_streams, hold_streams
 from seal.engine.errors import SealError
 from seal.engine.frames.manifest import recorded_command
+from seal.engine.offline import stay_offline
+from seal.engine.systems import check_system
 from seal.engine.visible import visible
 
 
@@ -59,7 +61,12 @@ def _default() -> Path:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 1 failed, 2 wrong usage, 3 too many failed rows."""
+    try:
+        check_system()
+    except SealError as error:
+        return _fail(str(error), error.exit_code)
     end_with_the_run()
+    stay_offline()
     # Threads of torch that wait for each other would keep cores busy with waiting: where something else needs
     # a core, labeling took seven times as long. It is read when torch is first imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")

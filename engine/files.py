@@ -1,6 +1,5 @@
 """Files: written whole or not at all, and named by what they hold; JSON and TOML that cannot do harm."""
 
-import fcntl
 import hashlib
 import json
 import os
@@ -151,17 +150,23 @@ def take_lock(path: Path) -> IO[bytes] | None:
     """Hold a lock file until what is returned is closed; None where another process holds it.
 
     The file is made where there is none. One that is there is neither emptied nor, if it is a link, followed.
+    A child that inherits the open file holds the lock as well, until both have closed it.
 
     Raises:
-        OSError: it cannot be opened; a link cannot.
+        OSError: it cannot be opened (a link cannot), or its file system knows no locks.
     """
-    lock = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644), "r+b")
+    from filelock import lock_descriptor  # a twentieth of a second that `--help` need not wait for
+
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    lock = os.fdopen(os.open(path, flags, 0o644), "r+b")
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        if lock_descriptor(lock.fileno(), blocking=False):
+            return lock
+    except BaseException:
         lock.close()
-        return None
-    return lock
+        raise
+    lock.close()
+    return None
 
 
 def _sync(path: Path) -> None:

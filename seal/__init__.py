@@ -7,6 +7,8 @@ analyses never loads what runs models.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from seal.engine.systems import check_system
+
 if TYPE_CHECKING:  # what type checkers and editors read; `_HOMES` is what runs, and a test holds them equal
     from seal import bench as bench
     from seal import gold as gold
@@ -159,6 +161,7 @@ def __getattr__(name: str) -> Any:
         return version("seal-engine")
     if name not in _HOMES:
         raise AttributeError(f"module 'seal' has no attribute {name!r}")
+    check_system()
     home = _HOMES[name]
     value = import_module(f"seal.{name}") if home == "seal" else getattr(import_module(home), name)
     globals()[name] = value  # found directly from now on

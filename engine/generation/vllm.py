@@ -9,8 +9,9 @@ from functools import lru_cache, partial
 from io import StringIO
 from typing import Any
 
-for _variable in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "VLLM_NO_USAGE_STATS", "DO_NOT_TRACK"):
-    os.environ.setdefault(_variable, "1")  # before vLLM is imported: it looks once, and would phone home
+from seal.engine.offline import stay_offline
+
+stay_offline()  # before vLLM is imported: it looks once
 os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
 os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")  # stdout is for data
 os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")

@@ -1,6 +1,5 @@
 """Reward models and embedders as ONNX folders, run by onnxruntime on a CPU or a CUDA GPU."""
 
-import os
 import platform
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from seal.engine.checkpoints.exported import MODEL
 from seal.engine.errors import InputError, MissingExtraError, UsageError
 from seal.engine.frames.manifest import usable_cores
+from seal.engine.offline import silence_telemetry
 from seal.engine.pooling.contract import Batch, OutOfMemoryError
 from seal.engine.pooling.options import Device
 
@@ -23,8 +23,8 @@ def require(purpose: str) -> Any:
     Raises:
         MissingExtraError: it is not installed.
     """
+    silence_telemetry()  # read at import; the call of onnxruntime that switches it off is too late
     try:
-        os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read at import; the call that switches it off is too late
         import onnxruntime
     except ImportError:
         raise MissingExtraError("onnxruntime", "cpu", purpose) from None

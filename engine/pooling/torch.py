@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 
 from seal.engine.checkpoints.checkpoint import Checkpoint
 from seal.engine.errors import InputError, MissingExtraError, UsageError
+from seal.engine.offline import silence_telemetry
 from seal.engine.pooling.contract import Batch, OutOfMemoryError
 
 
 def _packages(purpose: str) -> tuple[Any, Any]:
+    silence_telemetry()
     try:
         import torch
         import transformers

@@ -11,7 +11,7 @@ from random import Random
 
 from seal.engine.errors import UsageError, nearest
 from seal.engine.frames.perturbed import CHANGES_MEANING
-from seal.engine.rewriting import framing, meaning, surface, wordings
+from seal.engine.rewriting import framing, meaning, rewording, surface
 
 Make = Callable[[str, Random], str | None]
 
@@ -80,11 +80,11 @@ PERTURBATIONS = (
     ),
     Perturbation(
         "contractions_expanded", "don't becomes do not",
-        "all words, contractions written out", wordings.contractions_expanded,
+        "all words, contractions written out", rewording.contractions_expanded,
     ),
     Perturbation(
         "contractions_made", "do not becomes don't",
-        "all words, contractions written out", wordings.contractions_made,
+        "all words, contractions written out", rewording.contractions_made,
     ),
     Perturbation(
         "quotes_curly", "straight quotes and apostrophes become curly",
@@ -96,19 +96,19 @@ PERTURBATIONS = (
     ),
     Perturbation(
         "numerals_to_words", "whole numbers to 100 are written as words",
-        "all words, numbers as numerals", wordings.numerals_to_words,
+        "all words, numbers as numerals", rewording.numerals_to_words,
     ),
     Perturbation(
         "words_to_numerals", "numbers to 100 in words become numerals",
-        "all words, numbers as numerals", wordings.words_to_numerals,
+        "all words, numbers as numerals", rewording.words_to_numerals,
     ),
     Perturbation(
         "british_spelling", "color becomes colour",
-        "all words, spelled the American way", wordings.british_spelling,
+        "all words, spelled the American way", rewording.british_spelling,
     ),
     Perturbation(
         "american_spelling", "colour becomes color",
-        "all words, spelled the American way", wordings.american_spelling,
+        "all words, spelled the American way", rewording.american_spelling,
     ),
     Perturbation("markdown_stripped", "marks of Markdown go", _SAME_WORDS, framing.markdown_stripped),
     Perturbation("markdown_bold", "the first sentence is set in bold", _SAME_WORDS, framing.markdown_bold),

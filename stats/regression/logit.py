@@ -5,32 +5,20 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import polars as pl
-from scipy.optimize import brentq
 from scipy.special import expit
-from scipy.stats import chi2, norm
 
 from seal.stats.options import LEVEL
 from seal.stats.regression.cells import Cells, ClusterScores
 from seal.stats.regression.inference import Floats, Rows, coefficient, inverse
 from seal.stats.regression.linear import root_diagonal
+from seal.stats.regression.profile import Point, Profile, Solve, profile
 from seal.stats.regression.separation import NoFit, find_separation
 
 _MOST_STEPS = 500
-_FAR = 60.0  # log odds beyond which a limit counts as infinite
 # Costs in cells times columns cubed: of the exact curvature under Firth, of a test and of an interval for
 # all separated coefficients together, up to which each is worked out.
 _CURVATURE_LIMIT = 3e10
 _TEST_LIMIT, _INTERVAL_LIMIT = 1e10, 5e8
-
-
-@dataclass(frozen=True)
-class Profile:
-    """A profile likelihood test; with `interval` its limits also, None where the profile stays flat."""
-
-    p_value: float
-    low: float | None = None
-    high: float | None = None
-    interval: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,8 +75,8 @@ def fit_logit(cells: Cells, outcome: str, columns: Sequence[int], *, level: floa
     whole = replace(data, cells=cells)
     covariance = bread if separated else _sandwich(whole, estimate, bread, n)
     ame, ame_std_error = _marginal_effects(data, estimate, covariance, n)
-    profile = _profiles(data, estimate, bread, separated, level) if separated else {}
-    return LogitFit(estimate, covariance, n, ame, ame_std_error, tuple(separated), profile)
+    tested = _profiles(data, estimate, bread, separated, level) if separated else {}
+    return LogitFit(estimate, covariance, n, ame, ame_std_error, tuple(separated), tested)
 
 
 @dataclass(frozen=True)
@@ -249,47 +237,24 @@ def _profiles(
     cost = len(separated) * len(data.cells.codes) * data.size**3
     if cost > _TEST_LIMIT:
         return {}
-    top = derivatives(data, best, firth=True)[0]
     errors = np.sqrt(np.diag(bread))
-    return {
-        j: _profile(data, best, top, float(errors[j]), j, level if cost <= _INTERVAL_LIMIT else None)
-        for j in separated
-    }
+    wanted = level if cost <= _INTERVAL_LIMIT else None
+    return {j: profile(*_held(data, best, j), float(errors[j]), wanted) for j in separated}
 
 
-def _profile(data: Data, best: Floats, top: float, std_error: float, j: int, level: float | None) -> Profile:
-    """Test and interval of coefficient j by the profile penalised likelihood (Heinze and Schemper 2002)."""
+def _held(data: Data, best: Floats, j: int) -> tuple[Solve, Point]:
+    """What finds the highest penalised likelihood with coefficient j held, and the highest of all."""
 
-    near = best.copy()  # the last solution: the next one is mostly not far from it
+    def point(solution: Floats) -> Point:
+        value, score, _ = derivatives(data, solution, firth=True)
+        return Point(float(solution[j]), value, float(score[j]), solution)
 
-    def deviance(at: float) -> float:
-        found = []
-        for start in (near, best):  # from far out alone, the way back can end in another, lower maximum
-            there = start.copy()
-            there[j] = at
-            there, _ = newton(data, firth=True, start=there, fixed=j, tolerance=1e-7)
-            found.append((derivatives(data, there, firth=True)[0], there))
-        highest, near[:] = max(found, key=lambda pair: pair[0])
-        return max(2 * (top - highest), 0.0)
+    def solve(at: float, start: Floats) -> Point:
+        there = start.copy()
+        there[j] = at
+        return point(newton(data, firth=True, start=there, fixed=j, tolerance=1e-7)[0])
 
-    p_value = float(chi2.sf(deviance(0.0), 1))
-    if level is None:
-        return Profile(p_value)
-    critical = float(norm.isf((1 - level) / 2))
-
-    def excess(at: float) -> float:
-        return float(np.sqrt(deviance(at))) - critical  # nearly linear, so the root is found in a few steps
-
-    def limit(sign: int) -> float | None:
-        near[:] = best
-        far = best[j] + sign * critical * std_error
-        while abs(far - best[j]) < _FAR:
-            if excess(far) > 0:
-                return float(brentq(excess, best[j], far, xtol=1e-5))
-            far = best[j] + 1.7 * (far - best[j])
-        return None
-
-    return Profile(p_value, limit(-1), limit(1), interval=True)
+    return solve, point(best)
 
 
 EFFECTS: dict[str, pl.DataType] = {
@@ -322,9 +287,9 @@ def logit_rows(
     for j in range(len(names)):
         row = coefficient(float(fit.estimate[j]), float(fit.std_error[j]), float("inf"), level)
         if j in fit.profile:
-            profile = fit.profile[j]
-            row |= {"statistic": None, "p_value": profile.p_value}
-            row |= {"conf_low": profile.low, "conf_high": profile.high} if profile.interval else {}
+            tested = fit.profile[j]
+            row |= {"statistic": None, "p_value": tested.p_value}
+            row |= {"conf_low": tested.low, "conf_high": tested.high} if tested.interval else {}
         effects = {"odds_ratio": float(np.exp(fit.estimate[j])) if fit.estimate[j] < 700 else None}
         if j:
             effects |= {"ame": float(fit.ame[j]), "ame_std_error": float(fit.ame_std_error[j])}

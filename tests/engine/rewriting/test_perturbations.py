@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from seal.engine.errors import UsageError
 from seal.engine.rewriting.meaning import sentences
 from seal.engine.rewriting.perturbations import ANOTHER, NAMES, PERTURBATIONS, chosen
+from seal.engine.rewriting.rewording import FULL, NUMBERS
 from seal.engine.rewriting.spelling import AMERICAN, BRITISH
 from seal.engine.rewriting.surface import DOUBLES, STRAIGHT
-from seal.engine.rewriting.wordings import FULL, NUMBERS
 
 BY_NAME = {p.name: p for p in PERTURBATIONS}
 MADE = [p for p in PERTURBATIONS if p.make is not None]
