@@ -38,7 +38,14 @@ COLUMNS = {
 }
 
 
-OF_MORE = {"imprint_corrected", "resistance_corrected", "human_corrected", "label_errors", "causal"}
+OF_MORE = {
+    "imprint_corrected",
+    "resistance_corrected",
+    "human_corrected",
+    "label_errors",
+    "causal",
+    "perturbations",
+}
 
 
 def all_frames(w: World, n: int = 600, **changes: object) -> Frames:
