@@ -159,12 +159,14 @@ def test_from_perturbing_to_the_report_on_the_toy_world(capfd, tmp_path):
     write_world(Options(pairs=60, seed=3), tmp_path / "world")
     both = ["--backend", "torch", *(w for m in ("pre", "post") for w in ("--model", f"{m}={MODELS / m}"))]
     assert run(capfd, "import", "world/pairs.jsonl", "--out", "texts")[0] == 0
+    few = ("labeler", "last_response_is_harmless", "last_response_is_helpful")  # whose logits are quick
+    write(pl.read_parquet("world/truth.parquet").select(*TEXT_KEY, *few), tmp_path / "labels.parquet")
     names = "typo_swap,contractions_made,repeated_twice"
     assert run(capfd, "rewrite", "texts", "--perturb", names, "--out", "perturbed")[0] == 0
     assert run(capfd, "score", "texts", *both, "--out", "scores")[0] == 0
     assert run(capfd, "score", "perturbed", *both, "--out", "perturbed-scores")[0] == 0
     code, out, err = run(
-        capfd, "analyze", "--texts", "texts", "--scores", "scores", "--labels", "world/truth.parquet",
+        capfd, "analyze", "--texts", "texts", "--scores", "scores", "--labels", "labels.parquet",
         "--perturbed", "perturbed", "--perturbed-scores", "perturbed-scores", "--pre", "pre",
         "--post", "post", "--figures", "--out", "results",
     )  # fmt: skip
