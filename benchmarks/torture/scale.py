@@ -13,8 +13,10 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -68,23 +70,21 @@ def run(case: str, scratch: Path) -> Found:
 def _measured(*words: object, n_pairs: int) -> dict[str, Any]:
     """Run a command to its end; its seconds, peak and growth."""
     began, samples = time.monotonic(), list[tuple[float, int]]()
-    process = subprocess.Popen(
-        command(*words),
-        cwd=ROOT,
-        env=environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    watched = psutil.Process(process.pid)
-    while True:
-        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
-        if pid:
-            break
-        samples.append((time.monotonic() - began, watched.memory_info().rss))
-        time.sleep(EVERY_S)
-    process.returncode = code = os.waitstatus_to_exitcode(status)
-    said = process.stderr.read() if process.stderr else ""
+    with tempfile.TemporaryFile("w+") as stderr:
+        process = subprocess.Popen(
+            command(*words), cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL, stderr=stderr
+        )
+        watched = psutil.Process(process.pid)
+        while True:
+            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+            if pid:
+                break
+            with suppress(psutil.NoSuchProcess):  # it may end in between
+                samples.append((time.monotonic() - began, watched.memory_info().rss))
+            time.sleep(EVERY_S)
+        process.returncode = code = os.waitstatus_to_exitcode(status)
+        stderr.seek(0)
+        said = stderr.read()
     assert code == 0, f"seal {words[0]} ended with {code}: {said[-2000:]}"
     return {
         "seconds": round(time.monotonic() - began, 1),

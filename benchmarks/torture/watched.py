@@ -126,7 +126,7 @@ def _child(jobs: Path, notes: Path, seconds: float, n_bytes: int) -> str:
                 process.kill()
                 break
         code = process.wait()
-    last = said.read_text(encoding="utf-8", errors="replace")[-2000:]
+    last = _cut(said.read_text(encoding="utf-8", errors="replace"))
     return (
         f"more memory than {n_bytes:,} bytes beyond the undisturbed run"
         if grown
@@ -155,9 +155,13 @@ def attempt(job: Job) -> Outcome:
     except BaseException:  # noqa: BLE001 -- an exception that came through is what is looked for
         raised = True
         said.write(traceback.format_exc())
-    text = said.getvalue()
-    text = text if len(text) <= _MOST_SAID else text[:100] + "…" + text[100 - _MOST_SAID :]
-    return Outcome(code, text, raised, time.process_time() - began, 0)
+    return Outcome(code, _cut(said.getvalue()), raised, time.process_time() - began, 0)
+
+
+def _cut(said: str) -> str:
+    """The beginning and the end, where it is long."""
+    half = _MOST_SAID // 2
+    return said if len(said) <= _MOST_SAID else f"{said[:half]}…{said[-half:]}"
 
 
 def _attempt(job: Job, seconds: float) -> Outcome:

@@ -119,7 +119,12 @@ class TransformersGenerator(LocalGenerator):
     def _vocabulary(self) -> Any:
         size = self._model.get_output_embeddings().weight.shape[0]
         ends = sorted(self._encoder.end_ids)
-        return llguidance.LLTokenizer(self._encoder.tokenizer_json, n_vocab=size, eos_token=ends or None)
+        try:
+            return llguidance.LLTokenizer(self._encoder.tokenizer_json, n_vocab=size, eos_token=ends or None)
+        except ValueError as error:  # a token that ends answers and that the weights have no place for
+            raise InputError(
+                f"{self._decoder.folder}: its tokenizer does not fit its weights: {error}"
+            ) from None
 
 
 class _State:

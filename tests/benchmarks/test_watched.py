@@ -15,6 +15,9 @@ def test_what_watches_sees_failures(tmp_path: Path) -> None:
     assert [ended.code for ended in outcomes] == [1, 0, 1]
     assert "holds neither a commit log nor seal.json" in outcomes[0].said
     assert all(not ended.raised and ended.peak > 0 for ended in outcomes)
-    outcomes, _ = watch([calm], tmp_path, seconds=0.00001, n_bytes=1 << 30, calm=calm)
+    (tmp_path / "long.jsonl").write_text('{"prompt": "a", "chosen": "b", "rejected": "c"}\n' * 50_000)
+    long = Job(("import", str(tmp_path / "long.jsonl"), "--out", str(tmp_path / "out")))
+    outcomes, _ = watch([long, calm], tmp_path, seconds=0.001, n_bytes=1 << 30, calm=calm)
     assert outcomes[0].code is None
     assert outcomes[0].said.startswith("ended with 1: Timeout")
+    assert outcomes[1].code == 0

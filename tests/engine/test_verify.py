@@ -129,7 +129,7 @@ def test_an_analysis_that_cannot_be_verified_says_why(results, tmp_path):
     path.write_bytes(b'{"format": 1, "unfinished": ["imprint.csv"]}')
     with pytest.raises(InputError, match="was being written when that was stopped: run seal analyze again"):
         verify(results)
-    for damaged in (whole[:-10], b"[]", b"17", b'{"files": 3}'):
+    for damaged in (whole[:-10], b"17", b'{"files": 3}'):
         path.write_bytes(damaged)
         with pytest.raises(InputError, match=r"results\.json is damaged"):
             verify(results)
