@@ -236,7 +236,10 @@ class _Reader:
         self._values, self._file = values, file
 
     def place(self, value: str) -> Path:
-        return (self._file.parent / Path(value).expanduser()).absolute()
+        try:
+            return (self._file.parent / Path(value).expanduser()).absolute()
+        except RuntimeError:
+            raise UsageError(f"{self._file}: {value!r}: nobody here has a home by that name") from None
 
     def text(self, key: str) -> str | None:
         value = self._values.get(key)
