@@ -15,13 +15,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.torture import faults, flips, fuzz, kills, malformed, mutated, scale
+from benchmarks.torture import faults, flips, fuzz, kills, malformed, mutated, offline, scale
 from benchmarks.torture.campaign import Campaign
 from benchmarks.torture.ledger import Ledger, Line
 from benchmarks.torture.page import PAGE, filled
 from seal.engine.frames.manifest import machine, versions
 
-CAMPAIGNS: tuple[Campaign, ...] = (kills, faults, malformed, fuzz, mutated, flips, scale)
+CAMPAIGNS: tuple[Campaign, ...] = (kills, faults, malformed, fuzz, mutated, flips, offline, scale)
 RESULTS = Path("benchmarks/results/torture.json")
 SCRATCH = Path(".torture")
 

@@ -87,7 +87,7 @@ exclude = "{TOO_CLOSE}"
 
 def cases(small: bool) -> Sequence[str]:
     """Every command; one by vLLM where its environment is."""
-    return [*STAGES, *([BY_VLLM[0]] if VLLM.exists() and not small else [])]
+    return ["import"] if small else [*STAGES, *([BY_VLLM[0]] if VLLM.exists() else [])]
 
 
 def run(case: str, scratch: Path) -> Found:
@@ -158,10 +158,11 @@ def summary(rows: Sequence[Found]) -> Mapping[str, Any]:
     """Whom the commands talked to, all together."""
     means = sorted({row["by"] for row in rows})
     local = {d for row in rows for d in row["destinations"]}
+    whole = ", a whole run among them" if any(row["stage"] == "run" for row in rows) else ""
     return {
         "promise": "No packet leaves the machine",
         "figure": (
-            f"{len(rows)} commands, a whole run among them, watched by {' and '.join(means)}, each process "
+            f"{len(rows)} commands{whole}, watched by {' and '.join(means) or 'nothing'}, each process "
             f"{LINGER_S:.0f} s longer than its work; seen: {', '.join(sorted(local)) or 'nothing'}"
         ),
         "stages": {row["stage"]: dict(row["destinations"]) for row in rows},

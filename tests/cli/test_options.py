@@ -14,6 +14,7 @@ from seal.cli.options import DeclaredOption, options_of
 from seal.cli.registry import COMMANDS, without_secrets
 from seal.engine.errors import UsageError
 from seal.engine.options import Declared, Options, declared, option
+from seal.engine.rewriting.options import PerturbOptions, RewriteOptions
 
 CLASSES = [getattr(seal, name) for name in seal.__all__ if name.endswith("Options")]
 
@@ -56,7 +57,10 @@ def test_an_option_is_its_field(command: str, given: DeclaredOption) -> None:
 @pytest.mark.parametrize("kind", CLASSES)
 def test_every_field_of_a_class_is_an_option_of_some_command(kind: type[Options]) -> None:
     offered = {id(p.words) for _, p in DECLARED}
-    assert {k.name for k in declared(kind) if id(k.words) not in offered} == set()
+    missing = {k.name for k in declared(kind) if id(k.words) not in offered}
+    if kind is PerturbOptions:  # `seal rewrite --perturb` makes them of what RewriteOptions offers
+        missing -= {k.name for k in declared(RewriteOptions)}
+    assert missing == set()
 
 
 @dataclass(frozen=True)

@@ -113,7 +113,15 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("offline")
 
 
-@pytest.mark.parametrize("stage", [name for name in offline.STAGES if name != "run"])
+ORDINARY = ("init", "import", "export pre", "score", "label by model", "rewrite", "verify")
+EVERY = [
+    name if name in ORDINARY else pytest.param(name, marks=pytest.mark.slow)
+    for name in offline.STAGES
+    if name != "run"
+]
+
+
+@pytest.mark.parametrize("stage", EVERY)
 def test_no_command_talks_to_anybody_elsewhere(stage: str, work: Path) -> None:
     """Export and score also stay until telemetry would have come; `make torture` lets all of them stay."""
     offline.prepare(stage, work)
