@@ -243,16 +243,19 @@ class _Builder:
         words = ["--texts", self._texts, "--pre", run.pre.name, "--post", run.post.name]
         reads = [*self._reads_texts]
         for kind in (None, *run.rewritings):
-            option = "--rewritten-" if kind else "--"
+            option = "--" if kind is None else "--perturbed-" if kind.perturbs else "--rewritten-"
             stages = [("scores", self._score(x, kind)) for x in (run.pre, run.post)]
             for what, stage in [*stages, *(("labels", x) for x in self._labels(kind))]:
                 words += [f"{option}{what}", self._at(stage.name)]
                 reads.append(stage.name)
         words += [word for path in run.labels for word in ("--labels", str(path))]
         words += ["--labels", str(run.gold), "--gold", str(self._gold)] if run.gold else []
-        for kind in run.rewritings:
-            words += ["--rewritten", self._source(kind)]
-            reads += self._source_stage(kind)
+        mild = [kind for kind in run.rewritings if kind.is_mild]
+        perturbed = [kind for kind in run.rewritings if kind.perturbs]
+        for option, kinds in (("--rewritten", mild), ("--perturbed", perturbed)):
+            if len(kinds) == 1:  # of several the option takes none; what each leaves out is in its folder
+                words += [option, self._source(kinds[0])]
+                reads += self._source_stage(kinds[0])
         if run.embedder:
             words += ["--similarities", self._at(SIMILARITIES)]
             reads.append(SIMILARITIES)
