@@ -15,6 +15,7 @@ stay_offline()  # before vLLM is imported: it looks once
 os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
 os.environ.setdefault("VLLM_LOGGING_STREAM", "ext://sys.stderr")  # stdout is for data
 os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
+os.environ.setdefault("VLLM_HOST_IP", "127.0.0.1")  # else it asks which way 8.8.8.8 would be
 # The engine runs in this process: one of its own outlives a SIGKILL of this one, and keeps its memory.
 os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
 
