@@ -15,6 +15,10 @@ from seal.stats.options import AnalyzeOptions
 from seal.stats.pairs.features import Regressor, find_features, refuse_reserved
 from seal.stats.pairs.joins import Inputs
 
+_ROLES = (
+    "scores", "labels", "texts", "rewritten", "rewritten-scores", "rewritten-labels", "similarities",
+    "perturbed", "perturbed-scores",
+)  # fmt: skip
 PAIR, GROUP = "pair", "group"  # what errors are clustered by, where no column is named
 
 
@@ -51,10 +55,13 @@ class Frames:
     def of(cls, given: Mapping[str, Sequence[Given]]) -> "Frames":
         """Open what was given for each role (`scores`, `labels`, `texts`, ...), lazily and checked.
 
+        A role that is not named has nothing.
+
         Raises:
             UsageError: rewritten texts, scores, labels and similarities do not come together.
             InputError: a frame is not what its role needs.
         """
+        given = {**dict.fromkeys(_ROLES, ()), **given}
         if given["rewritten"] and not given["rewritten-scores"]:
             raise UsageError("rewritten comes with rewritten-scores and rewritten-labels")
         if given["perturbed"] and not given["perturbed-scores"]:

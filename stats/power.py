@@ -71,10 +71,7 @@ def gold_power(
         UsageError: options that do not go together, or a pilot that is too small; the text says why.
         InputError: a frame is not what it must be.
     """
-    frames = Frames.of({
-        "scores": given_list(scores), "labels": given_list(labels),
-        **dict.fromkeys(("texts", "rewritten", "rewritten-scores", "rewritten-labels", "similarities"), ()),
-    })  # fmt: skip
+    frames = Frames.of({"scores": given_list(scores), "labels": given_list(labels)})
     labelers = find_labelers(frames.labels)
     inputs, right = _inputs(frames, labelers, options)
     try:

@@ -160,11 +160,18 @@ def parquet_files(path: Path) -> list[Path]:
 def scan(path: Path, schema: Schema, *, columns: Sequence[str] = (), further: bool = False) -> pl.LazyFrame:
     """Open a frame lazily from a Parquet file or folder and check it (see `parquet_files`, `check`)."""
     with readable(path):
-        frames = [
-            check(pl.scan_parquet(files), schema, origin=str(path), columns=columns, further=further)
-            for files in _alike(parquet_files(path), schema)
-        ]
-        return pl.concat(frames) if len(frames) > 1 else frames[0]
+        return scan_files(parquet_files(path), schema, origin=str(path), columns=columns, further=further)
+
+
+def scan_files(
+    files: Sequence[Path], schema: Schema, *, origin: str, columns: Sequence[str] = (), further: bool = False
+) -> pl.LazyFrame:
+    """Open the parts of a frame, in order, as `scan` does; of a folder that is still being written too."""
+    frames = [
+        check(pl.scan_parquet(alike), schema, origin=origin, columns=columns, further=further)
+        for alike in _alike(files, schema)
+    ]
+    return pl.concat(frames) if len(frames) > 1 else frames[0]
 
 
 def _alike(files: Sequence[Path], schema: Schema) -> list[list[Path]]:

@@ -10,7 +10,7 @@ import polars as pl
 from seal.engine.errors import UsageError
 from seal.engine.frames.reader import TEXT_COLUMNS
 from seal.engine.frames.sampling import hashed
-from seal.engine.frames.schema import TEXT_KEY, TEXTS, scan
+from seal.engine.frames.schema import LABELS, TEXT_KEY, TEXTS, VARIANT, scan, scan_files
 from seal.engine.frames.stage import usable
 from seal.engine.labeling.model_labeler import ModelLabeler
 from seal.engine.progress import Listener, Meter
@@ -71,7 +71,7 @@ def cross_check(
         return {}
     if not parts:
         return {x.name: Crossed(n_pairs, x.protocol.other) for x in labelers}
-    labels = pl.scan_parquet(list(parts))
+    labels = scan_files(parts, LABELS, origin="labels")
     ids = labels.select(pl.col("row_id").unique()).collect()["row_id"].sort()
     drawn = ids.gather(np.argsort(hashed(ids.to_numpy(), seed))[:n_pairs]).sort()
     chosen = pl.col("row_id").is_in(drawn.implode())
@@ -104,6 +104,7 @@ def compared(a: pl.DataFrame, b: pl.DataFrame, features: Sequence[str]) -> dict[
         a, b: LABELS of one labeler each, or the key and the features.
         features: columns that both have; those without a text that both label are left out.
     """
+    a, b = (frame.cast({"variant": VARIANT}) for frame in (a, b))  # in files it may be an Enum
     both = a.join(b, on=TEXT_KEY, suffix="_b")
     pairs = {
         name: both.select(x=_said(both, name), y=_said(both, f"{name}_b")).drop_nulls() for name in features

@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from seal.engine.frames.schema import TEXT_KEY
+from seal.engine.frames.schema import TEXT_KEY, VARIANT
 from seal.engine.frames.taxonomy import load_taxonomy
 from seal.engine.gold.blind import FORMAT, VERSION, open_sample, sheet_hash
 
@@ -31,7 +31,9 @@ def answers(sample: Path, truth: pl.DataFrame) -> dict[str, Any]:
     """
     features = load_taxonomy().features
     texts, key = open_sample(sample)
-    labeled = texts.join(truth, on=TEXT_KEY, how="left", validate="1:1", maintain_order="left")
+    labeled = texts.join(
+        truth.cast({"variant": VARIANT}), on=TEXT_KEY, how="left", validate="1:1", maintain_order="left"
+    )
     names = [feature.name for feature in features]
     said = labeled.select("text", *names).rows(named=True)
     return {

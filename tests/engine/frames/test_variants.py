@@ -1,5 +1,7 @@
 """Variants: two that lie in files as they always did, and the open ones beside them."""
 
+from pathlib import Path
+
 import polars as pl
 import pytest
 
@@ -46,7 +48,7 @@ def test_a_variant_of_the_grammar_is_read_from_text(variant):
 @pytest.mark.parametrize("variant", NONE)
 def test_any_other_is_refused_by_its_value(variant):
     lazy = check(texts(variant).lazy(), TEXTS, origin="o")
-    with pytest.raises(InputError, match="'variant'") as caught, readable():
+    with pytest.raises(InputError, match="'variant'") as caught, readable(Path("o")):
         lazy.collect()
     assert f'["{variant}"]' in str(caught.value)
     assert "\n" not in str(caught.value)

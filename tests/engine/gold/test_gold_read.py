@@ -60,7 +60,8 @@ def test_all_of_it(world: World) -> None:
     assert rows["inclusion_probability"].dtype == pl.Float64
     assert rows["inclusion_probability"].unique().to_list() == [20 / 60]
     assert rows["labeler"].unique().to_list() == ["gold"]
-    said = rows.join(world.texts, on=["row_id", "preference", "variant"])
+    typed = rows.cast({"variant": world.texts.schema["variant"]})
+    said = typed.join(world.texts, on=["row_id", "preference", "variant"])
     for row in said.iter_rows(named=True):
         for question in world.data["features"]:
             assert row[question["name"]] == by_rule(row["response"].strip(" \n"), question), question["name"]

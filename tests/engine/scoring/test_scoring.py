@@ -36,6 +36,7 @@ def hashes(folder):
 
 
 def largest_difference(one, other, **selected):
+    one, other = (frame.cast({"variant": pl.String}) for frame in (one, other))
     both = one.join(other, on=KEY, how="full", suffix="_other", coalesce=True)
     assert both.null_count().sum_horizontal().item() == 0
     assert both.height == one.height == other.height

@@ -24,6 +24,7 @@ from tests.support.reports import ELOQUENT, make_report, make_results, rewritten
 
 DIALOGUES = frozenset(("dialogue",))
 GOLD_ALONE = {"human_corrected", "imprint_corrected", "resistance_corrected", "label_errors"}
+EXPERIMENTS = {"causal", "perturbations"}  # of texts made for them
 HOSTILE = {
     "pre": "</title><script>alert(1)</script>\u202e", "post": "po$t_{</style>}" + "x" * 300,
     "truth": '"><svg onload=alert(1)>', "noisy": "=noisy\x07", "source": "<b data-payload>", ELOQUENT: NAME,
@@ -84,7 +85,7 @@ def test_ids_are_unique_and_references_lead_somewhere(page: Element) -> None:
 def test_every_result_table_is_there_with_its_file(results: Path, page: Element) -> None:
     shown = {e.attributes.get("id") for e in page.all()}
     there = set(read(results).tables)
-    assert set(FILES) - there == GOLD_ALONE
+    assert set(FILES) - there == GOLD_ALONE | EXPERIMENTS
     assert {f"table-{name}" for name in there} <= shown
     named = {e.text for e in page.find("code")}
     assert {f"{name}.csv" for name in there} <= named
@@ -268,7 +269,8 @@ def test_every_table_empty(results: Path, tmp_path: Path) -> None:
     rewritten(tmp_path / "results", **{n: f.clear() for n, f in read(results).tables.items()})
     page = page_of(tmp_path / "results")
     assert not page.find("svg")
-    assert {f"table-{n}" for n in set(FILES) - GOLD_ALONE} <= {e.attributes.get("id") for e in page.find("p")}
+    there = set(FILES) - GOLD_ALONE - EXPERIMENTS
+    assert {f"table-{n}" for n in there} <= {e.attributes.get("id") for e in page.find("p")}
 
 
 def test_tables_of_a_later_version_are_shown_too(results: Path, tmp_path: Path) -> None:
