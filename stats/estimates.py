@@ -89,13 +89,8 @@ def estimate(frames: Frames, options: AnalyzeOptions, *, as_published: bool = Fa
     tests = [*_each("tests", plain), *corrected.tests, *_each("tests", amended)]
     tests += [*(robustness.tests if robustness else ()), *gathered.tests()]
     tables["tests"] = pl.DataFrame(tests, schema=TESTS)
-    notes += [
-        *experiments.notes,
-        *_each("notes", plain),
-        *corrected.notes,
-        *_each("notes", amended),
-        *family_note(tables),
-    ]
+    notes += [*experiments.notes, *_each("notes", plain), *corrected.notes]
+    notes += [*_each("notes", amended), *family_note(tables)]
     joins = {"original": asdict(pairs.joined)}
     if robustness is not None:
         notes += [*_join_notes(robustness.joined[1], inputs, "rewritten: "), *robustness.notes]

@@ -121,13 +121,15 @@ def _perturb(
 
 
 def _perturb_options(options: RewriteOptions) -> PerturbOptions:
-    """What was given of the options that perturbing honours; the others are refused where they were given."""
-    context = click.get_current_context()
-    given = {
-        p.name for p in context.command.params
-        if p.name and context.get_parameter_source(p.name) is not click.core.ParameterSource.DEFAULT
-    }  # fmt: skip
-    if refused := sorted(name.replace("_", "-") for name in given - _OF_PERTURBING):
+    """What was given of the options that perturbing honours; others are refused where they were typed.
+
+    What settings and variables say of asking a model is for those who ask one.
+    """
+    context, source = click.get_current_context(), click.core.ParameterSource
+    sources = {p.name: context.get_parameter_source(p.name) for p in context.command.params if p.name}
+    given = {name for name, where in sources.items() if where is not source.DEFAULT}
+    typed = {name for name, where in sources.items() if where is source.COMMANDLINE}
+    if refused := sorted(name.replace("_", "-") for name in typed - _OF_PERTURBING):
         raise UsageError(f"perturb asks no model, and does not take the option {', '.join(refused)}")
     part_pairs = options.part_pairs if given & {"part_pairs", "formerly_part_rows"} else PERTURB_PART_PAIRS
     sample = options.sample if "sample" in given else 1.0

@@ -97,14 +97,19 @@ def estimate_perturbations(
             "they of what seal rewrite --perturb wrote of the same texts, by the same models?"
         )
     table = _table(counts, tally.products(), tally.square, dict(models), scale, how, ties)
-    table = table.join(_not_applied(failures), on="perturbation", how="left").select(*SCHEMA)
+    left = _not_applied(failures)
+    table = table.join(left, on="perturbation", how="left").select(*SCHEMA)
     if failures is not None:
         table = table.with_columns(pl.col("n_not_applied").fill_null(0))
     order = {name: i for i, name in enumerate(CHANGES_MEANING)}
     place = pl.col("perturbation").replace_strict(order, default=-1, return_dtype=pl.Int64)
     table = table.sort(place, *_LINE)
-    notes = [f"{walk.n_incomplete} perturbed pairs lack a finite reward of one text: left out"]
-    return Perturbed(table, tuple(notes) if walk.n_incomplete else ())
+    notes = []
+    if walk.n_incomplete:
+        notes.append(f"{walk.n_incomplete} perturbed pairs lack a finite reward of one text: left out")
+    if idle := sorted(set(left["perturbation"]) - set(table["perturbation"])):
+        notes.append(f"perturbations that change no pair have no row: {', '.join(idle)}")
+    return Perturbed(table, tuple(notes))
 
 
 @dataclass

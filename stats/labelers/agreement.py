@@ -104,14 +104,7 @@ def agreement(
             notes += _notes(combination, labelers)
             if options.combine == "dawid-skene":
                 tables[_ERRORS] = combination.errors()
-        chances: dict[str, Any] = {
-            "n_resamples": options.resamples,
-            "seed": options.seed,
-            "level": options.level,
-        }
-        parts = [compare_labelers(labelers, **chances)]
-        if right:
-            parts += [compare_labelers([x, right], gold=right.name, **chances) for x in against]
+        parts = _compared(labelers, against, right, options)
     table = pl.concat(parts)
     if table.is_empty():
         raise InputError("the labelers share no boolean or text feature; there is nothing to compare")
@@ -123,6 +116,17 @@ def agreement(
         for name, written in tables.items():
             write_csv(written, folder / f"{name}.csv")
     return Agreement(tables, tuple(notes), combined)
+
+
+def _compared(
+    labelers: Sequence[Labeler], against: Sequence[Labeler], right: Labeler | None, options: AgreementOptions
+) -> list[pl.DataFrame]:
+    """The labelers among each other, then each against the one taken as right."""
+    chances: dict[str, Any] = {"n_resamples": options.resamples, "seed": options.seed, "level": options.level}
+    parts = [compare_labelers(labelers, **chances)]
+    if right:
+        parts += [compare_labelers([x, right], gold=right.name, **chances) for x in against]
+    return parts
 
 
 def _open(

@@ -1,7 +1,7 @@
 """What the four rewards of a pair say: margins, alignment, the reward shift and its monotone companions."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -22,12 +22,14 @@ class RewardScale:
         sd: SD of the margins of pre and post (over n).
         n: pairs.
         margin: mean margin of pre and post.
+        regressed: whether only pairs that enter the regressions count; else all do.
     """
 
     centre: Origin
     sd: tuple[float, float]
     n: int
     margin: Origin
+    regressed: bool = True
 
     @classmethod
     def of(cls, rows: Iterable[pl.DataFrame]) -> "RewardScale":
@@ -37,7 +39,11 @@ class RewardScale:
             every.add(block)
             if "regressed" in block.columns:
                 entering.add(block.filter("regressed"))
-        return (entering if entering.n else every).scale()
+        return replace(entering.scale(), regressed=True) if entering.n else every.scale()
+
+    def counted(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Those of some pairs that it is of."""
+        return rows.filter("regressed") if self.regressed else rows
 
 
 class _Moments:
@@ -65,7 +71,7 @@ class _Moments:
         pre, post = (self._values[m][0] for m in ("pre", "post"))
         sds = [(self._values[f"{m}_margin"][1] / self.n) ** 0.5 if self.n else 0.0 for m in ("pre", "post")]
         means = [self._values[f"{m}_margin"][0] for m in ("pre", "post")]
-        return RewardScale((pre, post), (sds[0], sds[1]), self.n, (means[0], means[1]))
+        return RewardScale((pre, post), (sds[0], sds[1]), self.n, (means[0], means[1]), regressed=False)
 
 
 def margin(model: str) -> pl.Expr:

@@ -9,7 +9,7 @@ from seal.engine.errors import InputError
 from seal.engine.frames.perturbed import PREFIX
 from seal.stats.options import Ties
 from seal.stats.pairs.joins import collect_all
-from seal.stats.pairs.rewards import RewardScale
+from seal.stats.pairs.rewards import RewardScale, margin
 from seal.stats.pairs.sides import pair_up, stands_twice
 
 PAIRS_AT_ONCE = 50_000  # of which every perturbation and model is read together
@@ -25,7 +25,7 @@ class Twins:
         rows: blocks of `seal.stats.pairs.joins.Pairs`, sorted by `row_id`; walked through several times.
         models: what blocks call the models, and their names.
         scores: SCORES, of variants `perturb:<name>` alone.
-        scale: SDs of the margins of `pre` and `post`.
+        scale: of the margins of `pre` and `post`.
         ties: what equal rewards count as.
         by: column of the blocks that errors are clustered by; a pair without one is left out.
         n_incomplete: pairs x perturbations x models left out for want of a finite reward; known at the end.
@@ -38,7 +38,6 @@ class Twins:
     ties: Ties
     by: str
     n_incomplete: int = 0
-    _some_regressed: bool = False
 
     def split(self) -> pl.Series:
         """Clusters whose pairs lie in several parts; they are squared at the end."""
@@ -50,34 +49,20 @@ class Twins:
 
     def blocks(self) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
         """Pairs x perturbations x models with what changed, and the SD's part of each pair and model."""
-        centre = self._mean_margins()
         for part in self._parts():
-            spread = [self._spread(part, m, name, centre[m]) for m, name in self.models]
+            spread = [self._spread(part, m, name) for m, name in self.models]
             yield self._changes(part), pl.concat(spread)
 
     def _parts(self) -> Iterator[pl.DataFrame]:
         for block in self.rows:
             yield from block.drop_nulls(self.by).iter_slices(PAIRS_AT_ONCE)
 
-    def _entering(self, part: pl.DataFrame) -> pl.DataFrame:
-        """The pairs that the SDs are of (see `RewardScale.of`)."""
-        return part.filter("regressed") if self._some_regressed and "regressed" in part.columns else part
-
-    def _mean_margins(self) -> dict[str, float]:
-        self._some_regressed = any(b["regressed"].any() for b in self.rows if "regressed" in b.columns)
-        totals = {m: 0.0 for m, _ in self.models}
-        for block in self.rows:
-            entering = self._entering(block)
-            for m in totals:
-                totals[m] += float((entering[f"{m}_chosen"] - entering[f"{m}_rejected"]).sum())
-        return {m: total / max(1, self.scale.n) for m, total in totals.items()}
-
-    def _spread(self, part: pl.DataFrame, m: str, name: str, centre: float) -> pl.DataFrame:
-        sd = self.scale.sd[("pre", "post").index(m)]
-        margin = pl.col(f"{m}_chosen") - pl.col(f"{m}_rejected")
-        return self._entering(part).select(
+    def _spread(self, part: pl.DataFrame, m: str, name: str) -> pl.DataFrame:
+        """The SD's part of the pairs that it is of."""
+        i = ("pre", "post").index(m)
+        return self.scale.counted(part).select(
             *dict.fromkeys(("row_id", self.by)), model=pl.lit(name),
-            v=(margin - centre) ** 2 - sd**2,
+            v=(margin(m) - self.scale.margin[i]) ** 2 - self.scale.sd[i] ** 2,
         )  # fmt: skip
 
     def _changes(self, part: pl.DataFrame) -> pl.DataFrame:

@@ -2,7 +2,6 @@
 
 import csv
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,30 +10,17 @@ import pytest
 
 from examples.toyworld.generate import Options
 from examples.toyworld.generate import write as write_world
-from seal.cli.main import main
 from seal.engine.frames.schema import LABELS, scan
 from seal.engine.frames.taxonomy import DEFAULT, load_taxonomy
 from seal.engine.labeling.computed import ComputedLabeler
 from seal.engine.labeling.labeling import label
 from seal.stats.labelers import crowd
+from tests.support.command_line import Seal
 from tests.support.frames import random_texts, write
 from tests.support.kills import parquet_hashes
 
-Seal = Callable[..., tuple[int, str, str]]
 ERRORS = (0.05, 0.15, 0.3)
 FAST = ("--resamples", 50)
-
-
-@pytest.fixture
-def seal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Seal:
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        code = main([str(a) for a in arguments])
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return call
 
 
 @pytest.fixture(scope="module")

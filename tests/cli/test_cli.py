@@ -21,6 +21,8 @@ from seal.engine.bench import scoring as module
 from tests.support.frames import random_texts, write
 from tests.support.kills import ROOT, command, environment, seal
 
+pytestmark = pytest.mark.usefixtures("elsewhere")
+
 LINE = 110
 
 
@@ -45,14 +47,6 @@ def all_commands(name):
 def texts(tmp_path_factory):
     folder = tmp_path_factory.mktemp("texts")
     return write(random_texts(6), folder / "texts.parquet")
-
-
-@pytest.fixture(autouse=True)
-def _elsewhere(tmp_path, monkeypatch):
-    """No settings file and no variables of the person who runs the tests."""
-    for name in [n for n in os.environ if n.startswith("SEAL_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
 
 
 def run(capfd, *arguments):

@@ -3,13 +3,11 @@
 import json
 import random
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from seal.cli.main import main
 from seal.engine.frames.sampling import Sample
 from seal.engine.frames.schema import LABELS, TEXT_KEY, scan
 from seal.engine.labeling.computed import FEATURES, ComputedLabeler
@@ -17,23 +15,10 @@ from seal.engine.labeling.contract import Labeled
 from seal.engine.labeling.labeling import label
 from seal.engine.labeling.options import LabelOptions
 from seal.engine.progress import Meter
+from tests.support.command_line import Seal
 from tests.support.frames import random_texts, real_texts, texts, write
 from tests.support.kills import kill_after, parquet_hashes
 from tests.support.kills import seal as run_seal
-
-Seal = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def seal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Seal:
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        code = main([str(a) for a in arguments])
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return call
 
 
 def rows_of(folder: Path) -> pl.DataFrame:

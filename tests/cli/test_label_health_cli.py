@@ -2,18 +2,18 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from seal.cli.main import main
 from seal.engine.checkpoints.decoder import Decoder
 from seal.engine.frames import sink as sinks
 from seal.engine.frames.folder import LOG
 from seal.engine.frames.manifest import read_manifest
 from seal.engine.generation.transformers import TransformersGenerator
+from tests.support.command_line import Seal, caller
 from tests.support.decoders import SOME, make_decoder
 from tests.support.frames import random_texts, write
 from tests.support.kills import kill_after, parquet_hashes
@@ -21,7 +21,6 @@ from tests.support.kills import seal as run_seal
 from tests.support.servers import Brain, Server, serving
 from tests.support.yes_sayers import Sayer
 
-Seal = Callable[..., tuple[int, str, str]]
 HEALTH = "label_health.csv"
 N_PAIRS = 12
 FEATURES = ("--features", ",".join(SOME))
@@ -35,15 +34,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture
-def seal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Seal:
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        code = main([str(a) for a in arguments])
-        said = capsys.readouterr()
-        return code, said.out, " ".join(said.err.split())
-
-    return call
+def seal(capsys: pytest.CaptureFixture[str], elsewhere: None) -> Seal:
+    return caller(capsys, one_line=True)
 
 
 @pytest.fixture

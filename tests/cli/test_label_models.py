@@ -3,16 +3,16 @@
 import json
 import random
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from seal.cli.main import main
 from seal.engine.checkpoints.decoder import Decoder
 from seal.engine.frames.schema import LABELS, scan
 from seal.engine.generation.transformers import TransformersGenerator
+from tests.support.command_line import Seal, caller
 from tests.support.decoders import SOME, make_decoder
 from tests.support.frames import random_texts, texts, write
 from tests.support.kills import kill_after, parquet_hashes
@@ -20,7 +20,6 @@ from tests.support.kills import seal as run_seal
 from tests.support.servers import Brain, Server, serving
 from tests.support.tiny import edit_config
 
-Seal = Callable[..., tuple[int, str, str]]
 FEATURES = ("--features", ",".join(SOME))
 LOCAL = ("--backend", "transformers", "--device", "cpu")
 
@@ -42,15 +41,8 @@ def copied(decoder: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def seal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Seal:
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        code = main([str(a) for a in arguments])
-        said = capsys.readouterr()
-        return code, said.out, " ".join(said.err.split())
-
-    return call
+def seal(capsys: pytest.CaptureFixture[str], elsewhere: None) -> Seal:
+    return caller(capsys, one_line=True)
 
 
 @pytest.fixture

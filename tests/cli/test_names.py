@@ -23,7 +23,7 @@ ASKED = {
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    work = tmp_path / "inner" / "work"
+    work = tmp_path / "inner" / "own"
     (work / "model").mkdir(parents=True)
     (work / "texts").mkdir()
     (work / "pairs.jsonl").write_text('{"prompt": "p", "chosen": "a", "rejected": "b"}\n')
@@ -63,7 +63,7 @@ def test_so_is_one_of_a_run(key: str, here: Path, capfd: pytest.CaptureFixture[s
         assert main(["run"]) in (1, 2), name
         said = capfd.readouterr().err
         assert "Traceback" not in said
-        assert files(here) - before <= {"inner/work/out"}, name
+        assert files(here) - before <= {"inner/own/out"}, name
         assert not any("out/" in path for path in files(here)), name
 
 

@@ -1,7 +1,6 @@
 """`seal rewrite --perturb` as a user types it, up to the report; killed and started again."""
 
 import json
-import os
 
 import polars as pl
 import pytest
@@ -16,14 +15,9 @@ from tests.support.frames import random_texts, texts, write
 from tests.support.kills import kill_after, parquet_hashes, seal
 from tests.support.places import ROOT
 
+pytestmark = pytest.mark.usefixtures("elsewhere")
+
 MODELS = ROOT / "examples" / "toyworld" / "models"
-
-
-@pytest.fixture(autouse=True)
-def _elsewhere(tmp_path, monkeypatch):
-    for name in [n for n in os.environ if n.startswith("SEAL_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
 
 
 def run(capfd, *arguments):
@@ -132,6 +126,14 @@ def test_what_does_not_go_together_is_wrong_usage(capfd, tmp_path, words, said):
     assert code == 2
     assert said in err
     assert not (tmp_path / "p").exists()
+
+
+def test_settings_for_those_who_ask_a_model_are_passed_over(capfd, tmp_path, monkeypatch):
+    path = write(random_texts(3), tmp_path / "texts.parquet")
+    (tmp_path / "seal.toml").write_text('[rewrite]\ntemperature = 0.5\nrewriter = "models/none"\n')
+    monkeypatch.setenv("SEAL_REWRITE_RETRIES", "5")
+    assert run(capfd, "rewrite", path, "--perturb", "emoji_added", "--out", "p")[0] == 0
+    assert pl.read_parquet(tmp_path / "p/part-00000.parquet").height == 6
 
 
 def test_perturbed_texts_are_not_perturbed_again(capfd, tmp_path):

@@ -1,6 +1,7 @@
 """Lines about work under way: something moves, nothing does, and it is over."""
 
 import time
+from collections.abc import Sequence
 
 import pytest
 
@@ -8,7 +9,7 @@ from seal.cli import progress as shown
 from seal.cli.pipeline.display import board
 from seal.cli.pipeline.planning import Decision
 from seal.cli.progress import PlainLines
-from seal.engine.generation.contract import Answer, Overheard, Request
+from seal.engine.generation.contract import Answer, Overheard, Request, Told, untold
 from seal.engine.labeling.model_labeler import ModelLabeler
 from seal.engine.progress import Meter, Progress, describe
 from tests.support.decoders import some_features
@@ -75,7 +76,7 @@ class Slow:
     def count_tokens(self, message: str) -> None:
         return None
 
-    def answer(self, requests: list[Request], told=lambda n: None) -> list[Answer]:  # type: ignore[no-untyped-def]
+    def answer(self, requests: Sequence[Request], told: Told = untold) -> list[Answer]:
         answers = []
         for request in requests:
             likely = (0.9, *(0.1 / (len(request.choices) - 1) for _ in request.choices[1:]))

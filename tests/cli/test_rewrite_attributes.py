@@ -2,36 +2,23 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from seal.cli.main import main
 from seal.engine.frames.schema import SCORES, TEXTS, scan
+from tests.support.command_line import Seal
 from tests.support.frames import texts, write
 from tests.support.kills import kill_after, parquet_hashes
 from tests.support.kills import seal as run_seal
 from tests.support.places import ROOT
 from tests.support.rewriting_server import Server, serving
 
-Seal = Callable[..., tuple[int, str, str]]
 TONE, REFUSAL = "last_response_sentiment", "last_response_is_refusal"
 DOUBLE = ("--toward", f"{TONE}=positive", "--double")
 KEY = ["row_id", "preference", "variant"]
-
-
-@pytest.fixture
-def seal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Seal:
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        code = main([str(a) for a in arguments])
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return call
 
 
 @pytest.fixture

@@ -3,32 +3,18 @@
 import json
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from seal.cli.main import main
 from seal.engine.frames.schema import LABELS, SCORES, TEXTS, scan
+from tests.support.command_line import Seal
 from tests.support.frames import texts, write
 from tests.support.kills import kill_after, parquet_hashes
 from tests.support.kills import seal as run_seal
 from tests.support.rewriting_server import BAD, CODES, Server, serving
-
-Seal = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def seal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Seal:
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        code = main([str(a) for a in arguments])
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return call
 
 
 @pytest.fixture

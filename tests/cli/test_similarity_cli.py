@@ -1,7 +1,6 @@
 """`seal similarity` and `seal export` of embedders on the command line."""
 
 import json
-import os
 import subprocess
 import sys
 
@@ -15,6 +14,8 @@ from tests.support.frames import random_texts, write
 from tests.support.kills import environment
 from tests.support.tiny import FEW_LENGTHS, make_embedder
 
+pytestmark = pytest.mark.usefixtures("elsewhere")
+
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
@@ -26,13 +27,6 @@ def onnx(model, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "PARITY_LENGTHS", FEW_LENGTHS)
         return module.export(model, tmp_path_factory.mktemp("onnx") / "onnx", module.ExportOptions()).folder
-
-
-@pytest.fixture(autouse=True)
-def _elsewhere(tmp_path, monkeypatch):
-    for name in [n for n in os.environ if n.startswith("SEAL_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture

@@ -145,7 +145,11 @@ def test_what_did_not_apply_is_counted_from_the_failures():
         schema=["row_id", "preference", "variant", "stage", "error", "detail"], orient="row",
     )  # fmt: skip
     scale = RewardScale.of(rows)
-    table = estimate_perturbations(rows, MODELS, scores.lazy(), scale, failures=failed.lazy()).table
+    idle = failed.tail(1).with_columns(variant=pl.lit("perturb:quotes_curly"), error=pl.lit("does_not_apply"))
+    told = pl.concat([failed, idle]).lazy()
+    perturbed = estimate_perturbations(rows, MODELS, scores.lazy(), scale, failures=told)
+    assert perturbed.notes == ("perturbations that change no pair have no row: quotes_curly",)
+    table = perturbed.table
     found = dict(table.filter(model="after").select("perturbation", "n_not_applied").iter_rows())
     assert found == {"line_wrapping": 0, "typo_swap": 2, "repeated_twice": 0}
     unknown = estimate_perturbations(rows, MODELS, scores.lazy(), scale).table

@@ -1,6 +1,8 @@
 """What the labels' own folder warns of reaches whoever reads estimates made of them."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import polars as pl
@@ -18,8 +20,8 @@ N_PAIRS = 150
 class Coins:
     """Labels that are drawn, but one: `stuck` is always true."""
 
-    identity = {"kind": "test"}  # noqa: RUF012
-    types = {name: pl.Boolean() for name in ("heads", "tails", "stuck")}  # noqa: RUF012
+    identity: ClassVar[Mapping[str, str]] = {"kind": "test"}
+    types: ClassVar[Mapping[str, pl.DataType]] = dict.fromkeys(("heads", "tails", "stuck"), pl.Boolean())
 
     def __init__(self, name: str, share: float) -> None:
         self.name, self._share = name, share
