@@ -1,6 +1,10 @@
 """Exported graphs on disk: onnxruntime's optimised form, and a head set behind one."""
 
-from collections.abc import Callable, Mapping
+import errno
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +23,7 @@ def optimize(source: Path, target: Path) -> None:
 
     Raises:
         MissingExtraError: no onnxruntime.
+        OSError: it cannot be written.
     """
     ort = require("optimising the graph")
     options = ort.SessionOptions()
@@ -30,7 +35,21 @@ def optimize(source: Path, target: Path) -> None:
         options.add_session_config_entry(
             "session.optimized_model_external_initializers_min_size_in_bytes", "1024"
         )
-    ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    with _written(target):
+        ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+
+
+@contextmanager
+def _written(target: Path) -> Iterator[None]:
+    """onnxruntime says that it could not write by errors of its own classes, with the number or without."""
+    try:
+        yield
+    except Exception as error:  # its classes have no other parent
+        number = re.match(r"SystemError : (\d+)", str(error))
+        if not number and "serialization failed" not in str(error):
+            raise
+        code = int(number[1]) if number else errno.EIO
+        raise OSError(code, os.strerror(code), str(target)) from error
 
 
 def append(source: Path, output: str, write_head: Callable[[int, Path], None]) -> None:
