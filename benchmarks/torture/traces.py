@@ -1,6 +1,7 @@
 """What a stage left, as far as it is the same in every run: no times, nothing that a run notes for itself."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -13,7 +14,8 @@ from seal.engine.frames.manifest import MANIFEST
 
 _NOTES = frozenset((".lock", ".hashes.json"))
 _LOGS = "logs"
-RECORD, RESULTS = "run.json", "results.json"
+RECORD, RESULTS, REPORT = "run.json", "results.json", "report.html"
+_TIMES = re.compile(rb"took [^<]* in all\..*?</table>", re.DOTALL)  # of the stages, in a report
 _VARY = frozenset(("written", "log_sha256", "self_sha256", "n_cached_tokens"))  # a cache starts empty
 
 
@@ -67,9 +69,15 @@ def plain_log(log: Path) -> list[str]:
 def _plain(path: Path) -> bytes:
     if path.name == LOG:
         return "\n".join(plain_log(path)).encode()
-    if path.name in (MANIFEST, RECORD):
-        return json.dumps(_timeless(json.loads(path.read_bytes())), sort_keys=True).encode()
-    return path.read_bytes()
+    data = path.read_bytes()
+    if path.name == REPORT:
+        return _TIMES.sub(b"", data)
+    if path.name not in (MANIFEST, RECORD):
+        return data
+    kept = _timeless(json.loads(data))
+    if path.name == RECORD and "report" in kept["stages"]:
+        del kept["stages"]["report"]["output"]  # the hash of a page that tells times
+    return json.dumps(kept, sort_keys=True).encode()
 
 
 def _timeless(value: Any) -> Any:
