@@ -75,8 +75,8 @@ def _plain(path: Path) -> bytes:
     if path.name not in (MANIFEST, RECORD):
         return data
     kept = _timeless(json.loads(data))
-    if path.name == RECORD and "report" in kept["stages"]:
-        del kept["stages"]["report"]["output"]  # the hash of a page that tells times
+    if path.name == RECORD and REPORT in kept["stages"]:
+        del kept["stages"][REPORT]["output"]  # the hash of a page that tells times
     return json.dumps(kept, sort_keys=True).encode()
 
 
