@@ -37,8 +37,8 @@ _COVARIATES = "n_words,n_questions,n_hedges,n_first_person"
 
 
 def cases(small: bool) -> Sequence[str]:
-    """Numbers of pairs, a tenth first, to see what grows."""
-    return ["10000"] if small else ["1000000", "10000000"]
+    """Numbers of pairs, fewer first, to see what grows once all that is kept in memory is full."""
+    return ["10000"] if small else ["3000000", "10000000"]
 
 
 def run(case: str, scratch: Path) -> Found:
