@@ -26,10 +26,10 @@ _REASONS = tuple(os.strerror(code) for code in (ENOSPC, EIO, EACCES))
 
 
 def cases(small: bool) -> Sequence[str]:
-    """Stage, mode, first n. The labeler on vLLM writes by the same code as the one on transformers."""
+    """Stage, mode, first n."""
     if small:
         return SMALL
-    stages = [name for name, stage in STAGES.items() if not stage.vllm]
+    stages = [name for name, stage in STAGES.items() if not stage.like]
     return [f"{name} {mode} {i}" for mode in MODES for name in stages for i in range(1, _EVERY + 1)]
 
 

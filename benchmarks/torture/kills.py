@@ -20,7 +20,8 @@ from seal.engine.files import take_lock
 NAME = "kills"
 CASES: Mapping[str, int] = {
     "import": 12, "export": 6, "score": 14, "label computed": 12, "label transformers": 18, "gold sample": 10,
-    "analyze": 14, "report": 10, "run": 8, "similarity": 8, "rewrite": 8, "label vllm": 15,
+    "analyze": 14, "report": 10, "run": 8, "similarity": 8, "rewrite": 8,
+    "rewrite double": 12, "label vllm": 15,
 }  # fmt: skip
 SMALL = ("import 1", "import 2", "label computed 2", "gold sample 1")
 _TRIES = 40

@@ -61,6 +61,7 @@ class Stage:
         words: after `seal`, all paths from the folder of the world; `OUT` stands for what it writes.
         reads: stages whose undisturbed output it reads.
         vllm: whether vLLM's own interpreter carries it out.
+        like: the stage whose code writes for it too: a disk that fails need not be tried again.
         needs: what of the world must be there: exported models.
         fewer: words -> what stands in their place where fewer parts are enough.
     """
@@ -68,6 +69,7 @@ class Stage:
     words: tuple[str, ...]
     reads: tuple[str, ...] = ()
     vllm: bool = False
+    like: str = ""
     needs: tuple[str, ...] = ()
     fewer: Mapping[str, str] = field(default_factory=dict)
 
@@ -99,13 +101,18 @@ STAGES: Mapping[str, Stage] = {
         ("rewrite", *_TEXTS, "--rewriter", LABELER, "--part-pairs", "2", "--sample", "0.15", "--backend",
          "transformers", *_ALL), ("import",), fewer={"0.15": "0.05"},
     ),
+    "rewrite double": Stage(
+        ("rewrite", *_TEXTS, "--rewriter", LABELER, "--toward", "last_response_sentiment=positive", "--double", "--labels",
+         "world/truth.parquet", "--part-pairs", "2", "--sample", "0.15", "--backend", "transformers", *_ALL),
+        ("import",), like="rewrite",
+    ),
     "similarity": Stage(
         ("similarity", "whole/import", "whole/rewrite", *_OUT, "--embedder", "world/minilm", "--part-pairs",
          "2", *_ALL), ("import", "rewrite"), needs=("minilm",),
     ),
     "export": Stage(("export", str(MODELS / "pre"), "--out", "OUT/model")),
     "run": Stage(("run", "world/seal.toml"), needs=("pre", "post")),
-    "label vllm": Stage((*_DECODER, "vllm"), ("import",), vllm=True),
+    "label vllm": Stage((*_DECODER, "vllm"), ("import",), vllm=True, like="label transformers"),
 }  # fmt: skip
 
 
