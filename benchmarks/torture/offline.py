@@ -64,12 +64,11 @@ sources = ["world/pairs.jsonl"]
 pre = "pre={MODELS}/pre"
 post = "post={MODELS}/post"
 labelers = ["computed", "toy={MODELS}/labeler"]
-labels = ["world/truth.parquet"]
 rewriter = "toy={MODELS}/labeler"
 embedder = "embedder={{embedder}}"
 out = "run"
 [label]
-sample = 0.1
+sample = 0.5
 backend = "transformers"
 [rewrite]
 sample = 0.1
@@ -80,7 +79,7 @@ max-failures = 1
 [score]
 max-failures = 1
 [analyze]
-labeler = "truth"
+labeler = "toy"
 exclude = "{TOO_CLOSE}"
 """
 
