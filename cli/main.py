@@ -15,7 +15,7 @@ from seal.cli.options import say
 from seal.cli.pipeline.settings import TABLE, check_keys
 from seal.cli.settings import load_settings
 from seal.cli.streams import end_streams, hold_streams
-from seal.engine.errors import SealError
+from seal.engine.errors import SealError, nearest
 from seal.engine.frames.manifest import recorded_command
 from seal.engine.offline import stay_offline
 from seal.engine.systems import check_system
@@ -30,6 +30,14 @@ class _Group(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         return registry.load(cmd_name) if cmd_name in registry.COMMANDS else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does; an unknown command is told with the nearest."""
+        if args[0] not in registry.COMMANDS and not args[0].startswith("-"):
+            ctx.fail(f"No such command {args[0]!r}; {nearest(args[0], registry.COMMANDS)}")
+        return super().resolve_command(ctx, args)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -47,6 +55,9 @@ def cli(ctx: click.Context, config: Path | None) -> None:
     `seal init` writes a settings file, `seal run` does all that it asks for. Settings are merged in this
     order, the later winning: defaults, the settings file, SEAL_<COMMAND>_<OPTION> variables, options.
     """
+    if not is_stage():
+        for line in registry.unknown_variables(os.environ):
+            say(f"seal: {line}")
     ctx.obj = config or _default()
     if ctx.invoked_subcommand == "init":  # which may be about to replace a file that nobody can read
         return

@@ -287,7 +287,7 @@ def test_a_reader_that_goes_away(texts, exported, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["scor"], 2, "No such command 'scor'"),
+        (["scor"], 2, "No such command 'scor'; did you mean 'score'?"),
         (["score"], 2, "Missing argument 'TEXTS'"),
         (["score", "{texts}"], 2, "Missing option"),
         (["score", "{texts}", "--model", "m={pre}"], 2, "Missing option '--out'"),
@@ -446,6 +446,16 @@ def test_variables_are_named_as_the_options_are(name):
             if isinstance(option, click.Option):
                 want = "_".join(["SEAL", *path, option.opts[0].removeprefix("--")]).replace("-", "_").upper()
                 assert option.envvar == want
+
+
+def test_a_variable_that_sets_no_option_is_named(capfd, texts, exported, monkeypatch):
+    monkeypatch.setenv("SEAL_SCORE_MAX_TOKEN", "50")
+    monkeypatch.setenv("SEAL_SCORE_LIMIT", "3")
+    code, _, err = run(capfd, "score", texts, "--model", f"m={exported['pre']}", "--out", "o")
+    assert code == 0
+    told = [line for line in err.splitlines() if "SEAL_" in line]
+    said = "seal: no option is set by the variable SEAL_SCORE_MAX_TOKEN; did you mean SEAL_SCORE_MAX_TOKENS?"
+    assert told == [said]
 
 
 def test_models_and_json_by_variable(capfd, texts, exported, monkeypatch):
