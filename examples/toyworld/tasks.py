@@ -134,12 +134,12 @@ def reworded(transcript: str) -> str:
     for turn in parse(transcript):
         text += f"\n\n{turn.speaker}:"
         for sentence in turn.sentences:
-            text += " " + Sentence(sentence.clause, _rewordings()[sentence.wording], sentence.subject).text()
+            text += " " + Sentence(sentence.clause, rewordings()[sentence.wording], sentence.subject).text()
     return text
 
 
 @cache
-def _rewordings() -> dict[str, str]:
+def rewordings() -> dict[str, str]:
     """Wording -> wording with every group's word changed for the next."""
     grammar = load_grammar()
     pairs = {}

@@ -34,9 +34,10 @@ def test_figures_of_known_rewritings(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         frame.write_parquet(tmp_path / name / "part-00000.parquet")
     refused.write_parquet(tmp_path / "rewritten" / "failures.parquet")
-    found = measure(tmp_path / "texts", tmp_path / "rewritten")
+    (found,) = measure(tmp_path / "texts", tmp_path / "rewritten").values()
     assert (found.n_texts, found.refused) == (40, {"cut": 1, "other_side_refused": 1})
     assert (found.accepted, found.whole) == (39 / 40, 38 / 40)
     assert found.n_turns_changed == 1
+    assert found.reached == 1
     assert found.parsed == found.labels_kept == found.targets_kept == round(36 / 38, 4)
     assert found.moved == {}
