@@ -10,6 +10,7 @@ from seal.engine.errors import InputError, UsageError
 from seal.engine.frames.schema import ORIGINAL
 from seal.stats.alignment import regimes
 from seal.stats.alignment.alignment import Rulers, alignment, ruler_notes
+from seal.stats.alignment.calibration import calibration
 from seal.stats.corrections import Naive, correct
 from seal.stats.equations import amplification, resistance, shift
 from seal.stats.equations.designs import imprint_by_cells, stack
@@ -217,7 +218,7 @@ def _join_notes(joined: Joined, inputs: Inputs, of: str = "") -> list[str]:
 
 
 def _reward_tables(frames: Frames, gathered: _Gathered, options: AnalyzeOptions) -> dict[str, pl.DataFrame]:
-    """Alignment, regimes and profile, and what the figures draw."""
+    """Alignment, calibration, regimes and profile, and what the figures draw."""
     scores = frames.scores.filter(pl.col("variant").cast(pl.String) == ORIGINAL)
     parts = [alignment(scores, ties=options.ties, level=options.level)]
     rulers = gathered.rulers.table(ties=options.ties, level=options.level)
@@ -226,6 +227,7 @@ def _reward_tables(frames: Frames, gathered: _Gathered, options: AnalyzeOptions)
     counts = gathered.regimes.counts()
     return {
         "alignment": pl.concat([p.select(*order, "mean_margin") for p in parts]),
+        "calibration": calibration(frames.scores, frames.texts, level=options.level),
         "regimes": regimes.regimes(counts, options.level),
         "profile": regimes.profile_table(counts),
         "theta_histogram": gathered.regimes.histogram(),

@@ -163,8 +163,11 @@ class GoldPowerOptions(Options):
 class CompareOptions(Options):
     """How models are compared by their agreement with the people."""
 
+    by: str | None = option(None,
+        "Column of TEXTS to tell pairs apart by, such as a `meta_` column; by default their source.",
+        metavar="COLUMN")  # fmt: skip
     ties: Ties = option(TIES, "What a pair with equal rewards counts as.")
-    level: float = _level("Of the Wilson interval.")
+    level: float = _level("Of the intervals.")
 
 
 @dataclass(frozen=True)

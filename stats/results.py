@@ -17,8 +17,8 @@ from seal.stats.csv_files import write_csv
 from seal.stats.options import AnalyzeOptions
 
 FILES = (
-    "alignment", "regimes", "profile", "human", "imprint", "imprint_chosen", "shift", "resistance",
-    "robustness", "robustness_given_aligned", "robustness_became_aligned", "rewriting",
+    "alignment", "calibration", "regimes", "profile", "human", "imprint", "imprint_chosen", "shift",
+    "resistance", "robustness", "robustness_given_aligned", "robustness_became_aligned", "rewriting",
     "rewriting_targets", "flips", "vif", "labelers", "tests", "theta_histogram", "reward_sample",
     "human_corrected", "imprint_corrected", "resistance_corrected", "label_errors", "perturbations",
     "causal",

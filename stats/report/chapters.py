@@ -39,7 +39,7 @@ class Section:
 _CHAPTERS: tuple[tuple[str, str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("people", "What people pay, what the models pay", ("figure-1",), ("human_corrected", "human")),
     ("agreement", "Agreement with the people", ("figure-2",),
-     ("alignment", "regimes", "profile", "reward_sample")),
+     ("alignment", "calibration", "regimes", "profile", "reward_sample")),
     ("imprint", "What the models reward", ("figure-3",), ("imprint_corrected", "imprint", "imprint_chosen")),
     ("causal", "What a change of one attribute does", ("figure-7",), ("causal",)),
     ("shift", "What training shifted", ("figure-4",), ("shift", "theta_histogram")),
