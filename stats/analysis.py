@@ -66,16 +66,17 @@ def analyze(
         raise UsageError("an analysis needs scores and labels; one of them is an empty list")
     folder = None if out is None else Path(out)
     with readable(*filter(None, (given_path(x) for frames in given.values() for x in frames))):
-        results = estimate(Frames.of(given), options, as_published=as_published)
+        frames = Frames.of(given)
+        results = estimate(frames, options, as_published=as_published)
     results = replace(
         results, inputs=_records(given, folder), versions=versions(), command=current_command(),
         folder=folder, notes=(*results.notes, *health_notes((*given["labels"], *given["rewritten-labels"]))),
     )  # fmt: skip
     if folder is None:
         return results
-    return replace(
-        results, files=tuple(write(results, folder, _drawing(results, options) if figures else None))
-    )
+    drawing = _drawing(results, options) if figures else None
+    with readable(*filter(None, map(given_path, given["texts"]))):
+        return replace(results, files=tuple(write(results, folder, drawing, texts=frames.texts)))
 
 
 def _drawing(results: Results, options: AnalyzeOptions) -> Callable[[Path], Sequence[Path]]:

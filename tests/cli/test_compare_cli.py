@@ -88,7 +88,7 @@ def test_analyze_writes_the_same_by_source(seal: Seal, frames: dict[str, Path], 
         (
             ["--texts", "{texts}", "--by", "meta_x"],
             1,
-            "no column 'meta_x'; there are: source, prompt, response",
+            "no column 'meta_x'; there are: source, response, prompt",
         ),
         (["--texts", "{texts}", "--by", "row_id"], 1, "no column 'row_id'"),
         (
