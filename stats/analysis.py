@@ -34,7 +34,8 @@ def analyze(
 ) -> Results:
     """Estimate what the reward models learned, from their scores and a labeler's features.
 
-    Each frame is a Parquet file or folder (its path), or in memory: polars, pandas or Arrow.
+    Each frame is a Parquet file or folder (its path), or in memory: polars, pandas or Arrow. Scores and
+    labels may be CSV files too, and have `prompt` and `response` in the place of `row_id` and `preference`.
 
     Args:
         scores: SCORES of both models, one frame or a list.
@@ -46,7 +47,7 @@ def analyze(
         similarities: SIMILARITIES of original and rewritten texts.
         perturbed: the folder of perturbed texts, for the pairs to which a perturbation did not apply.
         perturbed_scores: SCORES of the perturbed texts by both models, one frame or a list.
-        out: a folder to write the tables and `results.json` to; what an earlier analysis left there goes.
+        out: a folder to write tables, suspects and `results.json` to; what an earlier analysis left goes.
         as_published: add the published study's own arithmetic.
         figures: draw figures 2 to 5 into `out/figures`.
 
@@ -70,7 +71,10 @@ def analyze(
         results = estimate(frames, options, as_published=as_published)
     results = replace(
         results, inputs=_records(given, folder), versions=versions(), command=current_command(),
-        folder=folder, notes=(*results.notes, *health_notes((*given["labels"], *given["rewritten-labels"]))),
+        folder=folder,
+        notes=(
+            *frames.notes, *results.notes, *health_notes((*given["labels"], *given["rewritten-labels"])),
+        ),
     )  # fmt: skip
     if folder is None:
         return results

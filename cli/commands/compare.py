@@ -31,7 +31,8 @@ def command(scores: tuple[Path, ...], texts: Path | None, options: CompareOption
 
     Alignment is the share of pairs in which the human's choice has the higher reward, resistance the rest.
     Calibration says how far margins can be read as the probability of the human's choice, as they are and
-    multiplied by t. SCORES are Parquet files or folders, as `seal score` writes them.
+    multiplied by t. SCORES are Parquet files or folders, as `seal score` writes them, or CSV or Parquet files
+    of any program, with row_id and preference or, given the texts, with prompt and response.
     """
     from seal.stats.alignment.compare import compare
 

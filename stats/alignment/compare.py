@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from seal.engine.errors import InputError, UsageError
-from seal.engine.frames.given import Given, as_frame, given_list, given_name, given_path
+from seal.engine.frames.given import Given, as_frame, as_keyed, given_list, given_name, given_path
 from seal.engine.frames.schema import ORIGINAL, SCORES, TEXTS, readable
 from seal.engine.notebook import html
 from seal.stats.alignment.alignment import alignment
@@ -43,7 +43,8 @@ def compare(
 ) -> Comparison:
     """Compare models by how often they score the human's choice higher, and by how much; original texts only.
 
-    Each frame is a Parquet file or folder (its path), or in memory: polars, pandas or Arrow.
+    Each frame is a Parquet file or folder (its path), or in memory: polars, pandas or Arrow. Scores may be
+    CSV files too, and have `prompt` and `response` in the place of `row_id` and `preference`.
 
     Args:
         scores: SCORES, one frame or a list; a (text, model) must not stand in two of them.
@@ -57,9 +58,10 @@ def compare(
     """
     options, given = options or CompareOptions(), given_list(scores)
     named = list(dict.fromkeys(given_name(x, "scores") for x in given))
-    frames = [as_frame(x, SCORES, ("reward",)) for x in given]
-    rows = pl.concat(frames, how="vertical_relaxed").filter(pl.col("variant") == ORIGINAL)
     beside = None if texts is None else as_frame(texts, TEXTS, (SOURCE, "response"), further=True)
+    keyed = [as_keyed(x, SCORES, ("reward",), texts=beside) for x in given]
+    rows = pl.concat([frame for frame, _ in keyed], how="vertical_relaxed")
+    rows = rows.filter(pl.col("variant") == ORIGINAL)
     with readable(*filter(None, map(given_path, (*given, texts)))):
         by = _told_apart_by(beside, options.by)
         table = _agreement(rows, beside, by, options)
@@ -67,7 +69,8 @@ def compare(
             raise InputError(f"{', '.join(named)}: no original text was scored")
         calibrated = calibration(rows, beside, by=by, level=options.level)
     incomplete = table.filter(table["n_incomplete"] > 0).to_dicts()
-    notes = [
+    notes = [note for _, said in keyed for note in said]
+    notes += [
         f"{row['model']}, {row[by]}: {row['n_incomplete']} pairs lack a reward and are left out"
         for row in incomplete
     ]
