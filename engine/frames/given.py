@@ -72,10 +72,11 @@ def _raw(given: Given, schema: Schema) -> pl.LazyFrame:
     path = given_path(given)
     if path is None:
         return _in_memory(given)
-    if path.suffix.lower() == CSV:
+    first = parquet_files(path)[0]
+    if first.suffix.lower() == CSV:
         return completed(read_csv(path), schema, path.stem)
     with readable(path):
-        frame = pl.scan_parquet(parquet_files(path)[0] if path.is_dir() else path)
+        frame = pl.scan_parquet(first)
         frame.collect_schema()
     return completed(frame, schema, path.stem) if path.is_file() else frame
 

@@ -129,6 +129,20 @@ def test_mistakes_name_the_file_and_what_is_wrong(
     assert len(str(error.value).splitlines()) == 1
 
 
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    for name in ("mine.csv", "mine.parquet", "folder"):
+        with pytest.raises(InputError, match=f"{name} is neither a Parquet file nor a folder of such"):
+            as_keyed(tmp_path / name, SCORES, SCORED)
+
+
+def test_a_folder_is_read_whole(tmp_path: Path) -> None:
+    rows = pl.DataFrame({"row_id": [0, 0], "preference": ["chosen", "rejected"], "reward": [1.0, 2.0]})
+    full = rows.with_columns(variant=pl.lit("original"), model=pl.lit("m"))
+    for i in range(2):
+        full.with_columns(row_id=pl.lit(i, pl.Int64)).write_parquet(tmp_path / f"part-0000{i}.parquet")
+    assert as_keyed(tmp_path, SCORES, SCORED)[0].collect()["row_id"].to_list() == [0, 0, 1, 1]
+
+
 def test_texts_for_a_key_need_the_texts(tmp_path: Path) -> None:
     path = written(tmp_path, "prompt,response,reward\np,a,1\n")
     with pytest.raises(UsageError, match="prompt and response in the place of row_id; give the texts also"):
