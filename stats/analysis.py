@@ -34,7 +34,8 @@ def analyze(
 ) -> Results:
     """Estimate what the reward models learned, from their scores and a labeler's features.
 
-    Each frame is a Parquet file or folder (its path), or in memory: polars, pandas or Arrow.
+    Each frame is a Parquet file or folder (its path), or in memory: polars, pandas or Arrow. Scores and
+    labels may be CSV files too, and have `prompt` and `response` in the place of `row_id` and `preference`.
 
     Args:
         scores: SCORES of both models, one frame or a list.
@@ -46,7 +47,7 @@ def analyze(
         similarities: SIMILARITIES of original and rewritten texts.
         perturbed: the folder of perturbed texts, for the pairs to which a perturbation did not apply.
         perturbed_scores: SCORES of the perturbed texts by both models, one frame or a list.
-        out: a folder to write the tables and `results.json` to; what an earlier analysis left there goes.
+        out: a folder to write tables, suspects and `results.json` to; what an earlier analysis left goes.
         as_published: add the published study's own arithmetic.
         figures: draw figures 2 to 5 into `out/figures`.
 
@@ -66,16 +67,20 @@ def analyze(
         raise UsageError("an analysis needs scores and labels; one of them is an empty list")
     folder = None if out is None else Path(out)
     with readable(*filter(None, (given_path(x) for frames in given.values() for x in frames))):
-        results = estimate(Frames.of(given), options, as_published=as_published)
+        frames = Frames.of(given)
+        results = estimate(frames, options, as_published=as_published)
     results = replace(
         results, inputs=_records(given, folder), versions=versions(), command=current_command(),
-        folder=folder, notes=(*results.notes, *health_notes((*given["labels"], *given["rewritten-labels"]))),
+        folder=folder,
+        notes=(
+            *frames.notes, *results.notes, *health_notes((*given["labels"], *given["rewritten-labels"])),
+        ),
     )  # fmt: skip
     if folder is None:
         return results
-    return replace(
-        results, files=tuple(write(results, folder, _drawing(results, options) if figures else None))
-    )
+    drawing = _drawing(results, options) if figures else None
+    with readable(*filter(None, map(given_path, given["texts"]))):
+        return replace(results, files=tuple(write(results, folder, drawing, texts=frames.texts)))
 
 
 def _drawing(results: Results, options: AnalyzeOptions) -> Callable[[Path], Sequence[Path]]:

@@ -10,6 +10,8 @@ from seal.engine.errors import InputError, UsageError
 from seal.engine.frames.schema import ORIGINAL
 from seal.stats.alignment import regimes
 from seal.stats.alignment.alignment import Rulers, alignment, ruler_notes
+from seal.stats.alignment.calibration import calibration
+from seal.stats.alignment.suspects import SuspectTally
 from seal.stats.corrections import Naive, correct
 from seal.stats.equations import amplification, resistance, shift
 from seal.stats.equations.designs import imprint_by_cells, stack
@@ -96,7 +98,9 @@ def estimate(frames: Frames, options: AnalyzeOptions, *, as_published: bool = Fa
         notes += [*_join_notes(robustness.joined[1], inputs, "rewritten: "), *robustness.notes]
         joins["rewritten"] = asdict(robustness.joined[1])
     published = _as_published(gathered, cells, robustness)
-    return Results(tables, tuple(dict.fromkeys(notes)), joins, options, published)
+    found = Results(tables, tuple(dict.fromkeys(notes)), joins, options, published)
+    doubted = gathered.suspects
+    return replace(found, suspects=doubted.table(), n_suspects=doubted.n_pairs) if doubted else found
 
 
 def _each(what: Literal["tests", "notes"], equations: Iterable[Equation]) -> list[Any]:
@@ -139,16 +143,17 @@ class _Gathered:
         outcomes |= resistance.outcomes(options.ties)
         outcomes |= {RAW_THETA: theta(options.theta)} if as_published else {}
         self.patterns = Patterns(inputs, outcomes)
-        self.regimes = regimes.RegimeTally(
-            regimes.gamma(len(inputs.targets), options.profile), options.ties, options.theta, self._origin
-        )
+        gamma = regimes.gamma(len(inputs.targets), options.profile)
+        self.regimes = regimes.RegimeTally(gamma, options.ties, options.theta, self._origin)
+        self.suspects = SuspectTally(gamma, scale.sd, options.suspects) if options.suspects else None
         self.rulers = Rulers(lengths=inputs.texts is not None, features=bases)
         self.published = PublishedTally(inputs) if as_published else None
         self._sample: list[pl.DataFrame] = []
 
     def add(self, block: pl.DataFrame) -> None:
         """Add a block of `Pairs`."""
-        for part in (self.differences, self.patterns, self.regimes, self.rulers, self.published):
+        parts = (self.differences, self.patterns, self.regimes, self.suspects, self.rulers, self.published)
+        for part in parts:
             if part is not None:
                 part.add(block)
         scattered = (pl.col("row_id") * 2_654_435_761) % 4_294_967_291
@@ -217,7 +222,7 @@ def _join_notes(joined: Joined, inputs: Inputs, of: str = "") -> list[str]:
 
 
 def _reward_tables(frames: Frames, gathered: _Gathered, options: AnalyzeOptions) -> dict[str, pl.DataFrame]:
-    """Alignment, regimes and profile, and what the figures draw."""
+    """Alignment, calibration, regimes and profile, and what the figures draw."""
     scores = frames.scores.filter(pl.col("variant").cast(pl.String) == ORIGINAL)
     parts = [alignment(scores, ties=options.ties, level=options.level)]
     rulers = gathered.rulers.table(ties=options.ties, level=options.level)
@@ -226,6 +231,7 @@ def _reward_tables(frames: Frames, gathered: _Gathered, options: AnalyzeOptions)
     counts = gathered.regimes.counts()
     return {
         "alignment": pl.concat([p.select(*order, "mean_margin") for p in parts]),
+        "calibration": calibration(frames.scores, frames.texts, level=options.level),
         "regimes": regimes.regimes(counts, options.level),
         "profile": regimes.profile_table(counts),
         "theta_histogram": gathered.regimes.histogram(),

@@ -7,8 +7,8 @@ import polars as pl
 
 from seal.engine.errors import InputError, UsageError
 from seal.engine.frames.folder import FAILED
-from seal.engine.frames.given import Given, as_frame, given_path
-from seal.engine.frames.schema import FAILURES, INCLUSION, LABELS, SCORES, SIMILARITIES, TEXTS, scan
+from seal.engine.frames.given import Given, as_frame, as_keyed, given_path
+from seal.engine.frames.schema import FAILURES, INCLUSION, LABELS, SCORES, SIMILARITIES, TEXTS, Schema, scan
 from seal.stats.equations.designs import Design
 from seal.stats.labelers.measures import Labeler, text_labelers
 from seal.stats.options import AnalyzeOptions
@@ -33,6 +33,7 @@ class Frames:
         perturbed_scores: of the perturbed texts.
         perturbed_failures: FAILURES of them, for the pairs to which a perturbation did not apply.
         similarities: SIMILARITIES of original and rewritten.
+        notes: what was counted where rows found their keys by their texts.
     """
 
     scores: pl.LazyFrame
@@ -44,6 +45,7 @@ class Frames:
     rewritten_texts: pl.LazyFrame | None = None
     perturbed_scores: pl.LazyFrame | None = None
     perturbed_failures: pl.LazyFrame | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if (self.rewritten_scores is None) != (not self.rewritten_labels):
@@ -71,16 +73,28 @@ class Frames:
             [as_frame(x, TEXTS, ("source", "response"), further=True) for x in given[r]]
             for r in ("texts", "rewritten")
         )
+        notes: list[str] = []
+        beside = [next(iter(frames), None) for frames in (texts, rewritten)]
+
+        def keyed(x: Given, schema: Schema, columns: Sequence[str], of: pl.LazyFrame | None) -> pl.LazyFrame:
+            frame, said = as_keyed(x, schema, columns, texts=of)
+            notes.extend(said)
+            return frame
+
         scores, again = (
-            [as_frame(x, SCORES, ("reward",)) for x in given[r]] for r in ("scores", "rewritten-scores")
+            [keyed(x, SCORES, ("reward",), of) for x in given[r]]
+            for r, of in zip(("scores", "rewritten-scores"), beside, strict=True)
         )
-        labels, marks = ([as_frame(x, LABELS) for x in given[r]] for r in ("labels", "rewritten-labels"))
+        labels, marks = (
+            [keyed(x, LABELS, (), of) for x in given[r]]
+            for r, of in zip(("labels", "rewritten-labels"), beside, strict=True)
+        )
         similarities = [as_frame(x, SIMILARITIES) for x in given["similarities"]]
         return cls(
             _together(scores), tuple(labels), texts[0] if texts else None,
             _together(again) if again else None, tuple(marks), similarities[0] if similarities else None,
             rewritten[0] if rewritten else None, _together(twins) if twins else None,
-            _failures_of(given["perturbed"]),
+            _failures_of(given["perturbed"]), tuple(notes),
         )  # fmt: skip
 
 

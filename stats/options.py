@@ -31,6 +31,7 @@ PROXY: Proxy = "label"
 MAX_VIF = 5.0
 MIN_ALPHA = 0.667  # Krippendorff's lowest for tentative conclusions
 RESAMPLES = 1000
+SUSPECTS = 10_000
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,12 @@ class AnalyzeOptions(Options):
         "labelers (latent); rectified by default where there is gold enough.")  # fmt: skip
     proxy: Proxy = option(PROXY,
         "What gold corrects: the labels, or the probabilities beside them (`p_<feature>`).")  # fmt: skip
+    suspects: int = option(
+        SUSPECTS,
+        "Most pairs in suspects.parquet, on which both models and the labeler are against the people; 0 for "
+        "no such file.",
+        at_least=0,
+    )
     min_alpha: float = option(MIN_ALPHA,
         "Flag coefficients of features on which labelers agree less (Krippendorff's alpha).")  # fmt: skip
 
@@ -163,8 +170,11 @@ class GoldPowerOptions(Options):
 class CompareOptions(Options):
     """How models are compared by their agreement with the people."""
 
+    by: str | None = option(None,
+        "Column of TEXTS to tell pairs apart by, such as a `meta_` column; by default their source.",
+        metavar="COLUMN")  # fmt: skip
     ties: Ties = option(TIES, "What a pair with equal rewards counts as.")
-    level: float = _level("Of the Wilson interval.")
+    level: float = _level("Of the intervals.")
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,13 @@ from seal.engine.errors import InputError, ResumeError
 from seal.engine.files import file_sha256, parse_json, sealed, write_atomic
 from seal.engine.frames.folder import RESULTS
 from seal.engine.notebook import html
+from seal.stats.alignment.suspects import SUSPECTS, write_suspects
 from seal.stats.csv_files import write_csv
 from seal.stats.options import AnalyzeOptions
 
 FILES = (
-    "alignment", "regimes", "profile", "human", "imprint", "imprint_chosen", "shift", "resistance",
-    "robustness", "robustness_given_aligned", "robustness_became_aligned", "rewriting",
+    "alignment", "calibration", "regimes", "profile", "human", "imprint", "imprint_chosen", "shift",
+    "resistance", "robustness", "robustness_given_aligned", "robustness_became_aligned", "rewriting",
     "rewriting_targets", "flips", "vif", "labelers", "tests", "theta_histogram", "reward_sample",
     "human_corrected", "imprint_corrected", "resistance_corrected", "label_errors", "perturbations",
     "causal",
@@ -52,6 +53,8 @@ class Results:
         notes: what a reader must know, one sentence each.
         joins: what the keyed joins counted.
         options: `AnalyzeOptions`; what `read` found is a plain dictionary.
+        suspects: the pairs that `suspects.parquet` holds, without texts, the strongest first; None where none
+            were asked for and in what was read. n_suspects: how many there are; None where not asked for.
         published: tables of the published study's own arithmetic, when asked for.
         inputs: what it read.
         versions: of the packages it ran on.
@@ -64,6 +67,8 @@ class Results:
     joins: Mapping[str, Mapping[str, int]]
     options: Any
     published: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+    suspects: pl.DataFrame | None = None
+    n_suspects: int | None = None
     inputs: tuple[InputRecord, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     command: tuple[str, ...] | None = None
@@ -88,6 +93,7 @@ class Results:
             "versions": dict(self.versions),
             "notes": list(self.notes),
             "joins": {k: dict(v) for k, v in self.joins.items()},
+            "n_suspects": self.n_suspects,
             "tables": {name: frame.to_dicts() for name, frame in self.tables.items()},
             "as_published": {name: frame.to_dicts() for name, frame in self.published.items()},
         }
@@ -96,8 +102,11 @@ class Results:
         return html("Estimates", self.tables, self.notes)
 
 
-def write(results: Results, out: Path, draw: Callable[[Path], Sequence[Path]] | None = None) -> list[Path]:
-    """Write every table and `results.json` into a folder, each file whole or not at all.
+def write(
+    results: Results, out: Path, draw: Callable[[Path], Sequence[Path]] | None = None,
+    *, texts: pl.LazyFrame | None = None,
+) -> list[Path]:  # fmt: skip
+    """Write every table, the suspects and `results.json` into a folder, each file whole or not at all.
 
     Tables that an earlier analysis left there are removed; a file that none wrote is left, and refused where
     it bears the name of a result. `results.json` says first which files are this program's, and at last what
@@ -108,6 +117,7 @@ def write(results: Results, out: Path, draw: Callable[[Path], Sequence[Path]] | 
         results: what was found.
         out: the folder, made if it is missing.
         draw: writes figures into the folder and returns their paths.
+        texts: TEXTS, of which the suspects' go into their file.
 
     Returns:
         The files written.
@@ -118,18 +128,22 @@ def write(results: Results, out: Path, draw: Callable[[Path], Sequence[Path]] | 
     out.mkdir(parents=True, exist_ok=True)
     tables = {f"{name}.csv": frame for name, frame in results.tables.items()}
     tables |= {f"as_published/{name}.csv": frame for name, frame in results.published.items()}
+    names = {*tables, *[SUSPECTS] * (results.suspects is not None)}
     earlier = _written(out)
-    if strange := [n for n in (JSON, *tables) if (out / n).exists() and n not in earlier]:
-        names = ", ".join(strange[:3])
-        raise ResumeError(f"{out} holds {names}, which no analysis wrote; choose another folder")
-    unfinished = {"format": FORMAT, "unfinished": sorted(earlier | tables.keys())}
+    if strange := [n for n in (JSON, *sorted(names)) if (out / n).exists() and n not in earlier]:
+        raise ResumeError(
+            f"{out} holds {', '.join(strange[:3])}, which no analysis wrote; choose another folder"
+        )
+    unfinished = {"format": FORMAT, "unfinished": sorted(earlier | names)}
     write_atomic(out / JSON, json.dumps(unfinished).encode())
-    for name in earlier - tables.keys() - {JSON}:
+    for name in earlier - names - {JSON}:
         (out / name).unlink(missing_ok=True)
     written = []
     for name, frame in tables.items():
         (out / name).parent.mkdir(exist_ok=True)
         written.append(write_csv(frame, out / name))
+    if results.suspects is not None:
+        written.append(write_suspects(results.suspects, texts, out / SUSPECTS))
     written += draw(out) if draw else ()
     plain = json.loads(json.dumps(results.as_dict(), allow_nan=False))
     hashes = {path.relative_to(out).as_posix(): file_sha256(path) for path in written}
@@ -144,7 +158,8 @@ def _written(folder: Path) -> set[str]:
         if "unfinished" in content:
             return {JSON, *map(str, content["unfinished"])}
         tables, published = content["tables"], content["as_published"]
-        return {JSON, *(f"{n}.csv" for n in tables), *(f"as_published/{n}.csv" for n in published)}
+        own = {JSON, *(f"{n}.csv" for n in tables), *(f"as_published/{n}.csv" for n in published)}
+        return own | {SUSPECTS} if SUSPECTS in content.get("files", ()) else own
     except (OSError, ValueError, KeyError, TypeError):
         return set()
 
@@ -177,6 +192,7 @@ def read(folder: Path) -> Results:
             options={"pre": str(content["options"]["pre"]), "post": str(content["options"]["post"])}
             | {k: v for k, v in content["options"].items() if k not in ("pre", "post")},
             published={str(n): _frame(rows) for n, rows in content["as_published"].items()},
+            n_suspects=content.get("n_suspects"),
             inputs=tuple(InputRecord(**record) for record in content.get("inputs", ())),
             versions=dict(content.get("versions", {})),
             command=tuple(map(str, command)) if isinstance(command, list) else None,

@@ -49,9 +49,10 @@ def command(
 ) -> None:  # fmt: skip
     """Estimate what the reward models learned, from their scores and a labeler's features.
 
-    Writes alignment, regimes, profile, human, imprint, shift, resistance, vif, labelers and tests as CSV,
-    with the rewritten texts robustness, rewriting and flips also, with perturbed texts' scores perturbations,
-    and all of them in results.json. Frames are Parquet files or folders.
+    Writes alignment, calibration, regimes, profile, human, imprint, shift, resistance, vif, labelers and
+    tests as CSV, with the rewritten texts robustness, rewriting and flips also, with perturbed texts' scores
+    perturbations, and all of them in results.json, and suspects.parquet. Frames are Parquet files or
+    folders; scores and labels may be CSV too, and may have prompt and response for a key.
     """
     from seal.stats.analysis import analyze
 

@@ -9,28 +9,46 @@ from seal.cli.tables import console, print_table
 from seal.stats.options import CompareOptions
 
 _COLUMNS = (
-    "model", "source", "n_pairs", "n_ties", "alignment", "conf_low", "conf_high", "resistance", "mean_margin"
+    "n_pairs", "n_ties", "alignment", "conf_low", "conf_high", "resistance", "mean_margin"
 )  # fmt: skip
+_CALIBRATION = (
+    "n_pairs", "sd_margin", "auc", "log_loss", "brier", "ece", "ece_conf_low", "ece_conf_high",
+)  # fmt: skip
+_FITTED = (
+    "n_pairs", "t", "log_loss_fitted", "brier_fitted", "ece_fitted", "ece_conf_low_fitted",
+    "ece_conf_high_fitted",
+)  # fmt: skip
+_LENGTHS = ("n_pairs", "length_spearman", "longer_preferred")
 
 
 @click.command("compare")
 @click.argument("scores", type=PATH, nargs=-1, required=True)
-@click.option("--texts", type=PATH, help="The scored TEXTS: adds a row for each source.")
+@click.option("--texts", type=PATH, help="The scored TEXTS: adds a row for each source, and lengths.")
 @options_of(CompareOptions)
 @json_option
 def command(scores: tuple[Path, ...], texts: Path | None, options: CompareOptions, as_json: bool) -> None:
     """Compare models by their agreement with people.
 
     Alignment is the share of pairs in which the human's choice has the higher reward, resistance the rest.
-    SCORES are Parquet files or folders, as `seal score` writes them.
+    Calibration says how far margins can be read as the probability of the human's choice, as they are and
+    multiplied by t. SCORES are Parquet files or folders, as `seal score` writes them, or CSV or Parquet files
+    of any program, with row_id and preference or, given the texts, with prompt and response.
     """
     from seal.stats.alignment.compare import compare
 
     found = compare(scores, options, texts=texts)
-    table = found.tables["alignment"]
+    table, margins = found.tables["alignment"], found.tables["calibration"]
+    named = table.columns[:2]
     if as_json:
-        print_json(table.to_dicts())
+        key = [*named, "n_pairs"]
+        beside = margins.drop("mean_margin").unique(key)
+        print_json(table.join(beside, on=key, how="left", nulls_equal=True, maintain_order="left").to_dicts())
         return
-    print_table(console(), f"Alignment, {options.level:.0%} interval", table, _COLUMNS)
+    out, level = console(), f"{options.level:.0%} interval"
+    print_table(out, f"Alignment, {level}", table, [*named, *_COLUMNS])
+    print_table(out, f"Calibration of margins, {level}", margins, [*named, *_CALIBRATION])
+    print_table(out, f"Calibration of t times margins, {level}", margins, [*named, *_FITTED])
+    if texts is not None:
+        print_table(out, "Margins and lengths of responses", margins, [*named, *_LENGTHS])
     for note in found.notes:
         say(note)

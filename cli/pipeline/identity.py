@@ -19,7 +19,9 @@ from seal.engine.frames.folder import LOG, RESULTS, StageFolder
 from seal.engine.frames.manifest import MANIFEST
 
 _GRAIN_NS = 2_000_000_000
-_RESULT = re.compile(r"results\.json|(as_published/)?\w+\.csv|figures/figure\d\w*\.(png|svg)")
+_RESULT = re.compile(
+    r"results\.json|suspects\.parquet|(as_published/)?\w+\.csv|figures/figure\d\w*\.(png|svg)"
+)
 
 
 @dataclass(frozen=True)

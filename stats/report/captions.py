@@ -13,6 +13,13 @@ ABOUT: dict[str, tuple[str, str]] = {
         "interval; resistance is the rest. Rulers read no content: a model no better than one has learned "
         "little.",
     ),
+    "calibration": (
+        "How far margins can be read as probabilities",
+        "s(t m) is the probability that a margin m gives to the people's choice: at t = 1, and at the t that "
+        "fits their choices best. A coin has a log loss of 0.693, a Brier score of 0.25 and an AUC of 0.5. "
+        "The expected calibration error is the mean distance between confidence and hits in 15 bins of equal "
+        "counts. Noise alone makes it larger than 0; its interval allows for that.",
+    ),
     "regimes": (
         "Table 1: what training did to the pairs, and how often the labeler sides with the people",
         "Agreement is the labeler's, among the pairs it decides.",
@@ -135,11 +142,17 @@ HEADINGS = {
     "margin_change": "margin change, SDs of margins", "reward_change": "reward change, SDs of margins",
     **{f"{x}_std_error": "its std. error" for x in ("margin", "reward")},
     "flipped": "pairs that flip",
+    "sd_margin": "SD of margins", "auc": "AUC", "log_loss": "log loss, t = 1", "brier": "Brier score, t = 1",
+    "ece": "calibration error, t = 1", "log_loss_fitted": "log loss, t fitted",
+    "brier_fitted": "Brier score, t fitted", "ece_fitted": "calibration error, t fitted",
+    "length_spearman": "rank correlation with length", "longer_preferred": "prefers the longer text",
     "theta_from": "from, degrees", "theta_to": "to, degrees", "mean_margin": "mean margin",
 }  # fmt: skip
 SHARES = frozenset(
-    ("alignment", "resistance", "prevalence", "agreement", "prevalence_a", "prevalence_b", "kappa", "ac1",
-     "alpha", "precision", "recall", "f1", "ame", "ame_std_error", "mean_margin", "estimate_std",
+    ("alignment", "resistance", "auc", "log_loss", "brier", "ece", "log_loss_fitted", "brier_fitted",
+     "ece_fitted", "length_spearman", "longer_preferred", "prevalence", "agreement", "prevalence_a",
+     "prevalence_b", "kappa", "ac1", "alpha", "precision", "recall", "f1", "ame", "ame_std_error",
+     "mean_margin", "estimate_std",
      "std_error_std", "flipped", "alignment_before", "alignment_after", "alignment_change", "margin_change",
      "margin_std_error", "reward_change", "reward_std_error",
      "false_positive_rate", "false_negative_rate",

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from seal.stats.options import LEVEL, ReportOptions
+from seal.stats.options import LEVEL, SUSPECTS, ReportOptions
 from seal.stats.report.caused import caused, caused_sentences, caused_table
 from seal.stats.report.comparison import Beside, beside_results, beside_truth, read_truth
 from seal.stats.report.overview import imprint_overview, margins_first, shift_overview, told_imprint
@@ -12,6 +12,7 @@ from seal.stats.report.paid import paid, paid_table
 from seal.stats.report.standing import Notice, best, figure_said, has_rows, labels_said, notice
 from seal.stats.report.svg import FigureView, figure_views
 from seal.stats.report.tables import TableView, lowest_alphas, table_view
+from seal.stats.report.text import count
 from seal.stats.report.trust import label_error_sentences
 from seal.stats.results import Results, read
 
@@ -39,7 +40,7 @@ class Section:
 _CHAPTERS: tuple[tuple[str, str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("people", "What people pay, what the models pay", ("figure-1",), ("human_corrected", "human")),
     ("agreement", "Agreement with the people", ("figure-2",),
-     ("alignment", "regimes", "profile", "reward_sample")),
+     ("alignment", "calibration", "regimes", "profile", "reward_sample")),
     ("imprint", "What the models reward", ("figure-3",), ("imprint_corrected", "imprint", "imprint_chosen")),
     ("causal", "What a change of one attribute does", ("figure-7",), ("causal",)),
     ("shift", "What training shifted", ("figure-4",), ("shift", "theta_histogram")),
@@ -123,6 +124,8 @@ def _said(key: str, results: Results) -> tuple[str, ...]:
     """What must be said in a chapter beside what it shows, or where it has nothing to show."""
     if key == "shift" and has_rows(results.tables, "shift"):
         return (_origin(results),)
+    if key == "agreement" and results.n_suspects:
+        return (_suspects(results),)
     if key == "causal":
         return caused_sentences(results.tables, (results.settings["pre"], results.settings["post"]))
     if key == "robustness" and "robustness" not in results.tables:
@@ -135,6 +138,19 @@ def _said(key: str, results: Results) -> tuple[str, ...]:
         none = "No two labelers share a feature: there is no agreement to report."
         return (*label_error_sentences(results), *[none] * nobody)
     return ()
+
+
+def _suspects(results: Results) -> str:
+    """How many pairs both models and the labeler doubt, and what that is good for."""
+    n, most = results.n_suspects or 0, int(results.settings.get("suspects", SUSPECTS))
+    what = "one pair" if n == 1 else f"{count(n)} pairs"
+    held = f"the {count(most)} strongest of them are" if n > most else "they are" if n > 1 else "it is"
+    return (
+        f"In {what} both models and the labeler are against the people: {held} in suspects.parquet, the "
+        "strongest first, with their texts where these were given. Send them to relabeling, or read some: "
+        "either the choice was a mistake, or all three miss what people saw. They are no random sample, so "
+        "labels of them are no gold."
+    )
 
 
 def _origin(results: Results) -> str:

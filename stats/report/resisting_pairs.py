@@ -7,7 +7,8 @@ from typing import Any
 
 import polars as pl
 
-from seal.engine.frames.schema import CHOSEN, LABELS, ORIGINAL, REJECTED, SCORES, TEXTS, readable, scan
+from seal.engine.frames.given import as_frame, as_keyed
+from seal.engine.frames.schema import CHOSEN, LABELS, ORIGINAL, REJECTED, SCORES, TEXTS, readable
 from seal.stats.pairs.joins import PAIRS_PER_BLOCK, collect_all, row_blocks
 from seal.stats.pairs.sides import pair_up
 
@@ -52,21 +53,22 @@ def resisting_pairs(
     """
     if not scores or not n_pairs:
         return []
-    worst = _worst(scores, pre, post, n_pairs)
+    beside = None if texts is None else as_frame(texts, TEXTS, ("source", "response"), further=True)
+    worst = _worst(scores, beside, pre, post, n_pairs)
     ids = worst["row_id"].to_list()
     said = _texts(texts, ids) if texts is not None else {}
-    marks = _labels(labels, ids, labeler)
+    marks = _labels(labels, beside, ids, labeler)
     return [_pair(row, said, marks) for row in worst.to_dicts()]
 
 
-def _worst(scores: Sequence[Path], pre: str, post: str, n_pairs: int) -> pl.DataFrame:
+def _worst(
+    scores: Sequence[Path], texts: pl.LazyFrame | None, pre: str, post: str, n_pairs: int
+) -> pl.DataFrame:
     """row_id, the four rewards and the margins, a block of pairs in memory at a time."""
     model, reward = pl.col("model"), pl.col("reward").cast(pl.Float64)
     with readable(*scores):
-        frame = pl.concat(
-            [scan(p, SCORES, columns=("reward",)).select(*SCORES.key, "reward") for p in scores],
-            how="vertical_relaxed",
-        )
+        given = [as_keyed(p, SCORES, ("reward",), texts=texts)[0] for p in scores]
+        frame = pl.concat([f.select(*SCORES.key, "reward") for f in given], how="vertical_relaxed")
         frame = frame.filter(pl.col("variant") == ORIGINAL, model.is_in([pre, post]), reward.is_finite())
         found = []
         for low, high in row_blocks([frame], PAIRS_PER_BLOCK):
@@ -88,20 +90,23 @@ _Key = tuple[int, str]
 
 def _texts(texts: Path, ids: Sequence[int]) -> dict[_Key, Mapping[str, Any]]:
     with readable(texts):
-        frame = scan(texts, TEXTS, columns=("source", "prompt", "response"))
+        frame = as_frame(texts, TEXTS, ("source", "prompt", "response"))
         kept = frame.filter(pl.col("row_id").is_in(list(ids)), pl.col("variant") == ORIGINAL)
         (rows,) = collect_all([kept.select("row_id", "preference", "source", "prompt", "response")])
     return {(r["row_id"], r["preference"]): r for r in rows.to_dicts()}
 
 
-def _labels(labels: Sequence[Path], ids: Sequence[int], labeler: str | None) -> dict[_Key, tuple[str, ...]]:
+def _labels(
+    labels: Sequence[Path], texts: pl.LazyFrame | None, ids: Sequence[int], labeler: str | None
+) -> dict[_Key, tuple[str, ...]]:
     """What the labeler says of each text: the features that hold, and text values as `name: value`."""
     found: dict[_Key, tuple[str, ...]] = {}
     for path in labels:
         with readable(path):
             whose = pl.lit(True) if labeler is None else pl.col("labeler") == labeler
             here = pl.col("row_id").is_in(list(ids)), pl.col("variant") == ORIGINAL
-            (rows,) = collect_all([scan(path, LABELS).filter(*here, whose)])
+            frame, _ = as_keyed(path, LABELS, texts=texts)
+            (rows,) = collect_all([frame.filter(*here, whose)])
         for row in rows.sort("row_id", "preference", "labeler").to_dicts():
             key = (row["row_id"], row["preference"])
             said = {k: v for k, v in row.items() if k not in LABELS.types}

@@ -107,3 +107,9 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_columns_of_result_files(name: str, results: Path) -> None:
     head = (results / f"{name}.csv").read_text(encoding="utf-8").splitlines()[0]
     assert head.split(",") == columns(f"{name}.csv")
+
+
+def test_columns_of_suspects(results: Path) -> None:
+    told = {named(row[0])[0]: row[1] for row in table(section(PAGE, "Suspects"))}
+    written = pl.read_parquet(results / "suspects.parquet").schema
+    assert list(told.items()) == [(name, type(kind).__name__) for name, kind in written.items()]
