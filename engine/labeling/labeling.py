@@ -106,8 +106,9 @@ def label(
 
     stage = Stage(
         manifest, windows, lambda meter: nullcontext(partial(_ask_all, who, meter)),
-        partial(_part, who, types), options.limit, n_total=n_texts if options.takes_all else None,
-        passes=len(who), beside=Beside((FILE,), partial(_judged, who, texts, options, hear)),
+        partial(_part, who, types), options.limit, options.shard,
+        n_total=n_texts if options.takes_all else None, passes=len(who),
+        beside=Beside((FILE,), partial(_judged, who, texts, options, hear)),
     )  # fmt: skip
     done = run_stage(stage, out, LabelCounts, overwrite=overwrite, listen=hear)
     return LabelReport(**vars(done), health=read_health(out) or LabelHealth())
