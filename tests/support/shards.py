@@ -23,7 +23,7 @@ def divided(call: Call, folder: Path, n: int) -> list[Path]:
 
 
 def merges(call: Call, folder: Path, n: int) -> MergeReport:
-    """Run a stage undivided and in so many shards, merge these, and hold the two folders against each other."""
+    """Run a stage undivided and in so many shards, merge these, and compare the two folders."""
     whole, merged = folder / "whole", folder / "merged"
     call(whole, None)
     shards = divided(call, folder, n)
@@ -58,7 +58,7 @@ def log(folder: Path) -> list[Any]:
 
 
 def manifest(folder: Path) -> dict[str, Any]:
-    """A manifest without times and what follows from them, its keys in order; the folder's own name left out."""
+    """A manifest without times and the folder's own name; its keys stay in order."""
     document = read_manifest(folder)
     assert document is not None
     for name in ("written", "log_sha256", "self_sha256"):
