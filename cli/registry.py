@@ -10,8 +10,8 @@ from seal.engine.generation.options import GeneratorOptions
 from seal.engine.options import declared
 
 COMMANDS = (
-    "init", "run", "import", "export", "score", "label", "rewrite", "similarity", "gold", "compare",
-    "agreement", "analyze", "report", "verify", "bench",
+    "init", "run", "import", "export", "score", "label", "rewrite", "similarity", "merge", "gold",
+    "compare", "agreement", "analyze", "report", "verify", "bench",
 )  # fmt: skip
 SECRET = frozenset(f"--{known.flag}" for known in declared(GeneratorOptions) if known.words.secret)
 _PREFIX, _OWN = "SEAL_", ("SEAL_CONFIG", "SEAL_PROGRESS")

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -144,6 +145,23 @@ def write_atomic(path: Path, data: bytes) -> dict[str, Any]:
     with written_aside(path) as aside, aside.open("wb") as file:
         file.write(data)
     return {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+
+
+def copy_atomic(source: Path, target: Path) -> str:
+    """Copy a file so that it is either whole or not there; returns the SHA-256 of what was copied.
+
+    Raises:
+        InputError: it cannot be read.
+        OSError: it cannot be written.
+    """
+    try:
+        file = source.open("rb")
+    except OSError as error:
+        raise InputError(f"cannot read {source}: {error.strerror}") from None
+    with file, written_aside(target) as aside:
+        with aside.open("wb") as copy:
+            shutil.copyfileobj(file, copy)
+        return file_sha256(aside)
 
 
 def take_lock(path: Path) -> IO[bytes] | None:

@@ -29,6 +29,7 @@ class Words:
         repeat: a tuple is given by repeating the option; otherwise separated by commas.
         neutral: changes no result (threads, time-outs).
         secret: stands in no record, log or error.
+        check: raises `UsageError` over a value that no limit can tell.
     """
 
     help: str
@@ -43,6 +44,7 @@ class Words:
     repeat: bool = False
     neutral: bool = False
     secret: bool = False
+    check: Callable[[Any], object] | None = None
 
 
 def option(default: Any, help: str, **words: Any) -> Any:
@@ -122,3 +124,5 @@ def _check(known: Declared, value: Any) -> None:
     for limit, said, holds in limits:
         if limit is not None and not holds(value, limit):
             raise UsageError(f"{known.name} must be {said} {limit:g}, not {value}")
+    if words.check is not None:
+        words.check(value)

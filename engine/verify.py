@@ -1,15 +1,13 @@
 """Hash again what a folder's own records name, and hold the records against what they say of themselves."""
 
-import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from seal.engine.checkpoints.exported import SPEC, changed_files, is_changed, load_spec
 from seal.engine.errors import InputError
-from seal.engine.files import SEALED, file_sha256, parse_json, unsealed
+from seal.engine.files import SEALED, parse_json, unsealed
 from seal.engine.frames.folder import LOG, RESULTS, StageFolder
-from seal.engine.frames.manifest import KEYS, LOG_SHA256, MANIFEST, read_manifest
+from seal.engine.frames.manifest import MANIFEST, read_manifest
 from seal.engine.notebook import Shown
 
 
@@ -44,7 +42,7 @@ def verify(folder: str | Path) -> Verification:
     stage = StageFolder.open(folder) if is_stage else None
     if stage is not None:
         hashes = stage.hashes
-        records = list(_changed_records(folder, stage))
+        records = list(stage.changed_records())
         if not stage.complete and MANIFEST not in records:
             raise InputError(f"{folder} is not finished: run the command that writes it again")
     elif (folder / SPEC).is_file():
@@ -76,13 +74,3 @@ def _results(folder: Path) -> tuple[dict[str, str], list[str]]:
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(f"{folder / RESULTS} is damaged: {error}") from None
     return hashes, [RESULTS] * unsealed(data, known=())
-
-
-def _changed_records(folder: Path, stage: StageFolder) -> Iterator[str]:
-    if unsealed((folder / MANIFEST).read_bytes(), KEYS):
-        yield MANIFEST
-    log = (folder / LOG).read_bytes()
-    laid_out = all(line == json.dumps(json.loads(line), sort_keys=True).encode() for line in log.splitlines())
-    known = stage.manifest.get(LOG_SHA256, file_sha256(folder / LOG))
-    if not laid_out or known != file_sha256(folder / LOG) or not log.endswith(b"}\n"):
-        yield LOG

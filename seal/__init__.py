@@ -48,6 +48,8 @@ if TYPE_CHECKING:  # what type checkers and editors read; `_HOMES` is what runs,
     from seal.engine.labeling.labeling import LabelReport as LabelReport
     from seal.engine.labeling.labeling import label as label
     from seal.engine.labeling.options import LabelOptions as LabelOptions
+    from seal.engine.merge import MergeReport as MergeReport
+    from seal.engine.merge import merge as merge
     from seal.engine.rewriting.options import AttributeOptions as AttributeOptions
     from seal.engine.rewriting.options import PerturbOptions as PerturbOptions
     from seal.engine.rewriting.options import RewriteOptions as RewriteOptions
@@ -105,6 +107,7 @@ _HOMES = {
     "LabelBenchOptions": "seal.engine.bench.options",
     "LabelOptions": "seal.engine.labeling.options",
     "LabelReport": "seal.engine.labeling.labeling",
+    "MergeReport": "seal.engine.merge",
     "MissingExtraError": "seal.engine.errors",
     "PerturbOptions": "seal.engine.rewriting.options",
     "PerturbReport": "seal.engine.rewriting.perturbing",
@@ -141,6 +144,7 @@ _HOMES = {
     "gold_sheet": "seal.engine.gold.sheet",
     "import_texts": "seal.engine.datasets.importing",
     "label": "seal.engine.labeling.labeling",
+    "merge": "seal.engine.merge",
     "perturb": "seal.engine.rewriting.perturbing",
     "report": "seal.stats.report.page",
     "rewrite": "seal.engine.rewriting.rewriting",

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from seal.engine.rewriting.rewriting import RewriteReport
 
 _OF_PERTURBING = frozenset((
-    "texts", "perturb", "out", "sample", "seed", "limit", "part_pairs", "formerly_part_rows", "max_failures",
-    "overwrite", "as_json",
+    "texts", "perturb", "out", "sample", "seed", "limit", "part_pairs", "formerly_part_rows", "shard",
+    "max_failures", "overwrite", "as_json",
 ))  # fmt: skip
 
 
@@ -133,7 +133,7 @@ def _perturb_options(options: RewriteOptions) -> PerturbOptions:
         raise UsageError(f"perturb asks no model, and does not take the option {', '.join(refused)}")
     part_pairs = options.part_pairs if given & {"part_pairs", "formerly_part_rows"} else PERTURB_PART_PAIRS
     sample = options.sample if "sample" in given else 1.0
-    return PerturbOptions(sample, options.seed, options.limit, part_pairs)
+    return PerturbOptions(sample, options.seed, options.limit, part_pairs, options.shard)
 
 
 def _show_perturbed(report: "PerturbReport", out: Path) -> None:

@@ -15,6 +15,7 @@ from seal.cli.pipeline.stages import Stage
 from seal.cli.registry import SECRET
 from seal.cli.settings import command_settings
 from seal.engine.errors import InputError, UsageError
+from seal.engine.frames.shards import SHARD
 from seal.engine.generation.addresses import check_url
 from seal.engine.generation.loading import is_url
 
@@ -54,8 +55,8 @@ def make_call(stage: Stage, command: click.Command, table: Mapping[str, Any], se
         settings: of the run.
 
     Raises:
-        UsageError: an option of the stage's own is unknown, a value is not allowed, or a server on another
-            machine is to be asked and that was not allowed.
+        UsageError: an option of the stage's own is unknown, a value is not allowed, a server on another
+            machine is to be asked and that was not allowed, or only a shard of the stage is asked for.
         InputError: what should be the URL of a server is none.
     """
     long = {str(p.name): _long(p) for p in command.params}
@@ -67,6 +68,7 @@ def make_call(stage: Stage, command: click.Command, table: Mapping[str, Any], se
     words = (*stage.words, "--out", str(out))
     context = _parse(stage, command, words, {**given, **own})
     _check_servers(stage, context.params)
+    _refuse_shard(stage, context.params)
     # What the run itself says, its inputs first of all, is never among what is left out.
     taken = [p for p in command.params if long[str(p.name)] not in ignored or _is_given(p, context)]
     return Call(
@@ -88,6 +90,12 @@ def _check_servers(stage: Stage, params: Mapping[str, Any]) -> None:
                 check_url(where, allow_remote=allowed, has_key=has_key)
             except (InputError, UsageError) as error:
                 raise type(error)(f"{stage.name}: {error}") from None
+
+
+def _refuse_shard(stage: Stage, params: Mapping[str, Any]) -> None:
+    """What reads a stage's folder in a run takes it for the whole."""
+    if params.get(SHARD) is not None:
+        raise UsageError(f"{stage.name} ([{stage.command}]): a run does whole stages; leave out {SHARD}")
 
 
 def _parse(

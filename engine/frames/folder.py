@@ -7,14 +7,20 @@ log.jsonl        one line a part, with the hash of its files; a last line when i
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 from seal.engine.errors import InputError
-from seal.engine.files import file_sha256, parse_json
-from seal.engine.frames.manifest import ForeignManifestError, read_manifest
+from seal.engine.files import file_sha256, parse_json, unsealed
+from seal.engine.frames.manifest import (
+    KEYS,
+    LOG_SHA256,
+    MANIFEST,
+    ForeignManifestError,
+    read_manifest,
+)
 
 LOG = "log.jsonl"
 FAILED = "failures.parquet"
@@ -154,6 +160,16 @@ class StageFolder:
     def commits(self) -> tuple[Commit, ...]:
         """The parts that its log names."""
         return self.log.commits
+
+    def changed_records(self) -> Iterator[str]:
+        """Its manifest and its log, where they are not as they were written."""
+        if unsealed((self.path / MANIFEST).read_bytes(), KEYS):
+            yield MANIFEST
+        log, now = (self.path / LOG).read_bytes(), file_sha256(self.path / LOG)
+        lines = log.splitlines()
+        laid_out = all(line == json.dumps(json.loads(line), sort_keys=True).encode() for line in lines)
+        if not laid_out or self.manifest.get(LOG_SHA256, now) != now or not log.endswith(b"}\n"):
+            yield LOG
 
     @property
     def hashes(self) -> dict[str, str]:

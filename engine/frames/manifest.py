@@ -39,23 +39,28 @@ class Manifest:
         options: every option that changes the result, by its long name.
         inputs: name -> content hash of what is read (see `folder.content_hash`).
         models: name -> hash and facts of each model used.
+        maker: what else a manifest of another process says of who made the rows (versions, machine), where
+            they are only put together here; no part of the identity.
     """
 
     stage: str
     options: Mapping[str, Any] = field(default_factory=dict)
     inputs: Mapping[str, Any] = field(default_factory=dict)
     models: Mapping[str, Any] = field(default_factory=dict)
+    maker: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def identity(self) -> dict[str, Any]:
         """The identity as plain JSON values."""
-        plain: dict[str, Any] = json.loads(json.dumps({"format": FORMAT, **asdict(self)}))
+        own = {name: value for name, value in asdict(self).items() if name != "maker"}
+        plain: dict[str, Any] = json.loads(json.dumps({"format": FORMAT, **own}))
         return plain
 
     def document(self, **more: Any) -> dict[str, Any]:
         """The whole of `manifest.json`: identity, versions, machine, and what the caller adds."""
         command = {"command": current_command()} if current_command() else {}
-        return {"identity": self.identity, **command, "versions": versions(), "machine": machine(), **more}
+        maker = {"versions": versions(), "machine": machine(), **self.maker}
+        return {"identity": self.identity, **command, **maker, **more}
 
 
 @contextmanager
@@ -81,11 +86,13 @@ def _upgraded(identity: Mapping[str, Any]) -> dict[str, Any]:
     return {**identity, "options": options}
 
 
-def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+def differences(
+    before: Mapping[str, Any], now: Mapping[str, Any], where: tuple[str, str] = ("there", "now")
+) -> list[str]:
     """What differs between two identities, one line each: `options.max_tokens: 512 there, 256 now`."""
     old, new = dict(_flat(before)), dict(_flat(now))
     return [
-        f"{key}: {_show(old, key)} there, {_show(new, key)} now"
+        f"{key}: {_show(old, key)} {where[0]}, {_show(new, key)} {where[1]}"
         for key in sorted(old.keys() | new.keys())
         if old.get(key, ...) != new.get(key, ...)
     ]

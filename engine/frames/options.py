@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from seal.engine.frames.shards import shard_option
 from seal.engine.options import Options, option
 
 
@@ -21,6 +22,7 @@ class Selection(Options):
         "a CPU; without models 8192.",
         at_least=1, formerly=("part-rows",),
     )  # fmt: skip
+    shard: str | None = shard_option()
 
     @property
     def takes_all(self) -> bool:

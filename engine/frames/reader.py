@@ -17,17 +17,20 @@ TEXT_COLUMNS = ("prompt", "response")
 _TwoFrames = tuple[pl.DataFrame, pl.DataFrame]
 
 
-def keep_apart(texts: Path, out: Path) -> None:
+def keep_apart(texts: Path, out: Path, what: str = "the texts") -> None:
     """Refuse a folder to write that the texts lie in, or that lies in theirs: overwriting would take them.
+
+    Args:
+        texts: what is read.
+        out: the folder to write.
+        what: what is read, in words.
 
     Raises:
         UsageError: it is so.
     """
     there, here = texts.resolve(), out.resolve()
     if there == here or there in here.parents or here in there.parents:
-        raise UsageError(
-            f"{out} and the texts {texts} lie in each other; choose a folder beside them to write"
-        )
+        raise UsageError(f"{out} and {what} {texts} lie in each other; choose a folder beside them to write")
 
 
 def count_texts(path: Path) -> int:

@@ -18,7 +18,7 @@ import re
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -27,7 +27,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from seal.engine.errors import InputError, ResumeError, SealError
-from seal.engine.files import file_sha256, sealed, take_lock, write_atomic, written_aside
+from seal.engine.files import copy_atomic, file_sha256, sealed, take_lock, write_atomic, written_aside
 from seal.engine.frames.folder import FAILED, LOG, Commit, Log
 from seal.engine.frames.manifest import LOG_SHA256, MANIFEST, Manifest, differences, read_manifest
 from seal.engine.frames.schema import FAILURES, USUAL_VARIANT, VARIANT, as_stored
@@ -94,6 +94,12 @@ class Sink:
         return self.log.commits
 
     @property
+    def parts(self) -> list[Path]:
+        """The files of rows that are done, in order."""
+        names = (name for commit in self.commits for name in commit.files)
+        return [self.folder / name for name in names if name.startswith("part-")]
+
+    @property
     def last_row_id(self) -> int:
         """The highest row_id that is done; -1 at the start."""
         return self.commits[-1].last_row_id if self.commits else -1
@@ -149,6 +155,33 @@ class Sink:
             raise self._unwritable(error) from None
         self.log = Log((*self.commits, entry))
         return entry
+
+    def take_over(self, part: Commit, source: Path, failures: pl.DataFrame) -> None:
+        """Log a part that another folder of this program logged, its bytes and counters as they are there.
+
+        Args:
+            part: as it is logged there; here it gets the next number.
+            source: the folder.
+            failures: of this part, which a finished folder holds among those of all.
+
+        Raises:
+            InputError: the part there is not what its log says.
+            SealError: as for `commit`.
+        """
+        number, files = len(self.commits), {}
+        try:
+            for name, facts in part.files.items():
+                mine = f"{name.partition('-')[0]}-{number:05}.parquet"
+                if name.startswith("failures-"):
+                    write_atomic(self.folder / mine, _parquet(failures))
+                elif copy_atomic(source / name, self.folder / mine) != facts["sha256"]:
+                    raise InputError(f"{source / name} is not what its log says; bring it back")
+                files[mine] = facts
+            entry = replace(part, part=number, files=files)
+            self._append(asdict(entry))
+        except OSError as error:
+            raise self._unwritable(error) from None
+        self.log = Log((*self.commits, entry))
 
     def finish(self, files: Mapping[str, bytes] | None = None, /, **totals: Any) -> None:
         """Gather the failures into one file and mark the folder complete. Safe to call again.

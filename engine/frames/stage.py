@@ -10,7 +10,7 @@ counting are here.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
@@ -22,6 +22,7 @@ from seal.engine.frames.manifest import Manifest
 from seal.engine.frames.reader import TEXT_COLUMNS, chunks, in_order, windows
 from seal.engine.frames.sampling import Sample
 from seal.engine.frames.schema import FAILURES, TEXT_KEY
+from seal.engine.frames.shards import SHARD, Shard
 from seal.engine.frames.sink import Sink
 from seal.engine.notebook import Shown
 from seal.engine.progress import Listener, Meter
@@ -90,11 +91,13 @@ class Remaining:
     Args:
         sink: where the stage writes; texts that are out of order are sorted into a file in its folder.
         limit: only the first so many pairs, those that are done counted.
+        shard: whose windows are wanted; the parts that are done are its first ones.
     """
 
-    def __init__(self, sink: Sink, limit: int | None) -> None:
+    def __init__(self, sink: Sink, limit: int | None, shard: Shard) -> None:
         self._after = sink.last_row_id
-        self._limit = None if limit is None else limit - int(sink.total("n_pairs"))
+        self._limit, self._shard = limit, shard
+        self._first = shard.window_after(len(sink.commits))
         self._n_before = sink.total("n_texts")
         self._folder, self._aside = sink.folder, list[Path]()
 
@@ -102,20 +105,22 @@ class Remaining:
         self, texts: Path, n_pairs: int, *, sample: Sample | None = None, variant: str | None = None,
         columns: Sequence[str] = TEXT_COLUMNS,
     ) -> Iterator[pl.DataFrame]:  # fmt: skip
-        """Windows of whole pairs (see `reader.windows`).
+        """The shard's windows of whole pairs (see `reader.windows`); every window but the last one is full.
 
         Raises:
             InputError: there are texts, and the sample keeps none of them.
         """
         keep = None if sample is None or sample.share == 1 else sample.keeps
         files = self._in_order(texts, columns)
+        limit = None if self._limit is None else max(0, self._limit - self._first * n_pairs)
         found = windows(
-            files, n_pairs, after=self._after, limit=self._limit, keep=keep, variant=variant, columns=columns
+            files, n_pairs, after=self._after, limit=limit, keep=keep, variant=variant, columns=columns
         )
         n_read = self._n_before
-        for window in found:
+        for number, window in enumerate(found, self._first):
             n_read += window.height
-            yield window
+            if self._shard.takes(number):
+                yield window
         if keep is not None and not n_read and next(chunks(files), None) is not None:
             raise InputError(
                 f"the sample keeps none of the pairs of {texts}; raise the sample or change its seed, and "
@@ -163,6 +168,7 @@ class Stage(Generic[W, R]):
         work: opened with a meter for the whole run; turns what `windows` prepared into results.
         part: results -> rows and failures, on the writer's thread.
         limit: only the first so many pairs.
+        shard: I/N, where only these windows are done; it becomes a part of the identity.
         n_total: texts in all; None where that is not known beforehand.
         passes: how often each text is run (once a model).
         beside: what it writes beside the parts.
@@ -173,6 +179,7 @@ class Stage(Generic[W, R]):
     work: Callable[[Meter], AbstractContextManager[Callable[[W], R]]]
     part: Callable[[W, R], Part]
     limit: int | None = None
+    shard: str | None = None
     n_total: int | None = None
     passes: int = 1
     beside: Beside = field(default_factory=Beside)
@@ -197,11 +204,13 @@ def run_stage(
         ResumeError: the folder was made by something else, or another process writes it.
         SealError: it cannot be written, or the stage's own errors.
     """
-    with Sink(out, stage.manifest, overwrite=overwrite, beside=stage.beside.names) as sink:
+    shard = Shard() if stage.shard is None else Shard.parse(stage.shard)
+    with Sink(out, _identified(stage), overwrite=overwrite, beside=stage.beside.names) as sink:
         if not sink.finished:
-            remaining = Remaining(sink, stage.limit)
+            remaining = Remaining(sink, stage.limit, shard)
             name, n_before = stage.manifest.stage, int(sink.total("n_texts"))
-            meter = Meter(listen, name, stage.n_total, n_before, stage.passes)
+            n_total = stage.n_total if stage.shard is None else None
+            meter = Meter(listen, name, n_total, n_before, stage.passes)
             with stage.work(meter) as work, BackgroundWriter() as writer:
                 for texts, window in prefetch(stage.windows(remaining)):
                     writer.submit(_commit, sink, texts, stage.part, window, work(window), meter.lap())
@@ -210,6 +219,13 @@ def run_stage(
         files, facts = stage.beside.make(sink)
         sink.finish(files, **asdict(done), **facts)
     return done
+
+
+def _identified(stage: Stage[W, R]) -> Manifest:
+    """The identity, with the shard where there is one."""
+    manifest, shard = stage.manifest, stage.shard
+    options = manifest.options if shard is None else {**manifest.options, SHARD: shard}
+    return replace(manifest, options=options)
 
 
 def _commit(

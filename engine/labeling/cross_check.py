@@ -11,8 +11,9 @@ from seal.engine.errors import UsageError
 from seal.engine.frames.reader import TEXT_COLUMNS
 from seal.engine.frames.sampling import hashed
 from seal.engine.frames.schema import LABELS, TEXT_KEY, TEXTS, VARIANT, scan, scan_files
-from seal.engine.frames.stage import usable
+from seal.engine.frames.stage import FAILED, usable
 from seal.engine.labeling.model_labeler import ModelLabeler
+from seal.engine.labeling.options import ProtocolName
 from seal.engine.progress import Listener, Meter
 
 
@@ -44,17 +45,39 @@ class Crossed:
     """
 
     n_pairs: int
-    protocol: str
+    protocol: ProtocolName
     n_texts: int = 0
     features: Mapping[str, Agreed] = field(default_factory=dict)
     problem: str = ""
 
 
-def cross_check(
+@dataclass(frozen=True)
+class Again:
+    """What a labeler said when asked the other way.
+
+    Attributes:
+        protocol: the other way.
+        features: what it was asked about.
+        rows: the key, and each feature as text.
+        problem: why it could not be asked so; empty where it could.
+    """
+
+    protocol: ProtocolName
+    features: tuple[str, ...]
+    rows: pl.DataFrame
+    problem: str = ""
+
+
+def spoken(features: Sequence[str]) -> dict[str, pl.DataType]:
+    """The columns of `Again.rows`."""
+    return {**{name: FAILED[name] for name in TEXT_KEY}, **dict.fromkeys(features, pl.String())}
+
+
+def ask_again(
     labelers: Sequence[ModelLabeler], parts: Sequence[Path], texts: Path, n_pairs: int, seed: int,
     listen: Listener,
-) -> dict[str, Crossed]:  # fmt: skip
-    """Ask again about some pairs, by the protocol that was not used, and compare.
+) -> dict[str, Again]:  # fmt: skip
+    """Ask again about some pairs, by the protocol that was not used.
 
     Args:
         labelers: who labeled.
@@ -70,31 +93,57 @@ def cross_check(
     if not labelers:
         return {}
     if not parts:
-        return {x.name: Crossed(n_pairs, x.protocol.other) for x in labelers}
-    labels = scan_files(parts, LABELS, origin="labels")
-    ids = labels.select(pl.col("row_id").unique()).collect()["row_id"].sort()
-    drawn = ids.gather(np.argsort(hashed(ids.to_numpy(), seed))[:n_pairs]).sort()
-    chosen = pl.col("row_id").is_in(drawn.implode())
+        return {x.name: Again(x.protocol.other, x.features, _no_rows(x.features)) for x in labelers}
+    chosen = _drawn(scan_files(parts, LABELS, origin="labels"), n_pairs, seed)
     wanted = scan(texts, TEXTS, columns=TEXT_COLUMNS).filter(chosen).collect().sort(TEXT_KEY)
-    said = labels.filter(chosen).collect()
     asked = usable(wanted)[0]
     meter = Meter(listen, "label, cross-check", asked.height, 0, len(labelers))
-    return {
-        labeler.name: _crossed(labeler, said.filter(labeler=pl.lit(labeler.name)), asked, n_pairs, meter)
-        for labeler in labelers
-    }
+    return {labeler.name: _asked_again(labeler, asked, meter) for labeler in labelers}
 
 
-def _crossed(
-    labeler: ModelLabeler, said: pl.DataFrame, texts: pl.DataFrame, n_pairs: int, meter: Meter
-) -> Crossed:
-    protocol = labeler.protocol.other
+def held_against(
+    again: Mapping[str, Again], parts: Sequence[Path], n_pairs: int, seed: int
+) -> dict[str, Crossed]:
+    """How far labels agree with what was said when asked the other way, by the labeler's name.
+
+    Args:
+        again: by the labeler's name; what was said of further pairs is left out.
+        parts: the LABELS.
+        n_pairs, seed: as for `ask_again`.
+    """
+    if not again or not parts:
+        return {name: Crossed(n_pairs, x.protocol) for name, x in again.items()}
+    labels = scan_files(parts, LABELS, origin="labels")
+    said = labels.filter(_drawn(labels, n_pairs, seed)).collect()
+    return {name: _crossed(said.filter(labeler=pl.lit(name)), x, n_pairs) for name, x in again.items()}
+
+
+def _drawn(labels: pl.LazyFrame, n_pairs: int, seed: int) -> pl.Expr:
+    """Which rows are of the pairs that the seed draws among those that are labeled."""
+    ids = labels.select(pl.col("row_id").unique()).collect()["row_id"].sort()
+    drawn = ids.gather(np.argsort(hashed(ids.to_numpy(), seed))[:n_pairs]).sort()
+    return pl.col("row_id").is_in(drawn.implode())
+
+
+def _no_rows(features: Sequence[str]) -> pl.DataFrame:
+    return pl.DataFrame(schema=spoken(features))
+
+
+def _asked_again(labeler: ModelLabeler, texts: pl.DataFrame, meter: Meter) -> Again:
+    protocol, features = labeler.protocol.other, labeler.features
     try:
-        again = labeler.asked_by(protocol).label(texts, meter).rows
+        rows = labeler.asked_by(protocol).label(texts, meter).rows
     except UsageError as error:
-        return Crossed(n_pairs, protocol, problem=str(error))
-    both = said.join(again, on=TEXT_KEY)
-    return Crossed(n_pairs, protocol, both.height, compared(said, again, labeler.features))
+        return Again(protocol, features, _no_rows(features), str(error))
+    said = (_said(rows, name).alias(name) for name in features)
+    return Again(protocol, features, rows.select(*TEXT_KEY, *said))
+
+
+def _crossed(said: pl.DataFrame, again: Again, n_pairs: int) -> Crossed:
+    if again.problem:
+        return Crossed(n_pairs, again.protocol, problem=again.problem)
+    both = said.join(again.rows, on=TEXT_KEY)
+    return Crossed(n_pairs, again.protocol, both.height, compared(said, again.rows, again.features))
 
 
 def compared(a: pl.DataFrame, b: pl.DataFrame, features: Sequence[str]) -> dict[str, Agreed]:

@@ -25,11 +25,12 @@ from seal.engine.frames.stage import Beside, Part, Remaining, Stage, failures, r
 from seal.engine.generation.asking import AskingReport
 from seal.engine.generation.options import GeneratorOptions
 from seal.engine.labeling.contract import Labeled, Labeler
-from seal.engine.labeling.cross_check import cross_check
+from seal.engine.labeling.cross_check import ask_again, held_against
 from seal.engine.labeling.health import label_health
 from seal.engine.labeling.model_labeler import ModelLabeler
 from seal.engine.labeling.opening import Labelers, open_labelers
 from seal.engine.labeling.options import CROSS_CHECK, LabelOptions
+from seal.engine.labeling.shards import KEPT, kept
 from seal.engine.progress import Listener, Meter, Recalling, listener
 
 STAGE = "label"
@@ -106,8 +107,9 @@ def label(
 
     stage = Stage(
         manifest, windows, lambda meter: nullcontext(partial(_ask_all, who, meter)),
-        partial(_part, who, types), options.limit, n_total=n_texts if options.takes_all else None,
-        passes=len(who), beside=Beside((FILE,), partial(_judged, who, texts, options, hear)),
+        partial(_part, who, types), options.limit, options.shard,
+        n_total=n_texts if options.takes_all else None, passes=len(who),
+        beside=Beside((FILE, KEPT), partial(_judged, who, texts, options, hear)),
     )  # fmt: skip
     done = run_stage(stage, out, LabelCounts, overwrite=overwrite, listen=hear)
     return LabelReport(**vars(done), health=read_health(out) or LabelHealth())
@@ -116,21 +118,25 @@ def label(
 def _judged(
     labelers: Sequence[Labeler], texts: Path, options: LabelOptions, hear: Recalling, sink: Sink
 ) -> tuple[Mapping[str, bytes], Mapping[str, Any]]:
-    """The health of the labels as a file, unless it stands already and was asked for so."""
+    """The health of the labels as a file, unless it stands already and was asked for so; in a shard what
+    merging needs as well.
+    """
     n_pairs = CROSS_CHECK if options.cross_check is None else options.cross_check
     models = [labeler for labeler in labelers if isinstance(labeler, ModelLabeler)] if n_pairs else []
     facts = {"cross_check": n_pairs} if models else {}
     before = read_health(sink.folder) if sink.finished else None
-    if before is not None and before.cross_checked == {labeler.name: n_pairs for labeler in models}:
+    there = options.shard is None or (sink.folder / KEPT).exists()
+    asked = {labeler.name: n_pairs for labeler in models}
+    if before is not None and before.cross_checked == asked and there:
         return {}, facts
-    parts = [
-        sink.folder / name for commit in sink.commits for name in commit.files if name.startswith("part-")
-    ]
+    drawn = (n_pairs, options.seed)
     with hear.interlude() as listen:
-        crossed = cross_check(models, parts, texts, n_pairs, options.seed, listen)
+        again = ask_again(models, sink.parts, texts, *drawn, listen)
     types = {labeler.name: labeler.types for labeler in labelers}
-    health = label_health(parts, types, int(sink.total("n_texts")), crossed)
-    return {FILE: health.as_csv()}, facts
+    crossed = held_against(again, sink.parts, *drawn)
+    health = label_health(sink.parts, types, int(sink.total("n_texts")), crossed)
+    shard = {} if options.shard is None else {KEPT: kept(types, again, *drawn)}
+    return {FILE: health.as_csv(), **shard}, facts
 
 
 def _begun(out: Path) -> int | None:

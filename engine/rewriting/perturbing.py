@@ -123,7 +123,7 @@ def perturb(
 
     stage = Stage(
         manifest, windows, lambda meter: nullcontext(partial(work, meter=meter)), _part, options.limit,
-        n_total=n_texts if options.takes_all else None,
+        options.shard, n_total=n_texts if options.takes_all else None,
     )  # fmt: skip
     return run_stage(stage, out, PerturbReport, overwrite=overwrite, listen=listener(listen))
 

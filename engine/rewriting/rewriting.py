@@ -203,7 +203,7 @@ def _stage(
     manifest = Manifest(STAGE, options.identity(part_pairs), inputs, {name: way.identity})
     return Stage(
         manifest, windows, lambda meter: nullcontext(partial(way.work, meter=meter)), way.part, options.limit,
-        n_total=n_texts if options.takes_all else None,
+        options.shard, n_total=n_texts if options.takes_all else None,
     )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from seal.engine.frames.schema import REWRITTEN
+from seal.engine.frames.shards import shard_option
 from seal.engine.options import Options, option
 from seal.engine.pooling.options import PART_PAIRS, BackendName, Device
 
@@ -35,6 +36,7 @@ class ScoreOptions(Options):
         neutral=True,
     )  # fmt: skip
     limit: int | None = option(None, "Only the first N pairs.", at_least=1)
+    shard: str | None = shard_option()
 
 
 @dataclass(frozen=True)
@@ -65,3 +67,4 @@ class SimilarityOptions(Options):
         None, "Batches at once on a CPU; changes no cosine. Default: one a core.", at_least=1, neutral=True,
     )  # fmt: skip
     limit: int | None = option(None, "Only the first N rewritten pairs.", at_least=1)
+    shard: str | None = shard_option()

@@ -74,7 +74,7 @@ def score(
             yield runner.run
 
     stage = Stage(
-        manifest, windows, work, partial(_part, loaded), options.limit,
+        manifest, windows, work, partial(_part, loaded), options.limit, options.shard,
         n_total=n_texts if options.limit is None else None, passes=len(loaded),
     )  # fmt: skip
     return run_stage(stage, out, ScoreReport, overwrite=overwrite, listen=listener(listen))

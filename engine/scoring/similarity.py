@@ -97,7 +97,7 @@ def similarity(
             yield lambda pairs: runner.run(pairs.window)
 
     stage = Stage(
-        manifest, windows, work, partial(_part, loaded, options), options.limit,
+        manifest, windows, work, partial(_part, loaded, options), options.limit, options.shard,
         n_total=count_texts(rewritten) if options.limit is None else None, passes=2 * len(loaded),
     )  # fmt: skip
     return run_stage(stage, out, SimilarityReport, overwrite=overwrite, listen=listener(listen))

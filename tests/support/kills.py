@@ -4,6 +4,7 @@ from benchmarks.torture.commands import (
     ROOT,
     command,
     environment,
+    json_lines,
     kill_after,
     logged_hashes,
     parquet_hashes,
@@ -12,5 +13,6 @@ from benchmarks.torture.commands import (
 )
 
 __all__ = (
-    "ROOT", "command", "environment", "kill_after", "logged_hashes", "parquet_hashes", "seal", "whole_lines",
+    "ROOT", "command", "environment", "json_lines", "kill_after", "logged_hashes", "parquet_hashes", "seal",
+    "whole_lines",
 )  # fmt: skip
