@@ -22,8 +22,9 @@ from seal.engine.scoring.options import ScoreOptions
 @click.command("score")
 @click.argument("texts", type=PATH)
 @click.option(
-    "--model", "models", multiple=True, required=True, metavar="[NAME=]DIR",
-    help="An exported folder; may be repeated. The name is the folder's own unless given.",
+    "--model", "models", multiple=True, required=True, metavar="[NAME=]MODEL",
+    help="An exported folder, or org/name[@revision] in the local Hugging Face cache; may be repeated. The "
+    "name is the folder's own unless given.",
 )  # fmt: skip
 @stage_options((ScoreOptions, "options"))
 def command(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from seal.engine.checkpoints.cached import not_here, origin_of
 from seal.engine.checkpoints.exported import Kind
 from seal.engine.checkpoints.sentence_transformers import Embedder, read_embedder, read_json
 from seal.engine.checkpoints.weights import check_sizes
@@ -71,10 +72,7 @@ class Checkpoint:
                 do not have, or a head that is neither one logit nor an embedder's; each with what to do.
         """
         if not folder.is_dir():
-            raise InputError(
-                f"model '{folder}' is not a folder here, and nothing is ever fetched: download it on a "
-                "connected machine and copy the whole folder over"
-            )
+            raise InputError(not_here(folder))
         embedder = read_embedder(folder)
         inner = [folder / name for name in embedder.folders] if embedder else [folder]
         folder = inner[0]
@@ -96,6 +94,11 @@ class Checkpoint:
     def kind(self) -> Kind:
         """What it gives a text."""
         return "embedding" if self.embedder else "reward"
+
+    @property
+    def origin(self) -> str:
+        """`org/name@COMMIT` where it lies in the Hugging Face cache; empty elsewhere."""
+        return origin_of(self.embedder.root if self.embedder else self.folder)
 
     @property
     def architecture(self) -> str:

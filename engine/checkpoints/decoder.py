@@ -43,7 +43,8 @@ class Decoder(Checkpoint):
     @property
     def facts(self) -> dict[str, Any]:
         """What a manifest says of it."""
-        return {"architecture": self.architecture, "sha256": dict(self.hashes)}
+        origin = {"origin": self.origin} if self.origin else {}
+        return {"architecture": self.architecture, "sha256": dict(self.hashes), **origin}
 
     def _check_head(self) -> None:
         names = self.config.get("architectures") or []

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from seal.engine.checkpoints.cached import not_here
 from seal.engine.errors import InputError
 from seal.engine.files import file_sha256, parse_json, sealed, unsealed, write_atomic
 
@@ -42,6 +43,7 @@ class ModelSpec:
         kind: what it gives a text: one logit, or a vector.
         usual_tokens: the longest input by the model's own settings; None where they set none.
         head: how an embedder pools and what follows (`sentence_transformers.py`); empty for a reward model.
+        origin: `org/name@COMMIT` of a model that the Hugging Face cache held; empty for a folder.
     """
 
     architecture: str
@@ -58,6 +60,7 @@ class ModelSpec:
     kind: Kind = "reward"
     usual_tokens: int | None = None
     head: Mapping[str, Any] = field(default_factory=dict)
+    origin: str = ""
 
     def longest_input(self, asked: int | None = None) -> int:
         """The limit in tokens: what the user asked for, else its usual length, within what it can take.
@@ -99,10 +102,7 @@ def load_spec(folder: Path) -> ModelSpec:
         InputError: the path is no folder, or holds no export that this program could have written.
     """
     if not folder.is_dir():
-        raise InputError(
-            f"model '{folder}' is not a folder here, and nothing is ever fetched: download it on a connected "
-            "machine, copy the folder over, then: seal export FOLDER --out ONNX_FOLDER"
-        )
+        raise InputError(f"{not_here(folder)}, then: seal export FOLDER --out ONNX_FOLDER")
     path = folder / SPEC
     if not path.is_file():
         raise InputError(f"{folder} holds no {SPEC}; export it first: seal export {folder} --out ONNX_FOLDER")

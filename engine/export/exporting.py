@@ -18,6 +18,7 @@ from typing import Any
 from tokenizers import Tokenizer, normalizers
 
 from seal.engine.checkpoints import exported
+from seal.engine.checkpoints.cached import local_model
 from seal.engine.checkpoints.checkpoint import Checkpoint, read_config
 from seal.engine.checkpoints.exported import (
     ENGINES,
@@ -37,7 +38,7 @@ from seal.engine.export.graphs import choose_graph, write_graph
 from seal.engine.export.options import ExportOptions
 from seal.engine.export.parity import PARITY_LENGTHS, Parity, measure_parity, unit
 from seal.engine.export.precision import halve, quantize
-from seal.engine.frames.manifest import versions
+from seal.engine.frames.manifest import differences, versions
 from seal.engine.notebook import Shown
 from seal.engine.pooling import onnx as onnx_backend
 from seal.engine.pooling.contract import Compute
@@ -61,7 +62,7 @@ def export(
 
     Args:
         model: a transformers folder: config.json, tokenizer, safetensors weights, a head of one logit; or a
-            sentence-transformers folder.
+            sentence-transformers folder; or `org/name[@revision]` of either in the Hugging Face cache.
         out: the folder to make; an earlier export there is replaced only with `overwrite`.
         options: graph, precision, template, tolerance; the defaults when None.
         overwrite: replace an earlier export.
@@ -71,7 +72,7 @@ def export(
         MissingExtraError: the extra `export` is not installed.
         ResumeError: `out` is not empty, or another process exports to it.
     """
-    options, model, out = options or ExportOptions(), Path(model), Path(out)
+    options, model, out = options or ExportOptions(), local_model(model), Path(out)
     graph, notes = _choose_graph(Checkpoint.open(model, weights=False), options)
     clear_aside(out)
     if out.exists() and any(out.iterdir()) and not (overwrite and (out / SPEC).is_file()):
@@ -135,7 +136,7 @@ def _asked(checkpoint: Checkpoint, graph: Graph, options: ExportOptions) -> dict
     return {
         "graph": graph, "precision": options.precision, "pair_template": options.template(checkpoint.kind),
         "weights_sha256": checkpoint.weights_sha256(), "head": embedder.describe() if embedder else {},
-        "usual_tokens": embedder.usual_tokens if embedder else None,
+        "usual_tokens": embedder.usual_tokens if embedder else None, "origin": checkpoint.origin,
     }  # fmt: skip
 
 
@@ -170,19 +171,25 @@ def _tokenizer(checkpoint: Checkpoint) -> tuple[str, int]:
 def _standing(model: Path, out: Path, options: ExportOptions, graph: Graph) -> ExportReport:
     if not (out / SPEC).is_file():
         raise ResumeError(f"{out} is not empty and holds no export; choose another folder")
-    refusal = ResumeError(f"{out} holds another export; choose another folder, or overwrite it")
     if options.convert:
-        raise refusal
+        raise _other(out)
     spec, checkpoint = exported.load_spec(out), Checkpoint.open(model)
     asked = _asked(checkpoint, graph, options)
-    if asked != {name: getattr(spec, name) for name in asked} or exported.verify_files(out, spec):
-        raise refusal
+    if changed := differences({name: getattr(spec, name) for name in asked}, asked):
+        raise _other(out, changed[0])
+    if changed := exported.verify_files(out, spec):
+        raise _other(out, f"{changed[0]} changed since")
     tokenizer_json, _ = _tokenizer(checkpoint)  # it and the configuration may have changed since
-    if tokenizer_json != (out / TOKENIZER).read_text(encoding="utf-8") or checkpoint.config != read_config(
-        out
-    ):
-        raise refusal
+    if tokenizer_json != (out / TOKENIZER).read_text(encoding="utf-8"):
+        raise _other(out, "the tokenizer is another")
+    if checkpoint.config != read_config(out):
+        raise _other(out, "config.json is another")
     return ExportReport(out, spec, Parity(**spec.parity), ["exported before; nothing to do"])
+
+
+def _other(out: Path, difference: str = "") -> ResumeError:
+    said = f" ({difference})" if difference else ""
+    return ResumeError(f"{out} holds another export{said}; choose another folder, or overwrite it")
 
 
 def _open(model: Path, aside: Path, *, convert: bool) -> Checkpoint:

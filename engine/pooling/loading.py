@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
 from seal.engine.checkpoints import exported
+from seal.engine.checkpoints.cached import origin_of
 from seal.engine.checkpoints.checkpoint import Checkpoint
 from seal.engine.checkpoints.exported import TOKENIZER, UNBOUNDED_DEFAULT, WHAT, Kind, PairTemplate
 from seal.engine.errors import InputError, UsageError
@@ -122,7 +123,7 @@ def _exported(
         backend = OnnxBackend(folder, resolved, threads)
     encoder = make_encoder((folder / TOKENIZER).read_text(encoding="utf-8"), spec.pair_template, longest)
     facts = {"files": dict(spec.files), "pair_template": spec.pair_template, **backend.facts()}
-    identity = {**facts, "max_tokens": longest}
+    identity = {**facts, "max_tokens": longest, **_origin(origin_of(folder) or spec.origin)}
     return Loaded(name, resolved, backend, encoder, spec.pad_token_id, identity, edges)
 
 
@@ -140,5 +141,11 @@ def _from_checkpoint(
     backend = TorchBackend(checkpoint, resolved)
     files = checkpoint.weights_sha256() | {TOKENIZER: hashlib.sha256(tokenizer_json.encode()).hexdigest()}
     identity = {"files": files, "pair_template": "pair", **backend.facts(), "max_tokens": longest}
+    identity |= _origin(checkpoint.origin)
     encoder = make_encoder(tokenizer_json, "pair", longest)
     return Loaded(name, resolved, backend, encoder, pad_token_id, identity)
+
+
+def _origin(stated: str) -> dict[str, str]:
+    """Which commit of the Hugging Face cache a model is; what came from elsewhere says nothing of it."""
+    return {"origin": stated} if stated else {}

@@ -38,7 +38,8 @@ def score(
 
     Args:
         texts: a TEXTS Parquet file or folder.
-        models: name -> folder, or `[NAME=]DIR`, one or several.
+        models: name -> MODEL, or `[NAME=]MODEL`, one or several: an exported folder, or
+            `org/name[@revision]` in the local Hugging Face cache.
         out: the folder to write.
         options: device, batches, lengths; the defaults when None.
         overwrite: start afresh in a folder that another run wrote.
