@@ -211,8 +211,13 @@ def test_exporting_again_leaves_what_stands(tmp_path, checkpoints):
 
 def test_another_export_in_the_folder_is_refused_and_replaced_only_when_told(tmp_path, checkpoints):
     export(checkpoints["pre"], tmp_path / "onnx", ExportOptions())
-    for model, options in [("post", ExportOptions()), ("pre", ExportOptions(pair_template="concat"))]:
-        with pytest.raises(ResumeError, match="holds another export; choose another folder, or overwrite"):
+    others = [
+        ("post", ExportOptions(), "weights_sha256.model.safetensors: .* there, .* now"),
+        ("pre", ExportOptions(pair_template="concat"), 'pair_template: "pair" there, "concat" now'),
+    ]
+    for model, options, difference in others:
+        said = rf"holds another export \({difference}\); choose another folder, or overwrite"
+        with pytest.raises(ResumeError, match=said):
             export(checkpoints[model], tmp_path / "onnx", options)
     report = export(checkpoints["post"], tmp_path / "onnx", ExportOptions(), overwrite=True)
     assert report.spec.weights_sha256 == load_spec(tmp_path / "onnx").weights_sha256
