@@ -18,9 +18,9 @@ def command(model: Path, out: Path, options: ExportOptions, overwrite: bool, as_
     """Export a local reward model, or an embedder for `seal similarity`, to ONNX.
 
     MODEL is a folder as transformers writes it: config.json, tokenizer, *.safetensors, and a
-    sequence-classification head with one logit; or a sentence-transformers folder, whose modules.json names
-    its pooling; or org/name[@revision] of either in the local Hugging Face cache. Nothing is fetched and no
-    code of the folder is run.
+    sequence-classification head of one logit or several; or a sentence-transformers folder, whose
+    modules.json names its pooling; or org/name[@revision] of either in the local Hugging Face cache. Nothing
+    is fetched and no code of the folder is run.
     """
     from seal.engine.export.exporting import export, to_json
     from seal.engine.export.parity import describe

@@ -5,11 +5,13 @@ Only JSON is read here; no weight is loaded and no code of the folder is ever ru
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from seal.engine.checkpoints.cached import not_here, origin_of
 from seal.engine.checkpoints.exported import Kind
+from seal.engine.checkpoints.heads import Heads
 from seal.engine.checkpoints.sentence_transformers import Embedder, read_embedder, read_json
 from seal.engine.checkpoints.weights import check_sizes
 from seal.engine.errors import InputError
@@ -69,7 +71,7 @@ class Checkpoint:
 
         Raises:
             InputError: no folder, no configuration, remote code, pickled weights only, sizes that the weights
-                do not have, or a head that is neither one logit nor an embedder's; each with what to do.
+                do not have, or a head that is neither a classifier's nor an embedder's; each with what to do.
         """
         if not folder.is_dir():
             raise InputError(not_here(folder))
@@ -116,13 +118,17 @@ class Checkpoint:
             positions -= (1 if pad_token_id is None else pad_token_id) + 1
         return int(positions)
 
-    @property
-    def label(self) -> str:
-        """The name of its one logit; empty for an embedder."""
-        if self.embedder:
-            return ""
-        names = self.config.get("id2label") or {}
-        return str(next(iter(names.values()), "LABEL_0"))
+    @cached_property
+    def heads(self) -> Heads:
+        """Its logits.
+
+        Raises:
+            InputError: the configuration does not say what they are.
+        """
+        try:
+            return Heads() if self.embedder else Heads.of(self.config)
+        except InputError as error:
+            raise InputError(f"{self.folder / 'config.json'}: {error}") from None
 
     def weights_sha256(self) -> dict[str, str]:
         """Hash of each weights file, by its name (in an embedder: by its path)."""
@@ -138,16 +144,12 @@ class Checkpoint:
         if self.embedder:
             return
         names = self.config.get("architectures") or []
-        n_labels = self.config.get("num_labels", len(self.config.get("id2label") or [0, 0]))
         if names and not any(n.endswith("ForSequenceClassification") for n in names):
             raise InputError(
                 f"{self.folder} is a {', '.join(names)}, not a sequence classifier; a reward model has a "
-                "sequence-classification head with one logit, an embedder a modules.json that names a pooling"
+                "sequence-classification head, an embedder a modules.json that names a pooling"
             )
-        if n_labels != 1:
-            raise InputError(
-                f"{self.folder} has {n_labels} labels; a reward model has one logit (num_labels 1)"
-            )
+        _ = self.heads  # refused before anything is loaded
 
 
 def read_config(folder: Path) -> dict[str, Any]:

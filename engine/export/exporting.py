@@ -61,8 +61,9 @@ def export(
     """Export one model. The same export standing in `out` already is left as it is.
 
     Args:
-        model: a transformers folder: config.json, tokenizer, safetensors weights, a head of one logit; or a
-            sentence-transformers folder; or `org/name[@revision]` of either in the Hugging Face cache.
+        model: a transformers folder: config.json, tokenizer, safetensors weights, a head of one logit or
+            several; or a sentence-transformers folder; or `org/name[@revision]` of either in the Hugging Face
+            cache.
         out: the folder to make; an earlier export there is replaced only with `overwrite`.
         options: graph, precision, template, tolerance; the defaults when None.
         overwrite: replace an earlier export.
@@ -93,7 +94,7 @@ def export(
             _refuse_strangers(out)  # exporting takes minutes: something may have come meanwhile
             shutil.rmtree(out)
         folder.rename(out)
-    return ExportReport(out, spec, parity, notes)
+    return ExportReport(out, spec, parity, [*notes, *filter(None, [checkpoint.heads.note("NAME")])])
 
 
 def _refuse_strangers(out: Path) -> None:
@@ -120,11 +121,11 @@ def _write(
     _write_graph(checkpoint, graph, folder / MODEL, folder.parent, options.precision)
     parity = measure_parity(
         *_both(checkpoint, folder), tokenizer_json, asked["pair_template"], longest, pad_token_id,
-        options.allowed(checkpoint.kind), PARITY_LENGTHS,
+        options.allowed(checkpoint.kind), PARITY_LENGTHS, ordered=checkpoint.kind == "reward",
     )  # fmt: skip
     spec = ModelSpec(
         architecture=checkpoint.architecture, max_tokens=longest, pad_token_id=pad_token_id,
-        label=checkpoint.label, versions=versions(), parity=asdict(parity), kind=checkpoint.kind, **asked,
+        versions=versions(), parity=asdict(parity), kind=checkpoint.kind, **_logits(checkpoint), **asked,
     )  # fmt: skip
     spec.save(folder)
     return spec, parity
@@ -140,6 +141,12 @@ def _asked(checkpoint: Checkpoint, graph: Graph, options: ExportOptions) -> dict
     }  # fmt: skip
 
 
+def _logits(checkpoint: Checkpoint) -> dict[str, Any]:
+    """What a model's logits are, by the names of `ModelSpec`."""
+    names, positive = checkpoint.heads.names, checkpoint.heads.positive
+    return {"label": names[0]} if len(names) == 1 else {"label": "", "heads": names, "positive": positive}
+
+
 def _choose_graph(checkpoint: Checkpoint, options: ExportOptions) -> tuple[Graph, list[str]]:
     options.template(checkpoint.kind)  # refused before anything is loaded
     if checkpoint.kind == "reward":
@@ -149,7 +156,7 @@ def _choose_graph(checkpoint: Checkpoint, options: ExportOptions) -> tuple[Graph
 
 
 def _both(checkpoint: Checkpoint, folder: Path) -> tuple[Compute, Compute]:
-    graph = onnx_backend.OnnxBackend(folder, "cpu")
+    graph = onnx_backend.OnnxBackend(folder, "cpu", n_logits=len(checkpoint.heads.names))
     if checkpoint.kind == "reward":
         return TorchBackend(checkpoint).rewards, graph.rewards
     from seal.engine.export.pooling import TorchEmbedder

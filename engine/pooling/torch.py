@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from seal.engine.checkpoints.checkpoint import Checkpoint
 from seal.engine.errors import InputError, MissingExtraError, UsageError
 from seal.engine.offline import silence_telemetry
-from seal.engine.pooling.contract import Batch, OutOfMemoryError
+from seal.engine.pooling.contract import Batch, OutOfMemoryError, one_row_each
 
 
 def _packages(purpose: str) -> tuple[Any, Any]:
@@ -43,7 +43,8 @@ def load_model(checkpoint: Checkpoint) -> Any:
             dtype=torch.float32, attn_implementation="eager", output_loading_info=True,
         )  # fmt: skip
     except Exception as error:  # noqa: BLE001 - what a damaged folder makes of transformers has no common type
-        raise InputError(f"transformers cannot load {checkpoint.folder}: {error}") from None
+        reason = " ".join(str(error).split())
+        raise InputError(f"transformers cannot load {checkpoint.folder}: {reason}") from None
     missing = [key for key in loading["missing_keys"] if not (is_embedder and key.startswith("pooler."))]
     if missing:
         raise InputError(
@@ -127,13 +128,14 @@ class TorchBackend:
         self._device = device
         self._model = load_model(checkpoint).to(device)
         self._segments = takes_segments(self._model)
+        self._folder, self._n_logits = checkpoint.folder, len(checkpoint.heads.names)
 
     def facts(self) -> Mapping[str, Any]:
         return {"backend": "torch", "provider": self._device}
 
     def rewards(self, batch: Batch) -> NDArray[np.float32]:
         logits = run_module(self._model, batch, self._device, segments=self._segments).logits
-        return np.asarray(logits.float().cpu().numpy().reshape(len(batch)), dtype=np.float32)
+        return one_row_each(logits.float().cpu().numpy(), batch, self._n_logits, self._folder)
 
 
 def convert_pickles(folder: Path, out: Path) -> None:
