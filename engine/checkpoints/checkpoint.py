@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from seal.engine.checkpoints.adapter import how_to_merge, is_adapter
 from seal.engine.checkpoints.cached import not_here, origin_of
 from seal.engine.checkpoints.exported import Kind
 from seal.engine.checkpoints.heads import Heads
@@ -17,10 +18,12 @@ from seal.engine.checkpoints.weights import check_sizes
 from seal.engine.errors import InputError
 from seal.engine.files import file_sha256
 
+_CLASSIFIER = "AutoPeftModelForSequenceClassification"
 _PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _RELATIVE_ONLY = ("deberta", "deberta-v2")
 _OFFSET_POSITIONS = (
     "roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "data2vec-text", "longformer", "mpnet", "ibert",
+    "esm",
 )  # fmt: skip
 
 
@@ -71,11 +74,14 @@ class Checkpoint:
 
         Raises:
             InputError: no folder, no configuration, remote code, pickled weights only, sizes that the weights
-                do not have, or a head that is neither a classifier's nor an embedder's; each with what to do.
+                do not have, an adapter, or a head that is neither a classifier's nor an embedder's; each with
+                what to do.
         """
         if not folder.is_dir():
             raise InputError(not_here(folder))
         embedder = read_embedder(folder)
+        if not embedder and is_adapter(folder):
+            raise InputError(f"{folder} is an adapter, not a whole model; {cls.what_of_adapters(folder)}")
         inner = [folder / name for name in embedder.folders] if embedder else [folder]
         folder = inner[0]
         config = read_config(folder)
@@ -91,6 +97,11 @@ class Checkpoint:
         checkpoint = cls(folder, config, embedder)
         checkpoint._check_head()
         return checkpoint
+
+    @classmethod
+    def what_of_adapters(cls, folder: Path) -> str:
+        """What to do about an adapter in place of a whole model."""
+        return f"set merge (--merge) to export it with its base, or {how_to_merge(folder, _CLASSIFIER)}"
 
     @property
     def kind(self) -> Kind:

@@ -6,8 +6,10 @@ Only JSON is read here; no weight is loaded and no code of the folder is ever ru
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, ClassVar
 
+from seal.engine.checkpoints.adapter import how_to_merge
 from seal.engine.checkpoints.checkpoint import Checkpoint
 from seal.engine.errors import InputError
 from seal.engine.files import file_sha256
@@ -26,6 +28,10 @@ class Decoder(Checkpoint):
     """A local decoder that may be loaded; made by `Decoder.open`, which refuses what must not be."""
 
     instead_of_pickles: ClassVar[str] = "bring the same model over as safetensors"
+
+    @classmethod
+    def what_of_adapters(cls, folder: Path) -> str:
+        return how_to_merge(folder, "AutoPeftModelForCausalLM")
 
     @property
     def context(self) -> int:

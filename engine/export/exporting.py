@@ -18,7 +18,8 @@ from typing import Any
 from tokenizers import Tokenizer, normalizers
 
 from seal.engine.checkpoints import exported
-from seal.engine.checkpoints.cached import local_model
+from seal.engine.checkpoints.adapter import Adapter, is_adapter, read_adapter
+from seal.engine.checkpoints.cached import local_model, not_here
 from seal.engine.checkpoints.checkpoint import Checkpoint, read_config
 from seal.engine.checkpoints.exported import (
     ENGINES,
@@ -31,7 +32,8 @@ from seal.engine.checkpoints.exported import (
     Precision,
     load_spec,
 )
-from seal.engine.errors import InputError, ResumeError
+from seal.engine.checkpoints.merged import Merged
+from seal.engine.errors import InputError, ResumeError, UsageError
 from seal.engine.export import onnx_graph
 from seal.engine.export.aside import clear_aside, made_aside
 from seal.engine.export.graphs import choose_graph, write_graph
@@ -74,13 +76,14 @@ def export(
         ResumeError: `out` is not empty, or another process exports to it.
     """
     options, model, out = options or ExportOptions(), local_model(model), Path(out)
-    graph, notes = _choose_graph(Checkpoint.open(model, weights=False), options)
+    adapter = _adapter(model, options)
+    graph, notes = _choose_graph(_source(model, adapter, weights=False), options)
     clear_aside(out)
     if out.exists() and any(out.iterdir()) and not (overwrite and (out / SPEC).is_file()):
-        return _standing(model, out, options, graph)
+        return _standing(_source(model, adapter), out, options, graph)
     _refuse_strangers(out)
     with made_aside(out) as aside:
-        checkpoint = _open(model, aside, convert=options.convert)
+        checkpoint = _open(model, adapter, aside, convert=options.convert)
         folder = aside / "onnx"
         spec, parity = _write(checkpoint, graph, options, folder)
         if not parity.passed:
@@ -95,6 +98,29 @@ def export(
             shutil.rmtree(out)
         folder.rename(out)
     return ExportReport(out, spec, parity, [*notes, *filter(None, [checkpoint.heads.note("NAME")])])
+
+
+def _adapter(model: Path, options: ExportOptions) -> Adapter | None:
+    """The adapter that is to be merged, if one is.
+
+    Raises:
+        UsageError: merging was asked for, of what is no adapter or together with reading pickles.
+        InputError: it cannot be merged (see `read_adapter`).
+    """
+    if not options.merge:
+        return None
+    if options.convert:
+        raise UsageError("merge and convert do not go together: convert the base first, then merge into that")
+    if not model.is_dir():
+        raise InputError(not_here(model))
+    if not is_adapter(model):
+        raise UsageError(f"{model} is no adapter; leave merge out")
+    return read_adapter(model)
+
+
+def _source(model: Path, adapter: Adapter | None, *, weights: bool = True) -> Checkpoint:
+    """What is exported, before anything is converted or merged."""
+    return Merged.of(adapter, weights=weights) if adapter else Checkpoint.open(model, weights=weights)
 
 
 def _refuse_strangers(out: Path) -> None:
@@ -175,23 +201,26 @@ def _tokenizer(checkpoint: Checkpoint) -> tuple[str, int]:
     return tokenizer_json, pad_token_id
 
 
-def _standing(model: Path, out: Path, options: ExportOptions, graph: Graph) -> ExportReport:
+def _standing(checkpoint: Checkpoint, out: Path, options: ExportOptions, graph: Graph) -> ExportReport:
     if not (out / SPEC).is_file():
         raise ResumeError(f"{out} is not empty and holds no export; choose another folder")
     if options.convert:
         raise _other(out)
-    spec, checkpoint = exported.load_spec(out), Checkpoint.open(model)
+    spec = exported.load_spec(out)
     asked = _asked(checkpoint, graph, options)
     if changed := differences({name: getattr(spec, name) for name in asked}, asked):
         raise _other(out, changed[0])
     if changed := exported.verify_files(out, spec):
         raise _other(out, f"{changed[0]} changed since")
+    standing = ExportReport(out, spec, Parity(**spec.parity), ["exported before; nothing to do"])
+    if isinstance(checkpoint, Merged):  # every file it is made of is among the hashes
+        return standing
     tokenizer_json, _ = _tokenizer(checkpoint)  # it and the configuration may have changed since
     if tokenizer_json != (out / TOKENIZER).read_text(encoding="utf-8"):
         raise _other(out, "the tokenizer is another")
     if checkpoint.config != read_config(out):
         raise _other(out, "config.json is another")
-    return ExportReport(out, spec, Parity(**spec.parity), ["exported before; nothing to do"])
+    return standing
 
 
 def _other(out: Path, difference: str = "") -> ResumeError:
@@ -199,7 +228,11 @@ def _other(out: Path, difference: str = "") -> ResumeError:
     return ResumeError(f"{out} holds another export{said}; choose another folder, or overwrite it")
 
 
-def _open(model: Path, aside: Path, *, convert: bool) -> Checkpoint:
+def _open(model: Path, adapter: Adapter | None, aside: Path, *, convert: bool) -> Checkpoint:
+    if adapter:
+        from seal.engine.export.merging import merge
+
+        return merge(adapter, aside / "merged")
     if not convert:
         return Checkpoint.open(model)
     embedder = Checkpoint.open(model, weights=False).embedder
