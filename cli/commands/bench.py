@@ -9,6 +9,7 @@ import click
 
 from seal.cli.options import PATH, json_option, options_of, print_json, put, say
 from seal.engine.bench.options import LabelBenchOptions, ScoreBenchOptions
+from seal.engine.checkpoints.cached import local_model
 from seal.engine.errors import UsageError
 
 
@@ -40,7 +41,7 @@ def score(
     if tune:
         if reference is not None:
             raise UsageError("--tune compares settings of the engine; leave --reference out")
-        _tune(texts, model, options, as_json=as_json)
+        _tune(texts, local_model(model), options, as_json=as_json)
         return
     result = bench_score(texts, model, options, reference=reference, say=say)
     put(json.dumps(result, indent=2) if as_json else _layout(result))
@@ -49,7 +50,7 @@ def score(
 @command.command("label")
 @click.argument("texts", type=PATH)
 @click.option(
-    "--labeler", required=True, metavar="DIR|URL", help="A decoder's folder, or the URL of a server here."
+    "--labeler", required=True, metavar="MODEL|URL", help="A decoder's folder, or the URL of a server here."
 )
 @options_of(LabelBenchOptions)
 @json_option

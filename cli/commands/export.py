@@ -9,7 +9,7 @@ from seal.engine.export.options import ExportOptions
 
 
 @click.command("export")
-@click.argument("model", type=PATH, metavar="MODEL_DIR")
+@click.argument("model", type=PATH, metavar="MODEL")
 @out_option
 @options_of(ExportOptions)
 @overwrite_option
@@ -17,9 +17,10 @@ from seal.engine.export.options import ExportOptions
 def command(model: Path, out: Path, options: ExportOptions, overwrite: bool, as_json: bool) -> None:
     """Export a local reward model, or an embedder for `seal similarity`, to ONNX.
 
-    MODEL_DIR is a folder as transformers writes it: config.json, tokenizer, *.safetensors, and a
-    sequence-classification head with one logit; or a sentence-transformers folder, whose modules.json names
-    its pooling. Nothing is fetched and no code of the folder is run.
+    MODEL is a folder as transformers writes it: config.json, tokenizer, *.safetensors, and a
+    sequence-classification head of one logit or several; or a sentence-transformers folder, whose
+    modules.json names its pooling; or org/name[@revision] of either in the local Hugging Face cache. Nothing
+    is fetched and no code of the folder is run.
     """
     from seal.engine.export.exporting import export, to_json
     from seal.engine.export.parity import describe

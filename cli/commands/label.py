@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 @click.command("label")
 @click.argument("texts", type=PATH)
 @click.option(
-    "--labeler", "labelers", multiple=True, required=True, metavar="[NAME=]computed|DIR|URL",
-    help="Who labels; may be repeated. A folder of an open-weight model, the URL of a server that speaks "
-    "OpenAI's API, or `computed`, which counts words, layout and wording without any model.",
+    "--labeler", "labelers", multiple=True, required=True, metavar="[NAME=]computed|MODEL|URL",
+    help="Who labels; may be repeated. An open-weight model, as a folder or as org/name[@revision] in the "
+    "local Hugging Face cache; the URL of a server that speaks OpenAI's API; or `computed`, which counts "
+    "words, layout and wording without any model.",
 )  # fmt: skip
 @stage_options((GeneratorOptions, "generator"), (LabelOptions, "options"))
 def command(

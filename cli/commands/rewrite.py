@@ -43,8 +43,9 @@ _EPILOG = "\b\nPerturbations (* changes the meaning on purpose):\n" + "\n".join(
 @click.command("rewrite", epilog=_EPILOG)
 @click.argument("texts", type=PATH)
 @click.option(
-    "--rewriter", metavar="[NAME=]DIR|URL",
-    help="Who rewrites: a folder of an open-weight model, or the URL of a server that speaks OpenAI's API.",
+    "--rewriter", metavar="[NAME=]MODEL|URL",
+    help="Who rewrites: an open-weight model, as a folder or as org/name[@revision] in the local Hugging "
+    "Face cache; or the URL of a server that speaks OpenAI's API.",
 )  # fmt: skip
 @click.option(
     "--perturb", metavar="NAME,...|all", callback=name_list,

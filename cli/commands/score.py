@@ -22,8 +22,9 @@ from seal.engine.scoring.options import ScoreOptions
 @click.command("score")
 @click.argument("texts", type=PATH)
 @click.option(
-    "--model", "models", multiple=True, required=True, metavar="[NAME=]DIR",
-    help="An exported folder; may be repeated. The name is the folder's own unless given.",
+    "--model", "models", multiple=True, required=True, metavar="[NAME=]MODEL",
+    help="An exported folder, or org/name[@revision] in the local Hugging Face cache; may be repeated. The "
+    "name is the folder's own unless given.",
 )  # fmt: skip
 @stage_options((ScoreOptions, "options"))
 def command(
@@ -44,12 +45,14 @@ def command(
         say(note)
     with display() as listen:
         report = score(texts, folders, out, options, overwrite=overwrite, listen=listen)
+    for note in report.notes:
+        say(note)
     say_halved(report.n_halved)
     if as_json:
         print_json(report)
     else:
         put(
-            f"{report.n_texts:,} texts x {len(folders)} models = {report.n_rows:,} rewards + "
+            f"{report.n_texts:,} texts x {len(report.models)} models = {report.n_rows:,} rewards + "
             f"{report.n_failures:,} failures -> {out} ({texts_a_second(report):,.1f} texts/s)"
         )
     refuse_too_many(report.failed_share, max_failures, out)

@@ -22,9 +22,9 @@ from seal.engine.scoring.options import SimilarityOptions
 @click.argument("texts", type=PATH)
 @click.argument("rewritten", type=PATH)
 @click.option(
-    "--embedder", "embedders", multiple=True, required=True, metavar="[NAME=]DIR",
-    help="An exported sentence-transformers folder; may be repeated. The name is the folder's own unless "
-    "given.",
+    "--embedder", "embedders", multiple=True, required=True, metavar="[NAME=]MODEL",
+    help="An exported sentence-transformers folder, or org/name[@revision] of one in the local Hugging Face "
+    "cache; may be repeated. The name is the folder's own unless given.",
 )  # fmt: skip
 @stage_options((SimilarityOptions, "options"))
 def command(

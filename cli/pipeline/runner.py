@@ -18,6 +18,7 @@ from seal.cli.pipeline.identity import HashBook
 from seal.cli.pipeline.planning import Decision, decide, waits
 from seal.cli.pipeline.record import Entry, load_record, save_record
 from seal.cli.pipeline.settings import RunSettings
+from seal.engine.checkpoints.cached import hub_cache
 from seal.engine.errors import InputError, ResumeError, SealError
 from seal.engine.export.aside import clear_all_aside
 from seal.engine.files import take_lock
@@ -73,9 +74,10 @@ def prepare(planned: Sequence[Planned], settings: RunSettings) -> dict[str, Inte
     for call in todo:
         for name, path in [*call.files.items(), *_model_folders(call).items()]:
             if path not in written and not path.exists():
+                also = f", nor is such a name in the cache {hub_cache()}" if name.startswith("model") else ""
                 raise InputError(
-                    f"{call.stage.name}: {name} {path} is not there, and nothing is ever fetched: bring it "
-                    f"over, or correct {settings.file}"
+                    f"{call.stage.name}: {name} {path} is not there{also}, and nothing is ever fetched: "
+                    f"bring it over, or correct {settings.file}"
                 )
     return {
         call.stage.name: choose(call.stage.needs(call.options), settings.environments, call.stage.name)

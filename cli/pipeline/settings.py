@@ -1,5 +1,6 @@
 """The table [run] of the settings file: what is measured, with what, and where to."""
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from seal.cli.settings import kinds_of, read_tables
+from seal.engine.checkpoints.cached import CachedName, cached_model
 from seal.engine.checkpoints.named import NAME
 from seal.engine.errors import UsageError, nearest
 from seal.engine.labeling.options import COMPUTED
@@ -264,7 +266,7 @@ class _Reader:
         return self._model(self._values[key], key, name=key)
 
     def models(self, key: str) -> tuple[Model, ...]:
-        """A list of `[NAME=]DIR|URL`, or a table NAME -> DIR|URL or a table."""
+        """A list of `[NAME=]MODEL|URL`, or a table NAME -> MODEL|URL or a table."""
         value = self._values.get(key, [])
         if isinstance(value, str | list):
             return tuple(self._model(v, key) for v in ([value] if isinstance(value, str) else value))
@@ -282,18 +284,28 @@ class _Reader:
             value = value.get("model", COMPUTED if name == COMPUTED else None)
         found = _SPLIT.fullmatch(value) if isinstance(value, str) else None
         if found is None:
-            raise self._wrong(key, "a folder, [NAME=]DIR, or a table with `model` and options of its command")
+            raise self._wrong(
+                key, "a folder, [NAME=]MODEL, or a table with `model` and options of its command"
+            )
         said, where = (None, value) if fixed else found.groups()
+        own = where
         if where != COMPUTED and "://" not in where:
-            where = str(self.place(where))
+            where, own = self._folder(where)
         if "://" in where and said is None and name is None:
             raise UsageError(f"{self._file}: [{TABLE}] {key}: write NAME={where}, its rows need a name")
-        chosen = said or name or (where if where == COMPUTED else Path(where).name)
+        chosen = said or name or own
         if not NAME.fullmatch(chosen):
             raise UsageError(
                 f"{self._file}: [{TABLE}] {key}: {chosen!r} cannot be a name; write NAME={where}"
             )
         return Model(chosen, where, options, named=fixed or said is not None)
+
+    def _folder(self, value: str) -> tuple[str, str]:
+        """The folder of a MODEL, and its own name; one that is nowhere is told when the run begins."""
+        place = self.place(value)
+        if os.path.exists(place) or (asked := CachedName.parse(value)) is None:
+            return str(place), place.name
+        return str(cached_model(value) or place), asked.name
 
     def environments(self, key: str) -> dict[str, Path]:
         value = self._values.get(key, {})

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from seal.engine.bench.flops import flops
 from seal.engine.bench.options import ScoreBenchOptions
+from seal.engine.checkpoints.cached import local_model
 from seal.engine.checkpoints.checkpoint import Checkpoint
 from seal.engine.errors import InputError, MissingExtraError
 from seal.engine.frames.manifest import machine, versions
@@ -119,7 +120,7 @@ def bench_score(
     Raises:
         InputError: there are too few texts.
     """
-    options, texts, model = options or ScoreBenchOptions(), Path(texts), Path(model)
+    options, texts, model = options or ScoreBenchOptions(), Path(texts), local_model(model)
     rows = sample_pairs(texts, options.n_pairs)
     began = time.perf_counter()
     largest = max(options.budgets, default=MAX_BATCH_TOKENS["tensorrt"])
@@ -133,7 +134,7 @@ def bench_score(
     }
     if reference is not None:
         device: Device = "cuda" if engine.device == "tensorrt" else options.device
-        loop = load_models({"torch": Path(reference)}, device, "torch")[0]
+        loop = load_models({"torch": local_model(reference)}, device, "torch")[0]
         ways["torch, one text at a time"] = partial(_one_by_one, rows, loop)
     peaks: dict[str, float] = {}
     seconds, results = take_turns(ways, options.repeats, say, lambda: _raise_peaks(peaks, engine.device))

@@ -5,19 +5,25 @@ Only JSON is read here; no weight is loaded and no code of the folder is ever ru
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from seal.engine.checkpoints.adapter import how_to_merge, is_adapter
+from seal.engine.checkpoints.cached import not_here, origin_of
 from seal.engine.checkpoints.exported import Kind
+from seal.engine.checkpoints.heads import Heads
 from seal.engine.checkpoints.sentence_transformers import Embedder, read_embedder, read_json
 from seal.engine.checkpoints.weights import check_sizes
 from seal.engine.errors import InputError
 from seal.engine.files import file_sha256
 
+_CLASSIFIER = "AutoPeftModelForSequenceClassification"
 _PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _RELATIVE_ONLY = ("deberta", "deberta-v2")
 _OFFSET_POSITIONS = (
     "roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "data2vec-text", "longformer", "mpnet", "ibert",
+    "esm",
 )  # fmt: skip
 
 
@@ -68,14 +74,14 @@ class Checkpoint:
 
         Raises:
             InputError: no folder, no configuration, remote code, pickled weights only, sizes that the weights
-                do not have, or a head that is neither one logit nor an embedder's; each with what to do.
+                do not have, an adapter, or a head that is neither a classifier's nor an embedder's; each with
+                what to do.
         """
         if not folder.is_dir():
-            raise InputError(
-                f"model '{folder}' is not a folder here, and nothing is ever fetched: download it on a "
-                "connected machine and copy the whole folder over"
-            )
+            raise InputError(not_here(folder))
         embedder = read_embedder(folder)
+        if not embedder and is_adapter(folder):
+            raise InputError(f"{folder} is an adapter, not a whole model; {cls.what_of_adapters(folder)}")
         inner = [folder / name for name in embedder.folders] if embedder else [folder]
         folder = inner[0]
         config = read_config(folder)
@@ -92,10 +98,20 @@ class Checkpoint:
         checkpoint._check_head()
         return checkpoint
 
+    @classmethod
+    def what_of_adapters(cls, folder: Path) -> str:
+        """What to do about an adapter in place of a whole model."""
+        return f"set merge (--merge) to export it with its base, or {how_to_merge(folder, _CLASSIFIER)}"
+
     @property
     def kind(self) -> Kind:
         """What it gives a text."""
         return "embedding" if self.embedder else "reward"
+
+    @property
+    def origin(self) -> str:
+        """`org/name@COMMIT` where it lies in the Hugging Face cache; empty elsewhere."""
+        return origin_of(self.embedder.root if self.embedder else self.folder)
 
     @property
     def architecture(self) -> str:
@@ -113,13 +129,17 @@ class Checkpoint:
             positions -= (1 if pad_token_id is None else pad_token_id) + 1
         return int(positions)
 
-    @property
-    def label(self) -> str:
-        """The name of its one logit; empty for an embedder."""
-        if self.embedder:
-            return ""
-        names = self.config.get("id2label") or {}
-        return str(next(iter(names.values()), "LABEL_0"))
+    @cached_property
+    def heads(self) -> Heads:
+        """Its logits.
+
+        Raises:
+            InputError: the configuration does not say what they are.
+        """
+        try:
+            return Heads() if self.embedder else Heads.of(self.config)
+        except InputError as error:
+            raise InputError(f"{self.folder / 'config.json'}: {error}") from None
 
     def weights_sha256(self) -> dict[str, str]:
         """Hash of each weights file, by its name (in an embedder: by its path)."""
@@ -135,16 +155,12 @@ class Checkpoint:
         if self.embedder:
             return
         names = self.config.get("architectures") or []
-        n_labels = self.config.get("num_labels", len(self.config.get("id2label") or [0, 0]))
         if names and not any(n.endswith("ForSequenceClassification") for n in names):
             raise InputError(
                 f"{self.folder} is a {', '.join(names)}, not a sequence classifier; a reward model has a "
-                "sequence-classification head with one logit, an embedder a modules.json that names a pooling"
+                "sequence-classification head, an embedder a modules.json that names a pooling"
             )
-        if n_labels != 1:
-            raise InputError(
-                f"{self.folder} has {n_labels} labels; a reward model has one logit (num_labels 1)"
-            )
+        _ = self.heads  # refused before anything is loaded
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -6,8 +6,10 @@ Only JSON is read here; no weight is loaded and no code of the folder is ever ru
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, ClassVar
 
+from seal.engine.checkpoints.adapter import how_to_merge
 from seal.engine.checkpoints.checkpoint import Checkpoint
 from seal.engine.errors import InputError
 from seal.engine.files import file_sha256
@@ -27,6 +29,10 @@ class Decoder(Checkpoint):
 
     instead_of_pickles: ClassVar[str] = "bring the same model over as safetensors"
 
+    @classmethod
+    def what_of_adapters(cls, folder: Path) -> str:
+        return how_to_merge(folder, "AutoPeftModelForCausalLM")
+
     @property
     def context(self) -> int:
         """Tokens that prompt and answer may have together, as its configuration says."""
@@ -43,7 +49,8 @@ class Decoder(Checkpoint):
     @property
     def facts(self) -> dict[str, Any]:
         """What a manifest says of it."""
-        return {"architecture": self.architecture, "sha256": dict(self.hashes)}
+        origin = {"origin": self.origin} if self.origin else {}
+        return {"architecture": self.architecture, "sha256": dict(self.hashes), **origin}
 
     def _check_head(self) -> None:
         names = self.config.get("architectures") or []

@@ -1,10 +1,12 @@
 """`seal.json`: what scoring needs to know of a model, written beside the ONNX file by `seal export`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from seal.engine.checkpoints.cached import not_here
+from seal.engine.checkpoints.heads import Heads
 from seal.engine.errors import InputError
 from seal.engine.files import file_sha256, parse_json, sealed, unsealed, write_atomic
 
@@ -34,7 +36,7 @@ class ModelSpec:
             cut from the left; `text`, one text, cut from the right (embedders).
         max_tokens: the longest input its positions allow; None where there is no such limit.
         pad_token_id: what pads on the right.
-        label: the name of its one logit; empty for an embedder.
+        label: the name of its one logit; empty for an embedder, and where there are several.
         weights_sha256: file name -> hash of the weights that were exported.
         files: file name -> hash of every file of the exported folder but this one.
         versions: of the packages that exported it.
@@ -42,6 +44,9 @@ class ModelSpec:
         kind: what it gives a text: one logit, or a vector.
         usual_tokens: the longest input by the model's own settings; None where they set none.
         head: how an embedder pools and what follows (`sentence_transformers.py`); empty for a reward model.
+        heads: the names of its logits where there are several.
+        positive: which of them is that of the positive class; None where they are no two classes.
+        origin: `org/name@COMMIT` of a model that the Hugging Face cache held; empty for a folder.
     """
 
     architecture: str
@@ -58,6 +63,14 @@ class ModelSpec:
     kind: Kind = "reward"
     usual_tokens: int | None = None
     head: Mapping[str, Any] = field(default_factory=dict)
+    origin: str = ""
+    heads: Sequence[str] = ()
+    positive: int | None = None
+
+    @property
+    def logits(self) -> Heads:
+        """Its logits; a single unnamed one for an embedder."""
+        return Heads(tuple(self.heads) or (self.label,), self.positive)
 
     def longest_input(self, asked: int | None = None) -> int:
         """The limit in tokens: what the user asked for, else its usual length, within what it can take.
@@ -83,6 +96,11 @@ class ModelSpec:
                 raise ValueError(f"{name} is {value!r}")
         if not (isinstance(self.pad_token_id, int) and self.pad_token_id >= 0):
             raise ValueError(f"pad_token_id is {self.pad_token_id!r}")
+        heads, names = self.heads, set(map(str, self.heads))
+        if not (isinstance(heads, list | tuple) and len(heads) == len(names) != 1 and names <= {*heads}):
+            raise ValueError(f"heads is {heads!r}")
+        if self.positive is not None and not (len(heads) == 2 and self.positive in (0, 1)):
+            raise ValueError(f"positive is {self.positive!r}")
         if not (isinstance(self.files, Mapping) and {MODEL, TOKENIZER} <= self.files.keys()):
             raise ValueError(f"files does not name {MODEL} and {TOKENIZER}")
 
@@ -99,10 +117,7 @@ def load_spec(folder: Path) -> ModelSpec:
         InputError: the path is no folder, or holds no export that this program could have written.
     """
     if not folder.is_dir():
-        raise InputError(
-            f"model '{folder}' is not a folder here, and nothing is ever fetched: download it on a connected "
-            "machine, copy the folder over, then: seal export FOLDER --out ONNX_FOLDER"
-        )
+        raise InputError(f"{not_here(folder)}, then: seal export FOLDER --out ONNX_FOLDER")
     path = folder / SPEC
     if not path.is_file():
         raise InputError(f"{folder} holds no {SPEC}; export it first: seal export {folder} --out ONNX_FOLDER")

@@ -18,6 +18,8 @@ from typing import Any
 from tokenizers import Tokenizer, normalizers
 
 from seal.engine.checkpoints import exported
+from seal.engine.checkpoints.adapter import Adapter, is_adapter, read_adapter
+from seal.engine.checkpoints.cached import local_model, not_here
 from seal.engine.checkpoints.checkpoint import Checkpoint, read_config
 from seal.engine.checkpoints.exported import (
     ENGINES,
@@ -30,14 +32,15 @@ from seal.engine.checkpoints.exported import (
     Precision,
     load_spec,
 )
-from seal.engine.errors import InputError, ResumeError
+from seal.engine.checkpoints.merged import Merged
+from seal.engine.errors import InputError, ResumeError, UsageError
 from seal.engine.export import onnx_graph
 from seal.engine.export.aside import clear_aside, made_aside
 from seal.engine.export.graphs import choose_graph, write_graph
 from seal.engine.export.options import ExportOptions
 from seal.engine.export.parity import PARITY_LENGTHS, Parity, measure_parity, unit
 from seal.engine.export.precision import halve, quantize
-from seal.engine.frames.manifest import versions
+from seal.engine.frames.manifest import differences, versions
 from seal.engine.notebook import Shown
 from seal.engine.pooling import onnx as onnx_backend
 from seal.engine.pooling.contract import Compute
@@ -60,8 +63,9 @@ def export(
     """Export one model. The same export standing in `out` already is left as it is.
 
     Args:
-        model: a transformers folder: config.json, tokenizer, safetensors weights, a head of one logit; or a
-            sentence-transformers folder.
+        model: a transformers folder: config.json, tokenizer, safetensors weights, a head of one logit or
+            several; or a sentence-transformers folder; or `org/name[@revision]` of either in the Hugging Face
+            cache.
         out: the folder to make; an earlier export there is replaced only with `overwrite`.
         options: graph, precision, template, tolerance; the defaults when None.
         overwrite: replace an earlier export.
@@ -71,14 +75,15 @@ def export(
         MissingExtraError: the extra `export` is not installed.
         ResumeError: `out` is not empty, or another process exports to it.
     """
-    options, model, out = options or ExportOptions(), Path(model), Path(out)
-    graph, notes = _choose_graph(Checkpoint.open(model, weights=False), options)
+    options, model, out = options or ExportOptions(), local_model(model), Path(out)
+    adapter = _adapter(model, options)
+    graph, notes = _choose_graph(_source(model, adapter, weights=False), options)
     clear_aside(out)
     if out.exists() and any(out.iterdir()) and not (overwrite and (out / SPEC).is_file()):
-        return _standing(model, out, options, graph)
+        return _standing(_source(model, adapter), out, options, graph)
     _refuse_strangers(out)
     with made_aside(out) as aside:
-        checkpoint = _open(model, aside, convert=options.convert)
+        checkpoint = _open(model, adapter, aside, convert=options.convert)
         folder = aside / "onnx"
         spec, parity = _write(checkpoint, graph, options, folder)
         if not parity.passed:
@@ -92,7 +97,30 @@ def export(
             _refuse_strangers(out)  # exporting takes minutes: something may have come meanwhile
             shutil.rmtree(out)
         folder.rename(out)
-    return ExportReport(out, spec, parity, notes)
+    return ExportReport(out, spec, parity, [*notes, *filter(None, [checkpoint.heads.note("NAME")])])
+
+
+def _adapter(model: Path, options: ExportOptions) -> Adapter | None:
+    """The adapter that is to be merged, if one is.
+
+    Raises:
+        UsageError: merging was asked for, of what is no adapter or together with reading pickles.
+        InputError: it cannot be merged (see `read_adapter`).
+    """
+    if not options.merge:
+        return None
+    if options.convert:
+        raise UsageError("merge and convert do not go together: convert the base first, then merge into that")
+    if not model.is_dir():
+        raise InputError(not_here(model))
+    if not is_adapter(model):
+        raise UsageError(f"{model} is no adapter; leave merge out")
+    return read_adapter(model)
+
+
+def _source(model: Path, adapter: Adapter | None, *, weights: bool = True) -> Checkpoint:
+    """What is exported, before anything is converted or merged."""
+    return Merged.of(adapter, weights=weights) if adapter else Checkpoint.open(model, weights=weights)
 
 
 def _refuse_strangers(out: Path) -> None:
@@ -119,11 +147,11 @@ def _write(
     _write_graph(checkpoint, graph, folder / MODEL, folder.parent, options.precision)
     parity = measure_parity(
         *_both(checkpoint, folder), tokenizer_json, asked["pair_template"], longest, pad_token_id,
-        options.allowed(checkpoint.kind), PARITY_LENGTHS,
+        options.allowed(checkpoint.kind), PARITY_LENGTHS, ordered=checkpoint.kind == "reward",
     )  # fmt: skip
     spec = ModelSpec(
         architecture=checkpoint.architecture, max_tokens=longest, pad_token_id=pad_token_id,
-        label=checkpoint.label, versions=versions(), parity=asdict(parity), kind=checkpoint.kind, **asked,
+        versions=versions(), parity=asdict(parity), kind=checkpoint.kind, **_logits(checkpoint), **asked,
     )  # fmt: skip
     spec.save(folder)
     return spec, parity
@@ -135,8 +163,14 @@ def _asked(checkpoint: Checkpoint, graph: Graph, options: ExportOptions) -> dict
     return {
         "graph": graph, "precision": options.precision, "pair_template": options.template(checkpoint.kind),
         "weights_sha256": checkpoint.weights_sha256(), "head": embedder.describe() if embedder else {},
-        "usual_tokens": embedder.usual_tokens if embedder else None,
+        "usual_tokens": embedder.usual_tokens if embedder else None, "origin": checkpoint.origin,
     }  # fmt: skip
+
+
+def _logits(checkpoint: Checkpoint) -> dict[str, Any]:
+    """What a model's logits are, by the names of `ModelSpec`."""
+    names, positive = checkpoint.heads.names, checkpoint.heads.positive
+    return {"label": names[0]} if len(names) == 1 else {"label": "", "heads": names, "positive": positive}
 
 
 def _choose_graph(checkpoint: Checkpoint, options: ExportOptions) -> tuple[Graph, list[str]]:
@@ -148,7 +182,7 @@ def _choose_graph(checkpoint: Checkpoint, options: ExportOptions) -> tuple[Graph
 
 
 def _both(checkpoint: Checkpoint, folder: Path) -> tuple[Compute, Compute]:
-    graph = onnx_backend.OnnxBackend(folder, "cpu")
+    graph = onnx_backend.OnnxBackend(folder, "cpu", n_logits=len(checkpoint.heads.names))
     if checkpoint.kind == "reward":
         return TorchBackend(checkpoint).rewards, graph.rewards
     from seal.engine.export.pooling import TorchEmbedder
@@ -167,25 +201,38 @@ def _tokenizer(checkpoint: Checkpoint) -> tuple[str, int]:
     return tokenizer_json, pad_token_id
 
 
-def _standing(model: Path, out: Path, options: ExportOptions, graph: Graph) -> ExportReport:
+def _standing(checkpoint: Checkpoint, out: Path, options: ExportOptions, graph: Graph) -> ExportReport:
     if not (out / SPEC).is_file():
         raise ResumeError(f"{out} is not empty and holds no export; choose another folder")
-    refusal = ResumeError(f"{out} holds another export; choose another folder, or overwrite it")
     if options.convert:
-        raise refusal
-    spec, checkpoint = exported.load_spec(out), Checkpoint.open(model)
+        raise _other(out)
+    spec = exported.load_spec(out)
     asked = _asked(checkpoint, graph, options)
-    if asked != {name: getattr(spec, name) for name in asked} or exported.verify_files(out, spec):
-        raise refusal
+    if changed := differences({name: getattr(spec, name) for name in asked}, asked):
+        raise _other(out, changed[0])
+    if changed := exported.verify_files(out, spec):
+        raise _other(out, f"{changed[0]} changed since")
+    standing = ExportReport(out, spec, Parity(**spec.parity), ["exported before; nothing to do"])
+    if isinstance(checkpoint, Merged):  # every file it is made of is among the hashes
+        return standing
     tokenizer_json, _ = _tokenizer(checkpoint)  # it and the configuration may have changed since
-    if tokenizer_json != (out / TOKENIZER).read_text(encoding="utf-8") or checkpoint.config != read_config(
-        out
-    ):
-        raise refusal
-    return ExportReport(out, spec, Parity(**spec.parity), ["exported before; nothing to do"])
+    if tokenizer_json != (out / TOKENIZER).read_text(encoding="utf-8"):
+        raise _other(out, "the tokenizer is another")
+    if checkpoint.config != read_config(out):
+        raise _other(out, "config.json is another")
+    return standing
 
 
-def _open(model: Path, aside: Path, *, convert: bool) -> Checkpoint:
+def _other(out: Path, difference: str = "") -> ResumeError:
+    said = f" ({difference})" if difference else ""
+    return ResumeError(f"{out} holds another export{said}; choose another folder, or overwrite it")
+
+
+def _open(model: Path, adapter: Adapter | None, aside: Path, *, convert: bool) -> Checkpoint:
+    if adapter:
+        from seal.engine.export.merging import merge
+
+        return merge(adapter, aside / "merged")
     if not convert:
         return Checkpoint.open(model)
     embedder = Checkpoint.open(model, weights=False).embedder

@@ -38,6 +38,10 @@ class ExportOptions(Options):
     )  # fmt: skip
     convert: bool = option(False, "Read pickled weights (pytorch_model.bin), tensors only.")
 
+    merge: bool = option(
+        False, "MODEL is a LoRA adapter: merge it into its base, and export what comes of it."
+    )
+
     def allowed(self, kind: Kind) -> float:
         """The tolerance in force.
 

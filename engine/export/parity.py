@@ -24,7 +24,8 @@ class Parity:
         cases: one per case: its name, number of texts, longest text, largest absolute difference.
         max_abs_diff: over all cases (and all numbers of an embedding).
         max_rel_diff: largest difference over max(1, |torch's value|).
-        flipped_pairs: share of all pairs of texts whose order differs between the two; None for embeddings.
+        flipped_pairs: share of all pairs of texts whose order differs between the two, over all logits; None
+            for embeddings.
         tolerance: what `max_rel_diff` was held to.
     """
 
@@ -48,13 +49,14 @@ class Parity:
 def measure_parity(
     reference: Compute, graph: Compute, tokenizer_json: str, template: PairTemplate,
     max_tokens: int | None, pad_token_id: int, tolerance: float, lengths: Sequence[int] = PARITY_LENGTHS,
+    *, ordered: bool = True,
 ) -> Parity:  # fmt: skip
     """Hold a graph's values against torch's on texts of random vocabulary, alone and in one padded batch.
 
     Torch always has a text alone: a model whose value changes with the padding beside it must not pass.
 
     Args:
-        reference: torch; a reward or an embedding a text.
+        reference: torch; a reward, several or an embedding a text.
         graph: what was exported.
         tokenizer_json: content of the `tokenizer.json`.
         template: how prompt and response reach the tokenizer.
@@ -63,6 +65,7 @@ def measure_parity(
         pad_token_id: what pads.
         tolerance: see `Parity.tolerance`.
         lengths: of the texts, in tokens.
+        ordered: whether each number of a text orders it among others, as a reward does.
     """
     limit = min(max_tokens or max(lengths), _LONGEST_CHECKED)
     lengths = sorted({n for n in lengths if n < limit} | {limit})
@@ -81,7 +84,7 @@ def measure_parity(
         measured.append(case | {"diff": float(np.abs(want - got).max())})
     want, got = np.concatenate(expected), np.concatenate(found)
     off = np.abs(want - got)
-    flipped = _flipped(want[: len(lengths)], got[: len(lengths)]) if want.ndim == 1 else None
+    flipped = _flipped(want[: len(lengths)], got[: len(lengths)]) if ordered else None
     relative = float((off / np.maximum(1, np.abs(want))).max())
     return Parity(measured, float(off.max()), relative, flipped, tolerance)
 
@@ -104,7 +107,8 @@ def describe(parity: Parity) -> str:
 
 
 def _flipped(want: NDArray[np.float64], got: NDArray[np.float64]) -> float:
-    order_want, order_got = (np.sign(np.subtract.outer(x, x)) for x in (want, got))
+    """Values of shape (n,) or (n, h)."""
+    order_want, order_got = (np.sign(x[:, None] - x[None]) for x in (want, got))
     return float((order_want != order_got).mean())
 
 

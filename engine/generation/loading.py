@@ -5,6 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from seal.engine.checkpoints.cached import local_model
 from seal.engine.checkpoints.decoder import Decoder
 from seal.engine.checkpoints.named import NAME, named_path
 from seal.engine.errors import MissingExtraError, UsageError
@@ -18,7 +19,7 @@ _NAMED_URL = re.compile(rf"(?:({NAME.pattern})=)?([A-Za-z]+://.*)")
 
 
 def named_model(value: str) -> tuple[str | None, str]:
-    """Split `[NAME=]DIR|URL`; a folder's own name where none is given, None for a URL without one.
+    """Split `[NAME=]MODEL|URL`; a folder's own name where none is given, None for a URL without one.
 
     Raises:
         UsageError: the name could leave its folder or break a file name.
@@ -44,7 +45,8 @@ def open_generator(where: str, options: GeneratorOptions | None = None) -> "Text
     """Load a local decoder, or reach a server.
 
     Args:
-        where: a model folder, or the URL of a server's API (`#MODEL` at its end names one of its models).
+        where: a model folder, a name in the Hugging Face cache, or the URL of a server's API (`#MODEL` at
+            its end names one of its models).
         options: what runs it.
 
     Raises:
@@ -60,7 +62,7 @@ def open_generator(where: str, options: GeneratorOptions | None = None) -> "Text
         from seal.engine.generation.openai import OpenAIGenerator
 
         return OpenAIGenerator(where, options)
-    decoder = Decoder.open(Path(where))
+    decoder = Decoder.open(local_model(where))
     try:
         if backend == "vllm":
             from seal.engine.generation.vllm import VllmGenerator

@@ -76,7 +76,7 @@ def label(
 
     Args:
         texts: a TEXTS Parquet file or folder.
-        labelers: `[NAME=]computed`, `[NAME=]DIR` of an open-weight model, `[NAME=]URL` of a server, or an
+        labelers: `[NAME=]computed`, `[NAME=]MODEL`, an open-weight model, `[NAME=]URL` of a server, or an
             object that labels; one or several. A column that a labeler does not have is null in its rows.
         out: the folder to write.
         options: which texts and features, and how models are asked; the defaults when None.

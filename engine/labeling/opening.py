@@ -1,4 +1,4 @@
-"""`[NAME=]computed|DIR|URL` -> a labeler that is ready, its model loaded."""
+"""`[NAME=]computed|MODEL|URL` -> a labeler that is ready, its model loaded."""
 
 from collections.abc import Sequence
 from dataclasses import replace

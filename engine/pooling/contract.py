@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from seal.engine.errors import SealError
+from seal.engine.errors import InputError, SealError
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class RewardBackend(Backend, Protocol):
     """A loaded reward model."""
 
     def rewards(self, batch: Batch) -> NDArray[np.float32]:
-        """The raw logit of each text, float32, shape (b,).
+        """The raw logit of each text, float32, shape (b,); (b, h) where the model has h > 1 of them.
 
         A text's reward does not depend on what it is batched with (fp32: to 1e-5).
 
@@ -79,6 +79,19 @@ class EmbeddingBackend(Backend, Protocol):
         Raises:
             OutOfMemoryError: the batch does not fit; a smaller one may.
         """
+
+
+def one_row_each(logits: NDArray[Any], batch: Batch, n_logits: int, model: object) -> NDArray[np.float32]:
+    """A model's logits as float32, shape (b,), or (b, h) where it has h > 1 of them.
+
+    Raises:
+        InputError: they are not so many.
+    """
+    if np.size(logits) != len(batch) * n_logits:
+        wanted = "not one logit each" if n_logits == 1 else f"not {n_logits} logits each"
+        raise InputError(f"{model} gives {np.shape(logits)} for {len(batch)} texts, {wanted}")
+    shape = (len(batch),) if n_logits == 1 else (len(batch), n_logits)
+    return np.asarray(logits, dtype=np.float32).reshape(shape)
 
 
 class OutOfMemoryError(SealError):

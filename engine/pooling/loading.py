@@ -2,14 +2,16 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
 from seal.engine.checkpoints import exported
+from seal.engine.checkpoints.cached import origin_of
 from seal.engine.checkpoints.checkpoint import Checkpoint
 from seal.engine.checkpoints.exported import TOKENIZER, UNBOUNDED_DEFAULT, WHAT, Kind, PairTemplate
+from seal.engine.checkpoints.heads import Heads
 from seal.engine.errors import InputError, UsageError
 from seal.engine.pooling.batching import bucket_edges
 from seal.engine.pooling.contract import Backend, EmbeddingBackend, RewardBackend
@@ -32,6 +34,7 @@ class Loaded(Generic[B_co]):
         encoder: what turns texts into its tokens; one object for all models whose encoding is the same.
         pad_token_id: what pads.
         identity: hashes and facts that decide what it gives, for the manifest.
+        heads: the logits of a reward model.
         edges: the widths its batches are padded to, where it runs fast on few shapes only.
     """
 
@@ -42,6 +45,7 @@ class Loaded(Generic[B_co]):
     pad_token_id: int
     identity: Mapping[str, Any]
     edges: tuple[int, ...] = ()
+    heads: Heads = field(default_factory=Heads)
 
 
 LoadedModel = Loaded[RewardBackend]
@@ -115,15 +119,16 @@ def _exported(
     if resolved != "cpu" and spec.precision == "int8":
         raise UsageError(f"{folder} is int8, which is for CPUs: take the device cpu, or export in fp16")
     backend: Backend
+    n = len(spec.logits.names)
     if resolved == "tensorrt":
         edges = bucket_edges(longest)
-        backend = TensorRTBackend(folder, edges, max_batch_tokens, fp16=spec.precision == "fp16")
+        backend = TensorRTBackend(folder, edges, max_batch_tokens, fp16=spec.precision == "fp16", n_logits=n)
     else:
-        backend = OnnxBackend(folder, resolved, threads)
+        backend = OnnxBackend(folder, resolved, threads, n)
     encoder = make_encoder((folder / TOKENIZER).read_text(encoding="utf-8"), spec.pair_template, longest)
     facts = {"files": dict(spec.files), "pair_template": spec.pair_template, **backend.facts()}
-    identity = {**facts, "max_tokens": longest}
-    return Loaded(name, resolved, backend, encoder, spec.pad_token_id, identity, edges)
+    identity = {**facts, "max_tokens": longest, **_origin(origin_of(folder) or spec.origin)}
+    return Loaded(name, resolved, backend, encoder, spec.pad_token_id, identity, edges, spec.logits)
 
 
 def _from_checkpoint(
@@ -140,5 +145,11 @@ def _from_checkpoint(
     backend = TorchBackend(checkpoint, resolved)
     files = checkpoint.weights_sha256() | {TOKENIZER: hashlib.sha256(tokenizer_json.encode()).hexdigest()}
     identity = {"files": files, "pair_template": "pair", **backend.facts(), "max_tokens": longest}
+    identity |= _origin(checkpoint.origin)
     encoder = make_encoder(tokenizer_json, "pair", longest)
-    return Loaded(name, resolved, backend, encoder, pad_token_id, identity)
+    return Loaded(name, resolved, backend, encoder, pad_token_id, identity, heads=checkpoint.heads)
+
+
+def _origin(stated: str) -> dict[str, str]:
+    """Which commit of the Hugging Face cache a model is; what came from elsewhere says nothing of it."""
+    return {"origin": stated} if stated else {}

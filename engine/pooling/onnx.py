@@ -13,7 +13,7 @@ from seal.engine.checkpoints.exported import MODEL
 from seal.engine.errors import InputError, MissingExtraError, UsageError
 from seal.engine.frames.manifest import usable_cores
 from seal.engine.offline import silence_telemetry
-from seal.engine.pooling.contract import Batch, OutOfMemoryError
+from seal.engine.pooling.contract import Batch, OutOfMemoryError, one_row_each
 from seal.engine.pooling.options import Device
 
 
@@ -62,14 +62,17 @@ class OnnxBackend:
         folder: what `seal export` wrote.
         device: where to run.
         threads: batches at once on a CPU; all usable cores by default.
+        n_logits: of a reward model.
 
     Raises:
         InputError: onnxruntime refuses the model (a custom operator, a file that leaves the folder).
     """
 
-    def __init__(self, folder: Path, device: Literal["cpu", "cuda"], threads: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, device: Literal["cpu", "cuda"], threads: int | None = None, n_logits: int = 1
+    ) -> None:
         ort = require("scoring an exported model")
-        self._device, self._path = device, folder / MODEL
+        self._device, self._path, self._n_logits = device, folder / MODEL, n_logits
         self.concurrency = 1 if device == "cuda" else threads or usable_cores()
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
@@ -108,11 +111,7 @@ class OnnxBackend:
 
     def rewards(self, batch: Batch) -> NDArray[np.float32]:
         logits = self._run(batch)
-        if np.size(logits) != len(batch):
-            raise InputError(
-                f"{self._path} gives {np.shape(logits)} for {len(batch)} texts, not one logit each"
-            )
-        return np.asarray(logits, dtype=np.float32).reshape(len(batch))
+        return one_row_each(logits, batch, self._n_logits, self._path)
 
     def embeddings(self, batch: Batch) -> NDArray[np.float32]:
         vectors = self._run(batch)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from seal.engine.checkpoints.exported import ENGINES, MODEL
 from seal.engine.errors import UsageError
 from seal.engine.pooling.batching import bucket_of
-from seal.engine.pooling.contract import Batch
+from seal.engine.pooling.contract import Batch, one_row_each
 from seal.engine.pooling.onnx import require, run_bound, running
 
 PROVIDER = "TensorrtExecutionProvider"
@@ -71,6 +71,8 @@ class TensorRTBackend:
         max_batch_tokens: width x texts of a batch, at most: engines are built for so many texts.
         fp16: whether the graph is in fp16.
         providers: for options of a width, the providers of its session; only tests choose others.
+        needs: the provider that has to be among them.
+        n_logits: of the model.
 
     Raises:
         UsageError: this onnxruntime has no TensorRT.
@@ -81,7 +83,7 @@ class TensorRTBackend:
     def __init__(
         self, folder: Path, edges: Sequence[int], max_batch_tokens: int, *, fp16: bool,
         providers: Callable[[dict[str, str]], Providers] = lambda o: [(PROVIDER, o), "CUDAExecutionProvider"],
-        needs: str = PROVIDER,
+        needs: str = PROVIDER, n_logits: int = 1,
     ) -> None:  # fmt: skip
         offered = require("scoring an exported model").get_available_providers()
         if needs not in offered:
@@ -91,7 +93,7 @@ class TensorRTBackend:
             )
         self._path, self._edges = folder / MODEL, tuple(edges)
         self._budget, self._fp16 = max_batch_tokens, fp16
-        self._providers, self._needs = providers, needs
+        self._providers, self._needs, self._n_logits = providers, needs, n_logits
         self._sessions: dict[int, Any] = {}
 
     @cached_property
@@ -115,7 +117,7 @@ class TensorRTBackend:
             session = self._sessions[width]
             feeds = {name: getattr(filled, name) for name in self._inputs}
             logits = run_bound(session, feeds, session.get_outputs()[0].name)
-        return np.asarray(logits, dtype=np.float32).reshape(len(batch))
+        return one_row_each(logits, batch, self._n_logits, self._path)
 
     def _start(self, width: int) -> Any:
         ort = require("scoring an exported model")

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from seal.engine.checkpoints.checkpoint import Checkpoint
 from seal.engine.errors import InputError, MissingExtraError, UsageError
 from seal.engine.offline import silence_telemetry
-from seal.engine.pooling.contract import Batch, OutOfMemoryError
+from seal.engine.pooling.contract import Batch, OutOfMemoryError, one_row_each
+
+_CLASSIFIER = "AutoModelForSequenceClassification"
 
 
 def _packages(purpose: str) -> tuple[Any, Any]:
@@ -34,23 +36,42 @@ def load_model(checkpoint: Checkpoint) -> Any:
     Raises:
         InputError: transformers cannot build it, or weights are missing.
     """
-    torch, transformers = _packages("loading a model from safetensors")
     is_embedder = checkpoint.kind == "embedding"
-    auto = transformers.AutoModel if is_embedder else transformers.AutoModelForSequenceClassification
-    try:
-        model, loading = auto.from_pretrained(
-            checkpoint.folder, local_files_only=True, trust_remote_code=False, use_safetensors=True,
-            dtype=torch.float32, attn_implementation="eager", output_loading_info=True,
-        )  # fmt: skip
-    except Exception as error:  # noqa: BLE001 - what a damaged folder makes of transformers has no common type
-        raise InputError(f"transformers cannot load {checkpoint.folder}: {error}") from None
-    missing = [key for key in loading["missing_keys"] if not (is_embedder and key.startswith("pooler."))]
+    model, missing = _load(checkpoint, "AutoModel" if is_embedder else _CLASSIFIER)
+    missing = [key for key in missing if not (is_embedder and key.startswith("pooler."))]
     if missing:
         raise InputError(
             f"{checkpoint.folder} lacks the weights {', '.join(sorted(missing)[:3])}: "
             "transformers would fill them at random"
         )
-    return model.eval()
+    return model
+
+
+def load_classifier(checkpoint: Checkpoint, **settings: Any) -> tuple[Any, list[str]]:
+    """A checkpoint as a sequence classifier, and names of the weights that it lacks or has in another shape.
+
+    Args:
+        checkpoint: the model.
+        settings: of its configuration that differ, e.g. `num_labels`.
+
+    Raises:
+        InputError: transformers cannot build it.
+    """
+    return _load(checkpoint, _CLASSIFIER, ignore_mismatched_sizes=True, **settings)
+
+
+def _load(checkpoint: Checkpoint, auto: str, **settings: Any) -> tuple[Any, list[str]]:
+    torch, transformers = _packages("loading a model from safetensors")
+    try:
+        model, loading = getattr(transformers, auto).from_pretrained(
+            checkpoint.folder, local_files_only=True, trust_remote_code=False, use_safetensors=True,
+            dtype=torch.float32, attn_implementation="eager", output_loading_info=True, **settings,
+        )  # fmt: skip
+    except Exception as error:  # noqa: BLE001 - what a damaged folder makes of transformers has no common type
+        reason = " ".join(str(error).split())
+        raise InputError(f"transformers cannot load {checkpoint.folder}: {reason}") from None
+    others = (key if isinstance(key, str) else key[0] for key in loading["mismatched_keys"])
+    return model.eval(), [*loading["missing_keys"], *others]
 
 
 def load_tokenizer(checkpoint: Checkpoint) -> tuple[str, int]:
@@ -127,13 +148,14 @@ class TorchBackend:
         self._device = device
         self._model = load_model(checkpoint).to(device)
         self._segments = takes_segments(self._model)
+        self._folder, self._n_logits = checkpoint.folder, len(checkpoint.heads.names)
 
     def facts(self) -> Mapping[str, Any]:
         return {"backend": "torch", "provider": self._device}
 
     def rewards(self, batch: Batch) -> NDArray[np.float32]:
         logits = run_module(self._model, batch, self._device, segments=self._segments).logits
-        return np.asarray(logits.float().cpu().numpy().reshape(len(batch)), dtype=np.float32)
+        return one_row_each(logits.float().cpu().numpy(), batch, self._n_logits, self._folder)
 
 
 def convert_pickles(folder: Path, out: Path) -> None:

@@ -143,7 +143,7 @@ def rewrite(
 
     Args:
         texts: a TEXTS Parquet file or folder of originals.
-        rewriter: `[NAME=]DIR` of an open-weight model, `[NAME=]URL` of a server, or a `Rewriter`.
+        rewriter: `[NAME=]MODEL`, an open-weight model, `[NAME=]URL` of a server, or a `Rewriter`.
         out: the folder to write; `source` and `meta_` columns are carried through.
         options: which texts, and how the rewriter is asked; by default 1% of the pairs, as in the study.
         generator: what runs the model.
@@ -208,7 +208,7 @@ def _stage(
 
 
 def open_rewriter(value: str, options: RewriteOptions, generator: GeneratorOptions | None) -> Rewriter:
-    """The rewriter that `[NAME=]DIR|URL` names, its model loaded.
+    """The rewriter that `[NAME=]MODEL|URL` names, its model loaded.
 
     Raises:
         InputError: the instruction or the model cannot be read.

@@ -19,6 +19,11 @@ class ScoreOptions(Options):
     backend: BackendName = option(
         "onnx", "onnx: exported folders. torch: transformers folders, the reference."
     )
+    head: tuple[str, ...] = option(
+        (), "How the logits of a model make one reward: a weight for each, in the order of its id2label. "
+        "Default: the only logit; of two classes that of the positive one; else each head is a model of its "
+        "own, NAME.head. May be repeated.", metavar="NAME=W,...", repeat=True,
+    )  # fmt: skip
     max_batch_tokens: int | None = option(
         None, "Longest text x texts of a batch, at most. Default: what `seal bench score --tune` found here, "
         "else 512 on a CPU, 32768 on a GPU.", at_least=1,

@@ -59,7 +59,8 @@ def similarity(
     Args:
         texts: a TEXTS Parquet file or folder; its rows of variant `original` are read.
         rewritten: the same of the rewritten texts; its rows of the variant that `options` name are read.
-        embedders: name -> folder that `seal export` made of a sentence-transformers folder, or `[NAME=]DIR`.
+        embedders: name -> MODEL, or `[NAME=]MODEL`: what `seal export` made of a sentence-transformers
+            folder, or `org/name[@revision]` of such in the local Hugging Face cache.
         out: the folder to write.
         options: device, batches, lengths, the lowest cosine; the defaults when None.
         overwrite: start afresh in a folder that another run wrote.

@@ -318,7 +318,7 @@ def test_a_reader_that_goes_away(texts, exported, tmp_path):
         (["score", "{texts}", "--model", "m={pre}", "--out", "{foreign}"], 1, "is not empty (thesis.txt)"),
         (["score", "{texts}", "--model", "m={pre}", "--out", "{texts}/x"], 2, "lie in each other"),
         (["score", "{texts}", "--model", "m={pre}", "--out", "/proc/x"], 1, "cannot write /proc/x"),
-        (["export", "org/model", "--out", "o"], 1, "model 'org/model' is not a folder here, and nothing is ever fetched"),
+        (["export", "org/model", "--out", "o"], 1, "model 'org/model' is not a folder here, and not in the Hugging Face cache"),
         (["export", "{checkpoint}", "--out", "{foreign}"], 1, "is not empty and holds no export"),
         (["export", "{checkpoint}", "--out", "{texts}"], 2, "is a file"),
         (["export", "{checkpoint}", "--out", "o", "--precision", "int8"], 1, "does not give torch's rewards: largest difference"),

@@ -79,7 +79,7 @@ def _no_variables(monkeypatch):
         ({"labelers": {"../up": "x"}}, "labelers must be named by letters, digits"),
         ({"labelers": 5}, "labelers must be a list, or a table of names"),
         ({"post": "pre=x"}, "two models named 'pre'; write NAME=DIR"),
-        ({"pre": {"max-tokens": 5}}, "pre must be a folder, [NAME=]DIR, or a table with `model`"),
+        ({"pre": {"max-tokens": 5}}, "pre must be a folder, [NAME=]MODEL, or a table with `model`"),
         ({"embedder": "x"}, "has an embedder but no rewriter"),
         ({"combine": "majority"}, "combine needs two labelers or more"),
         ({"combine": "majorities"}, "cannot combine by 'majorities'; did you mean 'majority'?"),

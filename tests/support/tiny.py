@@ -1,6 +1,7 @@
 """Tiny reward models with random weights, made here, whose rewards differ from text to text."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -178,9 +179,12 @@ def fast_tokenizer(kind: str = "bert") -> Any:
 
 
 def make_checkpoint(
-    folder: Path, model_type: str, *, seed: int = 0, kind: str = "bert", **config: Any
-) -> Path:
+    folder: Path, model_type: str, *, seed: int = 0, kind: str = "bert", heads: Sequence[str] = (),
+    **config: Any,
+) -> Path:  # fmt: skip
     """Write a reward model of two small layers as transformers writes one.
+
+    With `heads` it has a logit of each name, else a single one.
 
     The weights are wide and the head is scaled, so that rewards differ by more than 1 from text to text: with
     the usual small initial weights all rewards are nearly alike and parity would show nothing.
@@ -188,7 +192,7 @@ def make_checkpoint(
     torch.manual_seed(seed)
     tokenizer = fast_tokenizer(kind)
     settings = _WIDTHS | {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id} | config
-    made = transformers.AutoConfig.for_model(model_type, num_labels=1, **settings)
+    made = transformers.AutoConfig.for_model(model_type, **_labels(heads), **settings)
     made.architectures = None
     model = transformers.AutoModelForSequenceClassification.from_config(
         made, attn_implementation="eager"
@@ -199,13 +203,19 @@ def make_checkpoint(
     return folder
 
 
+def _labels(heads: Sequence[str]) -> dict[str, Any]:
+    names = list(heads) or ["LABEL_0"]
+    return {"id2label": dict(enumerate(names)), "label2id": {name: i for i, name in enumerate(names)}}
+
+
 def _spread(model: Any, config: Any, n_texts: int = 64) -> None:
     """Scale the last linear layer so that rewards of random texts have a standard deviation of 2."""
     ids = torch.from_numpy(np.random.default_rng(0).integers(5, config.vocab_size, (n_texts, 24)))
     ids[:, 0] = 2  # texts open alike
     with torch.inference_mode():
         rewards = model(input_ids=ids).logits[:, 0]
-    head = [m for m in model.modules() if isinstance(m, torch.nn.Linear) and m.out_features == 1][-1]
+    n = config.num_labels
+    head = [m for m in model.modules() if isinstance(m, torch.nn.Linear) and m.out_features == n][-1]
     with torch.no_grad():
         for parameter in head.parameters():
             parameter *= 2 / rewards.std()

@@ -43,6 +43,7 @@ V1 = {
     "num_attention_heads": 2,
 }
 ROBERTA = {"kind": "roberta", "max_position_embeddings": 514}
+DECODER = {"num_key_value_heads": 2, "max_position_embeddings": 700}
 EXPORTED = {
     "deberta-v3": ("deberta-v2", DEBERTA),
     "deberta-v3, no buckets": ("deberta-v2", DEBERTA | {"position_buckets": -1}),
@@ -80,15 +81,30 @@ EXPORTED = {
     "albert": ("albert", {"embedding_size": 16}),
     "mpnet": ("mpnet", ROBERTA),
     "modernbert": ("modernbert", {"max_position_embeddings": 700, "local_attention": 16}),
+    "modernbert, mean of all tokens": (
+        "modernbert", {"max_position_embeddings": 700, "local_attention": 16, "classifier_pooling": "mean"}
+    ),
+    "megatron-bert": ("megatron-bert", {}),
+    "mobilebert": (
+        "mobilebert",
+        {"embedding_size": 32, "intra_bottleneck_size": 32, "num_feedforward_networks": 1, "true_hidden_size": 32},
+    ),
+    "squeezebert": ("squeezebert", {"embedding_size": 32}),
+    "ibert": ("ibert", ROBERTA),
+    "esm": ("esm", {"max_position_embeddings": 514, "position_embedding_type": "absolute"}),
     "roformer": ("roformer", {"embedding_size": 16}),
     "rembert": ("rembert", {"input_embedding_size": 16, "output_embedding_size": 16}),
     "gpt2": ("gpt2", {"n_embd": 32, "n_layer": 2, "n_head": 4}),
-    "qwen2": ("qwen2", {"num_key_value_heads": 2, "max_position_embeddings": 700}),
+    "qwen2": ("qwen2", DECODER),
+    "qwen3": ("qwen3", DECODER | {"head_dim": 8}),
+    "llama": ("llama", DECODER),
+    "mistral": ("mistral", DECODER),
 }  # fmt: skip
 REFUSED = {
     "convbert": ({"embedding_size": 16}, r"\(convbert\) does not give torch's rewards.*\(padded batch\)"),
     "nystromformer": ({}, r"\(nystromformer\) does not give torch's rewards.*\(padded batch\)"),
     "big_bird": ({"max_position_embeddings": 1024}, r"\(big_bird\) does not give torch's rewards"),
+    "flaubert": ({"emb_dim": 32, "n_heads": 4, "n_layers": 2}, r"\(flaubert\) does not give torch's rewards"),
     "xlm": ({"emb_dim": 32, "n_heads": 4, "n_layers": 2}, r"\(xlm\) does not give torch's rewards"),
     "longformer": ({"attention_window": 16}, "'longformer' cannot be exported: its graph wants global_attention_mask"),
     "roberta": ({}, r"\(roberta\) does not give torch's rewards"),  # has two segments; optimum's graph takes one
@@ -211,8 +227,13 @@ def test_exporting_again_leaves_what_stands(tmp_path, checkpoints):
 
 def test_another_export_in_the_folder_is_refused_and_replaced_only_when_told(tmp_path, checkpoints):
     export(checkpoints["pre"], tmp_path / "onnx", ExportOptions())
-    for model, options in [("post", ExportOptions()), ("pre", ExportOptions(pair_template="concat"))]:
-        with pytest.raises(ResumeError, match="holds another export; choose another folder, or overwrite"):
+    others = [
+        ("post", ExportOptions(), "weights_sha256.model.safetensors: .* there, .* now"),
+        ("pre", ExportOptions(pair_template="concat"), 'pair_template: "pair" there, "concat" now'),
+    ]
+    for model, options, difference in others:
+        said = rf"holds another export \({difference}\); choose another folder, or overwrite"
+        with pytest.raises(ResumeError, match=said):
             export(checkpoints[model], tmp_path / "onnx", options)
     report = export(checkpoints["post"], tmp_path / "onnx", ExportOptions(), overwrite=True)
     assert report.spec.weights_sha256 == load_spec(tmp_path / "onnx").weights_sha256
@@ -464,8 +485,12 @@ def test_remote_code(checkpoint, tmp_path, file):
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"id2label": {"0": "bad", "1": "good"}}, "has 2 labels; a reward model has one logit"),
-        ({"id2label": None}, "has 2 labels"),
+        ({"id2label": {"0": "bad", "1": "good"}}, "transformers cannot load .*size mismatch"),
+        ({"id2label": None}, "transformers cannot load .*size mismatch"),
+        (
+            {"id2label": {"1": "good"}},
+            "config.json: id2label is .*; a name for each logit 0, 1, ... is needed",
+        ),
         ({"num_labels": "many"}, "num_labels is 'many'; a whole number is needed"),
         ({"architectures": ["BertForMaskedLM"]}, "is a BertForMaskedLM, not a sequence classifier"),
         ({"model_type": "unheard-of"}, "transformers cannot load"),
