@@ -18,7 +18,7 @@ from typing import IO, Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from seal.engine.datasets.formats import Record
+from seal.engine.datasets.fields import Record
 from seal.engine.datasets.sources import Source
 from seal.engine.datasets.transcripts import Malformed, kind
 from seal.engine.errors import InputError

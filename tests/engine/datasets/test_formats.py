@@ -186,7 +186,6 @@ def test_an_article_is_summarized_too() -> None:
 @pytest.mark.parametrize(
     ("name", "change", "code"),
     [
-        ("webgpt", {"score_0": 0, "score_1": 0}, "no_preference"),
         ("webgpt", {"score_0": math.nan}, "bad_preference"),
         ("webgpt", {"score_0": 10**400}, "bad_preference"),
         ("webgpt", {"score_1": True}, "wrong_type"),
@@ -197,7 +196,6 @@ def test_an_article_is_summarized_too() -> None:
         ("summarize", {"summaries": [{"text": "one"}]}, "wrong_type"),
         ("summarize", {"summaries": [{"text": "one"}, "two"]}, "missing_field"),
         ("summarize", {"info": {}}, "missing_field"),
-        ("helpsteer3", {"overall_preference": 0}, "no_preference"),
         ("helpsteer3", {"overall_preference": 4}, "bad_preference"),
         ("helpsteer3", {"overall_preference": 1.5}, "bad_preference"),
         ("helpsteer3", {"context": []}, "no_user_turn"),

@@ -65,7 +65,7 @@ def bytes_of(folder: Path) -> dict[str, bytes]:
 def test_the_real_pairs_are_imported_without_a_failure_and_to_the_byte(tmp_path: Path) -> None:
     report = import_texts([HH_RLHF], tmp_path / "out", options=ImportOptions(part_pairs=1000))
     assert report == ImportReport(
-        tmp_path / "out", {"harmless-base-test.jsonl.gz": "hh"}, 2312, 2312, 0, 0, {}
+        tmp_path / "out", {"harmless-base-test.jsonl.gz": "hh"}, 2312, 2312, 2312, 0, 0, 0, {}
     )
     with gzip.open(HH_RLHF / "harmless-base-test.jsonl.gz") as file:
         records = [json.loads(line) for line in file]
@@ -229,7 +229,7 @@ def test_a_finished_folder_is_not_written_again(tmp_path: Path) -> None:
     document = read_manifest(tmp_path / "out")
     assert document is not None
     assert document["complete"] is True
-    assert document["totals"] == {"n_records": 11, "n_pairs": 10, "n_failures": 1}
+    assert document["totals"] == {"n_records": 11, "n_pairs": 10, "n_ties": 0, "n_failures": 1}
 
 
 @pytest.mark.parametrize(
@@ -315,7 +315,7 @@ def test_options_are_validated_on_construction(options: dict[str, Any]) -> None:
 
 def test_a_report_that_does_not_add_up_cannot_be_made(tmp_path: Path) -> None:
     with pytest.raises(AssertionError):
-        ImportReport(tmp_path, {}, 10, 8, 1, 0, {"bad_json": 1})
+        ImportReport(tmp_path, {}, 10, 10, 7, 1, 1, 0, {"bad_json": 1})
 
 
 def test_progress_counts_up_to_what_parquet_files_hold(tmp_path: Path) -> None:
