@@ -40,6 +40,21 @@ _MORE: dict[str, Callable[[int], Record]] = {
         GOOD["messages"](i)
         | {"prompt": f"Say {i}", "prompt_id": str(i), "score_chosen": 8.5, "score_rejected": 3}
     ),
+    "rewardbench2": lambda i: {
+        "prompt": f"Say {i}",
+        "chosen": ["yes"],
+        "rejected": ["no", "never", "nay"],
+        "subset": "Ties",
+    },
+    "ultrafeedback-completions": lambda i: {
+        "instruction": f"Say {i}",
+        "source": "flan",
+        "completions": [{"response": f"yes {k}", "overall_score": k, "model": "a"} for k in (1, 2, 2, 4)],
+    },
+    "nectar": lambda i: {
+        "prompt": f"\n\nHuman: Say {i}\n\nAssistant: ",
+        "answers": [{"answer": f"yes {k}", "rank": k, "model": "a"} for k in (1, 2, 3)],
+    },
     "synthetic-instruct": GOOD["pairs"],
     "implicit": lambda i: {"chosen": f"Say it {i} yes", "rejected": f"Say it {i} no"},
 }

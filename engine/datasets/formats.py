@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from seal.engine.datasets.fields import Record, get, need, number, text
+from seal.engine.datasets.ranked import parse_compared, unroll_answers, unroll_best_of, unroll_completions
 from seal.engine.datasets.transcripts import (
     ASSISTANT,
     Malformed,
@@ -168,6 +169,20 @@ def _score_margin(record: Record) -> float:
     return abs(number(record, "score_0") - number(record, "score_1"))
 
 
+def _is_best_of(record: Record) -> bool:
+    sides = [record.get(side) for side in ("chosen", "rejected")]
+    texts = all(isinstance(s, list) and all(isinstance(t, str) for t in s) for s in sides)
+    return texts and any(sides) and _strings("prompt")(record)
+
+
+def _lists(name: str) -> Callable[[Record], bool]:
+    return lambda record: isinstance(record.get(name), list)
+
+
+def _of_sides(*names: str, type: MetaType = str) -> tuple[Meta, ...]:
+    return _carried(*(f"{name}_{side}" for name in names for side in ("chosen", "rejected")), type=type)
+
+
 _REWARDBENCH = ("subset", "chosen_model", "rejected_model")
 
 # In the order of detection: the more columns a format asks for, the earlier it is tried.
@@ -186,6 +201,22 @@ FORMATS: Mapping[str, Format] = {
             (*_SIDES, "prompt_id", "score_chosen", "score_rejected"),
             lambda r: _is_messages(r) and _has("score_chosen", "score_rejected")(r), _parse_messages,
             _carried("prompt_id") + _carried("score_chosen", "score_rejected", type=float),
+        ),
+        Format(
+            "rewardbench2", "prompt, chosen and rejected as lists of strings, maybe a subset",
+            (*_SIDES, "subset"), _is_best_of, parse_compared, _carried("subset"), unroll_best_of,
+        ),
+        Format(
+            "ultrafeedback-completions",
+            "instruction, completions[].response, completions[].overall_score or fine-grained_score",
+            ("instruction", "completions", "source"),
+            lambda r: _strings("instruction")(r) and _lists("completions")(r), parse_compared,
+            (*_carried("source"), *_of_sides("score", type=float), *_of_sides("model")), unroll_completions,
+        ),
+        Format(
+            "nectar", "prompt, answers[].answer, answers[].rank",
+            ("prompt", "answers"), lambda r: _strings("prompt")(r) and _lists("answers")(r), parse_compared,
+            (*_of_sides("rank", type=float), *_of_sides("model")), unroll_answers,
         ),
         Format(
             "helpsteer3", "context, response1, response2, overall_preference",
