@@ -30,8 +30,9 @@ def command(
 ) -> None:  # fmt: skip
     """Read preference pairs into a folder of texts.
 
-    SRC are files (.jsonl, .json or .ndjson of one record a line, also .gz or .zst; .parquet) or folders of
-    such. A malformed record becomes a row of failures.parquet with its place and the reason.
+    SRC are files (.jsonl, .json or .ndjson of one record a line, .csv, .tsv, also .gz or .zst; .parquet,
+    .arrow) or folders of such. A malformed record becomes a row of failures.parquet with its place and the
+    reason. A record of more than two responses becomes its pairs; ties go to ties.parquet.
     """
     from seal.engine.datasets.importing import import_texts
 

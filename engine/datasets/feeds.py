@@ -8,9 +8,10 @@ from pathlib import Path
 
 import polars as pl
 
-from seal.engine.datasets.files import column_names, read_items
+from seal.engine.datasets.files import read_items
 from seal.engine.datasets.formats import FORMATS, Format, Meta, MetaType, column, favourite, shape
 from seal.engine.datasets.sources import Source, find_sources
+from seal.engine.datasets.tables import column_names
 from seal.engine.datasets.transcripts import Malformed
 from seal.engine.errors import InputError, UsageError
 
@@ -28,7 +29,7 @@ class Feed:
         metas: a reader for each `meta_` column of the folder, in the order of `meta_types`; None where the
             format has no such column.
         meta_types: those columns, the same for all feeds, so that every part has one schema.
-        columns: what to read of a Parquet file.
+        columns: what to read of a table.
     """
 
     source: Source
@@ -102,7 +103,7 @@ class _Head:
 
 def _head(source: Source, meta: Sequence[str], max_bytes: int) -> _Head:
     asked, votes, first, n_records = {*meta, "split"}, Counter[str](), "", 0
-    columns = dict.fromkeys(column_names(source) if source.is_parquet and not source.broken else ())
+    columns = dict.fromkeys(column_names(source) if source.is_table and not source.broken else ())
     needed = {*asked, *(name for known in FORMATS.values() for name in known.columns)}
     for item in islice(read_items(source, columns=tuple(needed), max_bytes=max_bytes), _HEAD):
         n_records += 1

@@ -19,9 +19,10 @@ import polars as pl
 
 from seal.engine.datasets.feeds import Feed, open_feeds
 from seal.engine.datasets.fields import Record
-from seal.engine.datasets.files import Item, count_rows, read_items
+from seal.engine.datasets.files import count_rows, read_items
 from seal.engine.datasets.formats import Meta
 from seal.engine.datasets.groups import group_of
+from seal.engine.datasets.items import Item
 from seal.engine.datasets.options import ImportOptions
 from seal.engine.datasets.transcripts import Malformed, Pair, Tie, check_encodable, check_pair
 from seal.engine.errors import InputError, UsageError
@@ -262,7 +263,7 @@ def _take(part: _Part, compared: _Compared, options: ImportOptions) -> None:
         check_pair(pair, options.max_chars)
         meta = tuple(_meta_value(m, record) if m else None for m in feed.metas) if feed.metas else ()
     except Malformed as malformed:
-        place = f"{feed.source.label}:{'row ' if feed.source.is_parquet else ''}{compared.number}"
+        place = f"{feed.source.label}:{'row ' if feed.source.is_table else ''}{compared.number}"
         detail = f"{place}: {malformed.reason}".encode(errors="backslashreplace").decode()
         part.failures.append((row_id, malformed.code, detail))
         return
