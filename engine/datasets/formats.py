@@ -258,6 +258,29 @@ FORMATS: Mapping[str, Format] = {
 }  # fmt: skip
 
 
+def of_columns(prompt: str | None, chosen: str, rejected: str) -> Format:
+    """The format of records whose columns somebody named.
+
+    Args:
+        prompt: holds a string or a list of messages; None where the responses are whole conversations.
+        chosen, rejected: hold strings, without a prompt transcripts, or lists of messages.
+    """
+    sides = (chosen, rejected)
+
+    def parse(record: Record) -> Pair:
+        before = None if prompt is None else need(record, prompt)
+        first, second = (need(record, side) for side in sides)
+        if isinstance(first, str) and isinstance(second, str):
+            if prompt is None:
+                return Pair(*cut_transcript(first, chosen), *cut_transcript(second, rejected))
+            if not isinstance(before, list):
+                return _ordered(text(record, prompt), first, second)
+        return Pair(*cut_messages(before, first, chosen), *cut_messages(before, second, rejected))
+
+    named = sides if prompt is None else (prompt, *sides)
+    return Format("columns", ", ".join(named), named, _has(*named), parse)
+
+
 def shape(record: Record) -> str:
     """The first format of the table that a record has the shape of; empty where it has none's."""
     return next((name for name, known in FORMATS.items() if known.matches(record)), "")

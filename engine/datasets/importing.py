@@ -102,9 +102,7 @@ def import_texts(
     options, out, listen = options or ImportOptions(), Path(out), listener(listen)
     paths = [Path(p) for p in ([sources] if isinstance(sources, str | Path) else sources)]
     _refuse_overlap(paths, out)
-    feeds = open_feeds(
-        paths, format=options.format, split=options.split, meta=options.meta, max_bytes=options.max_bytes
-    )
+    feeds = open_feeds(paths, options)
     with Sink(out, _manifest(feeds, options), overwrite=overwrite) as sink:
         told = _progress(sink, feeds, options)
         for part in _parts(feeds, options, sink) if not sink.finished else ():

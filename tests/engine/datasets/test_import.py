@@ -241,6 +241,7 @@ def test_a_finished_folder_is_not_written_again(tmp_path: Path) -> None:
         (ImportOptions(meta=("extra",)), "options.meta"),
         (ImportOptions(split="d"), "options.split"),
         (ImportOptions(format="implicit"), "options.format.d.jsonl"),
+        (ImportOptions(chosen="rejected", rejected="chosen"), "options.chosen"),
     ],
 )
 def test_other_options_are_refused_by_name(options: ImportOptions, named: str, tmp_path: Path) -> None:
@@ -296,7 +297,7 @@ def test_wrong_calls_are_refused_before_anything_is_written(tmp_path: Path) -> N
     for sources, out, error, words in cases:
         with pytest.raises(error, match=words):
             import_texts(sources, out)
-    with pytest.raises(InputError, match=r"meta nope: no such column.*chosen, rejected"):
+    with pytest.raises(InputError, match=r"no such column as 'nope'.*chosen, rejected"):
         import_texts([source], tmp_path / "out", options=ImportOptions(meta=("nope",)))
     assert not (tmp_path / "out").exists()
 
@@ -305,7 +306,9 @@ def test_wrong_calls_are_refused_before_anything_is_written(tmp_path: Path) -> N
     "options",
     [
         {"format": "xml"}, {"limit": 0}, {"max_chars": 0}, {"part_pairs": -1}, {"split": ""}, {"meta": ("",)},
-        {"meta": ("a", "a")},
+        {"meta": ("a", "a")}, {"prompt": "p"}, {"chosen": "c"}, {"prompt": "p", "rejected": "r"},
+        {"chosen": "c", "rejected": "c"}, {"prompt": "", "chosen": "c", "rejected": "r"},
+        {"chosen": "c", "rejected": "r", "format": "hh"},
     ],
 )  # fmt: skip
 def test_options_are_validated_on_construction(options: dict[str, Any]) -> None:
