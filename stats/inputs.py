@@ -8,7 +8,17 @@ import polars as pl
 from seal.engine.errors import InputError, UsageError
 from seal.engine.frames.folder import FAILED
 from seal.engine.frames.given import Given, as_frame, as_keyed, given_path
-from seal.engine.frames.schema import FAILURES, INCLUSION, LABELS, SCORES, SIMILARITIES, TEXTS, Schema, scan
+from seal.engine.frames.schema import (
+    FAILURES,
+    GROUP,
+    INCLUSION,
+    LABELS,
+    SCORES,
+    SIMILARITIES,
+    TEXTS,
+    Schema,
+    scan,
+)
 from seal.stats.equations.designs import Design
 from seal.stats.labelers.measures import Labeler, text_labelers
 from seal.stats.options import AnalyzeOptions
@@ -19,7 +29,7 @@ _ROLES = (
     "scores", "labels", "texts", "rewritten", "rewritten-scores", "rewritten-labels", "similarities",
     "perturbed", "perturbed-scores",
 )  # fmt: skip
-PAIR, GROUP = "pair", "group"  # what errors are clustered by, where no column is named
+PAIR = "pair"  # what errors are clustered by, where no column is named and TEXTS have no groups
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from benchmarks.torture.campaign import Found
 from benchmarks.torture.malformed import GOOD, PACKINGS, pack, said, transcript, user
 from benchmarks.torture.watched import Job, Outcome, civil, watch
 from seal.engine.datasets.formats import FORMATS
+from seal.engine.frames.folder import FAILED, TIES, StageFolder
 from seal.engine.frames.schema import TEXTS, scan
 
 NAME = "fuzz"
@@ -39,6 +40,21 @@ _MORE: dict[str, Callable[[int], Record]] = {
         GOOD["messages"](i)
         | {"prompt": f"Say {i}", "prompt_id": str(i), "score_chosen": 8.5, "score_rejected": 3}
     ),
+    "rewardbench2": lambda i: {
+        "prompt": f"Say {i}",
+        "chosen": ["yes"],
+        "rejected": ["no", "never", "nay"],
+        "subset": "Ties",
+    },
+    "ultrafeedback-completions": lambda i: {
+        "instruction": f"Say {i}",
+        "source": "flan",
+        "completions": [{"response": f"yes {k}", "overall_score": k, "model": "a"} for k in (1, 2, 2, 4)],
+    },
+    "nectar": lambda i: {
+        "prompt": f"\n\nHuman: Say {i}\n\nAssistant: ",
+        "answers": [{"answer": f"yes {k}", "rank": k, "model": "a"} for k in (1, 2, 3)],
+    },
     "synthetic-instruct": GOOD["pairs"],
     "implicit": lambda i: {"chosen": f"Say it {i} yes", "rejected": f"Say it {i} no"},
 }
@@ -101,10 +117,8 @@ def run(case: str, scratch: Path) -> Found:
         jobs, scratch, seconds=SECONDS, n_bytes=N_BYTES, calm=Job(words, f"{out}-calm")
     )
     for job, ended, n_records in zip(jobs, outcomes, numbers, strict=True):
-        n_pairs, n_failures = _held(job, ended, undisturbed.peak)
-        assert ended.code or n_pairs + n_failures == n_records, (
-            f"{job.words}: {n_records} records in, {ended}"
-        )
+        n_read, n_pairs = _held(job, ended, undisturbed.peak)
+        assert ended.code or n_read == n_records, f"{job.words}: {n_records} records in, {ended}"
         found["n_files"] += 1
         found["n_records"] += n_records
         found["n_pairs"] += n_pairs
@@ -115,14 +129,20 @@ def run(case: str, scratch: Path) -> Found:
 
 
 def _held(job: Job, ended: Outcome, base: int) -> tuple[int, int]:
-    """Pairs and failures of an import that ended as it may."""
+    """Records and pairs of an import that ended as it may."""
     assert civil(ended), f"{job.words}: {ended}"
     assert ended.seconds < SECONDS, f"{job.words}: {ended}"
     assert ended.peak < base + N_BYTES, f"{job.words}: {ended}, undisturbed {base}"
     if ended.code:
         return 0, 0
-    n_failures = pl.read_parquet(Path(job.out) / "failures.parquet").height
-    return scan(Path(job.out), TEXTS).select(pl.len()).collect().item() // 2, n_failures
+    out = Path(job.out)
+    folder = StageFolder.open(out)
+    assert folder is not None
+    n_pairs = scan(out, TEXTS).select(pl.len()).collect().item() // 2
+    n_ties = pl.read_parquet(out / TIES).height // 2 if (out / TIES).exists() else 0
+    n_failures = pl.read_parquet(out / FAILED).height
+    assert n_pairs + n_ties + n_failures == folder.commits[-1].last_row_id + 1, f"{job.words}: {ended}"
+    return int(folder.counters["n_records"]), n_pairs
 
 
 def _write(source: Path, name: str, draw: random.Random) -> int:

@@ -118,14 +118,12 @@ KINDS: dict[str, tuple[str, Callable[[dict[str, Any]], bytes], str, str]] = {
     ),
     "only the assistant speaks": ("messages", changed(chosen=[said("yes")]), "no_user_turn", "user message"),
     "an empty last message": ("messages", changed(chosen=[user(), said("")]), "empty_text", "empty"),
-    "equal scores": ("webgpt", changed(score_0=0.5, score_1=0.5), "no_preference", "0.5"),
     "no score": ("webgpt", changed(score_1=...), "missing_field", "no 'score_1'"),
     "a score that is NaN": ("webgpt", changed(score_0=float("nan")), "bad_preference", "nan"),
     "an infinite score": ("webgpt", changed(score_0=float("inf")), "bad_preference", "inf"),
     "a score of 400 digits": ("webgpt", changed(score_0=10**400), "bad_preference", "inf"),
     "a choice out of range": ("summarize", changed(choice=2), "bad_preference", "'choice' is 2"),
     "three summaries": ("summarize", changed(summaries=[{"text": "a"}] * 3), "wrong_type", "3 entries"),
-    "a preference of 0": ("helpsteer3", changed(overall_preference=0), "no_preference", "is 0"),
     "a preference out of range": ("helpsteer3", changed(overall_preference=-4), "bad_preference", "-3 to 3"),
 }  # fmt: skip
 

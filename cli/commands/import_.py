@@ -30,24 +30,25 @@ def command(
 ) -> None:  # fmt: skip
     """Read preference pairs into a folder of texts.
 
-    SRC are files (.jsonl, .json or .ndjson of one record a line, also .gz or .zst; .parquet) or folders of
-    such. A malformed record becomes a row of failures.parquet with its place and the reason.
+    SRC are files (.jsonl, .json or .ndjson of one record a line, .csv, .tsv, also .gz or .zst; .parquet,
+    .arrow) or folders of such. A malformed record becomes a row of failures.parquet with its place and the
+    reason. A record of more than two responses becomes its pairs; ties go to ties.parquet.
     """
     from seal.engine.datasets.importing import import_texts
 
     with display() as listen:
         report = import_texts(sources, out, options, overwrite=overwrite, listen=listen)
     _print(report, as_json)
-    # A tie is no fault of the data, and webgpt_comparisons has more of them than the default share allows.
-    n_malformed = report.n_failures - report.failures.get("no_preference", 0)
-    refuse_too_many(n_malformed / (report.n_pairs + report.n_failures), max_failures, out)
+    refuse_too_many(report.failed_share, max_failures, out)
 
 
 def _print(report: "ImportReport", as_json: bool) -> None:
     if as_json:
         print_json(report)
         return
-    rows = [("pairs in", report.n_pairs + report.n_failures), ("pairs out", report.n_pairs)]
+    n_in = report.n_compared - report.n_other_splits
+    rows = [("records in", report.n_records)] if report.n_records != report.n_compared else []
+    rows += [("pairs in", n_in), ("pairs out", report.n_pairs), ("ties", report.n_ties)]
     rows += [("failed", report.n_failures), *((f"  {code}", n) for code, n in report.failures.items())]
     if report.n_other_splits:
         rows.append(("of other splits", report.n_other_splits))

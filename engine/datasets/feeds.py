@@ -8,13 +8,25 @@ from pathlib import Path
 
 import polars as pl
 
-from seal.engine.datasets.files import column_names, read_items
-from seal.engine.datasets.formats import FORMATS, Format, Meta, MetaType, column, favourite, shape
+from seal.engine.datasets.files import read_items
+from seal.engine.datasets.formats import (
+    FORMATS,
+    Format,
+    Meta,
+    MetaType,
+    column,
+    favourite,
+    of_columns,
+    shape,
+)  # fmt: skip
+from seal.engine.datasets.options import ImportOptions
 from seal.engine.datasets.sources import Source, find_sources
+from seal.engine.datasets.tables import column_names
 from seal.engine.datasets.transcripts import Malformed
 from seal.engine.errors import InputError, UsageError
 
 _TYPES: dict[MetaType, pl.DataType] = {str: pl.String(), float: pl.Float64(), int: pl.Int64()}
+_NAMED = 8  # columns in an error
 _HEAD = 100  # records of a file that its format is detected from
 
 
@@ -28,7 +40,7 @@ class Feed:
         metas: a reader for each `meta_` column of the folder, in the order of `meta_types`; None where the
             format has no such column.
         meta_types: those columns, the same for all feeds, so that every part has one schema.
-        columns: what to read of a Parquet file.
+        columns: what to read of a table.
     """
 
     source: Source
@@ -38,17 +50,12 @@ class Feed:
     columns: tuple[str, ...]
 
 
-def open_feeds(
-    paths: Sequence[Path], *, format: str, split: str | None, meta: Sequence[str], max_bytes: int
-) -> list[Feed]:
+def open_feeds(paths: Sequence[Path], options: ImportOptions) -> list[Feed]:
     """Find the files of these paths, their formats, and one set of `meta_` columns.
 
     Args:
         paths: files or folders.
-        format: a name of `FORMATS`, or `auto` to detect each file's from its first records.
-        split: see `find_sources`.
-        meta: columns to carry beyond those of the format.
-        max_bytes: the longest line that is read.
+        options: how to read; of `auto` each file's format is detected from its first records.
 
     Raises:
         InputError: a file is missing, empty or of no known format, or a column or split is nowhere.
@@ -56,16 +63,20 @@ def open_feeds(
     """
     if not paths:
         raise UsageError("name at least one file or folder to import")
+    split, meta = options.split, options.meta
+    named = _named(options)
     sources = find_sources(paths, split)
-    heads = [_head(source, meta, max_bytes) for source in sources]
+    asked_for = (*meta, *(named.columns if named else ()))
+    heads = [_head(source, asked_for, options.max_bytes) for source in sources]
     for source, head in zip(sources, heads, strict=True):
         if source.by_column and not source.broken and "split" not in head.columns:
             raise InputError(
                 f"split {split}: no file beside {source.path} is named so, and its records have no column "
                 f"'split'; here are {head.named}"
             )
-    formats = [_format(source, head, format) for source, head in zip(sources, heads, strict=True)]
-    _check_meta(meta, formats, heads)
+    both = zip(sources, heads, strict=True)
+    formats = [named or _format(source, head, options.format) for source, head in both]
+    _check_columns(asked_for, formats, heads)
     asked = [column(name) for name in meta]
     types = {m.name: m.type for m in asked} | {m.name: m.type for f in formats for m in f.meta}
     meta_types = {f"meta_{name}": _TYPES[kind] for name, kind in types.items()}
@@ -75,6 +86,13 @@ def open_feeds(
         metas = tuple(readers.get(name) for name in types)
         feeds.append(Feed(source, known, metas, meta_types, (*known.columns, *meta, "split")))
     return feeds
+
+
+def _named(options: ImportOptions) -> Format | None:
+    """The format of the columns that were named; None where none were."""
+    if options.chosen is None or options.rejected is None:
+        return None
+    return of_columns(options.prompt, options.chosen, options.rejected)
 
 
 @dataclass(frozen=True)
@@ -97,12 +115,12 @@ class _Head:
 
     @property
     def named(self) -> str:
-        return ", ".join(self.columns[:20]) or "(none)"
+        return ", ".join(self.columns[:_NAMED]) or "(none)"
 
 
-def _head(source: Source, meta: Sequence[str], max_bytes: int) -> _Head:
-    asked, votes, first, n_records = {*meta, "split"}, Counter[str](), "", 0
-    columns = dict.fromkeys(column_names(source) if source.is_parquet and not source.broken else ())
+def _head(source: Source, asked_for: Sequence[str], max_bytes: int) -> _Head:
+    asked, votes, first, n_records = {*asked_for, "split"}, Counter[str](), "", 0
+    columns = dict.fromkeys(column_names(source) if source.is_table and not source.broken else ())
     needed = {*asked, *(name for known in FORMATS.values() for name in known.columns)}
     for item in islice(read_items(source, columns=tuple(needed), max_bytes=max_bytes), _HEAD):
         n_records += 1
@@ -117,12 +135,12 @@ def _head(source: Source, meta: Sequence[str], max_bytes: int) -> _Head:
     return _Head(n_records, votes.total(), first, tuple(columns), favourite(votes))
 
 
-def _check_meta(meta: Sequence[str], formats: Sequence[Format], heads: Sequence[_Head]) -> None:
+def _check_columns(names: Sequence[str], formats: Sequence[Format], heads: Sequence[_Head]) -> None:
     carried = {m.name for known in formats for m in known.meta}
     seen = {name for head in heads for name in head.columns}
-    if absent := [name for name in meta if name not in seen | carried]:
+    if absent := [name for name in names if name not in seen | carried]:
         raise InputError(
-            f"meta {absent[0]}: no such column in the first {_HEAD} records; "
+            f"no such column as {absent[0]!r} in the first {_HEAD} records; "
             f"here are {', '.join(sorted(seen)[:20])}"
         )
 
@@ -136,8 +154,8 @@ def _format(source: Source, head: _Head, name: str) -> Format:
         return next(iter(FORMATS.values()))  # of no consequence: none of its records is read
     seen = f"none of its first {head.n_records} records can be read ({head.first})"
     if head.n_whole:
-        seen = f"its records have the columns {head.named}"
-    table = "; ".join(f"{f.name} ({f.holds})" for f in FORMATS.values())
+        seen = f"its columns are {head.named}"
     raise InputError(
-        f"{source.path} is of no known format: {seen}. Known: {table}. format names one outright"
+        f"{source.path} is of no known format: {seen}; the options prompt, chosen and rejected name its "
+        "columns, format its format"
     )

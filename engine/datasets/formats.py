@@ -4,15 +4,23 @@ Explicit prompts and responses stay as they stand; conversations are cut as `tra
 a format is to add an entry of `FORMATS`, with a parser where none of those here will do.
 """
 
-import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from seal.engine.datasets.transcripts import ASSISTANT, Malformed, Pair, cut_messages, cut_transcript, kind
+from seal.engine.datasets.fields import Record, get, need, number, text
+from seal.engine.datasets.ranked import parse_compared, unroll_answers, unroll_best_of, unroll_completions
+from seal.engine.datasets.transcripts import (
+    ASSISTANT,
+    Malformed,
+    Pair,
+    Tie,
+    cut_messages,
+    cut_transcript,
+    kind,
+)  # fmt: skip
 
-Record = Mapping[str, Any]
 MetaType = type[str] | type[float] | type[int]
 _SIDES = ("prompt", "chosen", "rejected")
 
@@ -42,8 +50,10 @@ class Format:
         holds: its columns in words, for help and errors.
         columns: the top-level columns `parse` and `meta` read.
         matches: whether a record looks like it; malformed values may still fail in `parse`.
-        parse: record -> pair.
+        parse: record (where there is `unroll`, one of its records) -> pair, a `Tie` where neither wins.
         meta: what is carried beyond the texts.
+        unroll: of a format whose records hold several responses: record -> a record for each two of them that
+            were compared, or why these two are no pair. At least one.
     """
 
     name: str
@@ -52,112 +62,72 @@ class Format:
     matches: Callable[[Record], bool]
     parse: Callable[[Record], Pair]
     meta: tuple[Meta, ...] = ()
+    unroll: Callable[[Record], Iterable[Record | Malformed]] | None = None
 
 
-def _get(record: Any, *path: str) -> Any:
-    """The value at a path of columns, None where it breaks off."""
-    for name in path:
-        if not isinstance(record, dict):
-            return None
-        record = record.get(name)
-    return record
-
-
-def _need(record: Record, *path: str) -> Any:
-    value = _get(record, *path)
-    if value is None:
-        column, inside = ".".join(path), _get(record, *path[:-1])
-        if isinstance(inside, dict) and path[-1] in inside:
-            raise Malformed("wrong_type", f"'{column}' is null")
-        here = ", ".join(map(str, record)) or "none"
-        raise Malformed("missing_field", f"no '{column}'; here are {here}"[:300])
-    return value
-
-
-def _text(record: Record, *path: str) -> str:
-    value = record.get(path[0]) if len(path) == 1 else _get(record, *path)  # the common case first
-    if not isinstance(value, str):
-        value = _need(record, *path)
-        raise Malformed("wrong_type", f"'{'.'.join(path)}' is {kind(value)}; a string is needed")
-    return value
-
-
-def _number(record: Record, *path: str) -> float:
-    value = _need(record, *path)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise Malformed("wrong_type", f"'{'.'.join(path)}' is {kind(value)}; a number is needed")
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
-    if not math.isfinite(number):
-        raise Malformed("bad_preference", f"'{'.'.join(path)}' is {number}; a finite number is needed")
-    return number
-
-
-def _ordered(prompt: str, first: str, second: str, *, first_wins: bool = True) -> Pair:
-    chosen, rejected = (first, second) if first_wins else (second, first)
+def _ordered(prompt: str, first: str, second: str, lead: float = 1) -> Pair:
+    """The pair of two responses: the first is preferred where its lead is above 0, neither where it is 0."""
+    if lead == 0:
+        return Tie(prompt, first, prompt, second)
+    chosen, rejected = (first, second) if lead > 0 else (second, first)
     return Pair(prompt, chosen, prompt, rejected)
 
 
 def _parse_hh(record: Record) -> Pair:
-    chosen, rejected = _text(record, "chosen"), _text(record, "rejected")
+    chosen, rejected = text(record, "chosen"), text(record, "rejected")
     return Pair(*cut_transcript(chosen, "chosen"), *cut_transcript(rejected, "rejected"))
 
 
 def _parse_pairs(record: Record) -> Pair:
-    return _ordered(*(_text(record, side) for side in _SIDES))
+    prompt, chosen, rejected = (text(record, side) for side in _SIDES)
+    return _ordered(prompt, chosen, rejected)
 
 
 def _parse_messages(record: Record) -> Pair:
-    prompt, chosen, rejected = record.get("prompt"), _need(record, "chosen"), _need(record, "rejected")
+    prompt, chosen, rejected = record.get("prompt"), need(record, "chosen"), need(record, "rejected")
     return Pair(*cut_messages(prompt, chosen, "chosen"), *cut_messages(prompt, rejected, "rejected"))
 
 
 def _parse_webgpt(record: Record) -> Pair:
-    score_0, score_1 = _number(record, "score_0"), _number(record, "score_1")
-    question = _text(record, "question", "full_text")
-    answer_0, answer_1 = _text(record, "answer_0"), _text(record, "answer_1")
-    if score_0 == score_1:
-        raise Malformed("no_preference", f"both answers score {score_0:g}; neither is preferred")
-    return _ordered(question, answer_0, answer_1, first_wins=score_0 > score_1)
+    score_0, score_1 = number(record, "score_0"), number(record, "score_1")
+    question = text(record, "question", "full_text")
+    answer_0, answer_1 = text(record, "answer_0"), text(record, "answer_1")
+    return _ordered(question, answer_0, answer_1, (score_0 > score_1) - (score_0 < score_1))
 
 
 def _parse_summarize(record: Record) -> Pair:
-    summaries = _need(record, "summaries")
+    summaries = need(record, "summaries")
     if not isinstance(summaries, list) or len(summaries) != 2:
         found = f"{len(summaries)} entries" if isinstance(summaries, list) else kind(summaries)
         raise Malformed("wrong_type", f"'summaries' is {found}; a list of two is needed")
-    first, second = (_text({"summaries": s}, "summaries", "text") for s in summaries)
-    choice = _number(record, "choice")
+    first, second = (text({"summaries": s}, "summaries", "text") for s in summaries)
+    choice = number(record, "choice")
     if choice not in (0, 1):
         raise Malformed("bad_preference", f"'choice' is {choice:g}; 0 or 1 is needed")
-    return _ordered(_summarize_prompt(record), first, second, first_wins=choice == 0)
+    return _ordered(_summarize_prompt(record), first, second, 1 if choice == 0 else -1)
 
 
 def _summarize_prompt(record: Record) -> str:
     """The query the summaries were written for: a Reddit post (TL;DR) or a news article (CNN/DM)."""
-    if _get(record, "info", "post") is None and _get(record, "info", "article") is not None:
-        return f"Article:\n{_text(record, 'info', 'article')}\n\nTL;DR:"
-    post = _text(record, "info", "post")
-    heads = {"SUBREDDIT: r/": _get(record, "info", "subreddit"), "TITLE: ": _get(record, "info", "title")}
+    if get(record, "info", "post") is None and get(record, "info", "article") is not None:
+        return f"Article:\n{text(record, 'info', 'article')}\n\nTL;DR:"
+    post = text(record, "info", "post")
+    heads = {"SUBREDDIT: r/": get(record, "info", "subreddit"), "TITLE: ": get(record, "info", "title")}
     lines = [f"{head}{value}" for head, value in heads.items() if isinstance(value, str)]
     return "\n\n".join([*lines, f"POST: {post}", "TL;DR:"])
 
 
 def _parse_helpsteer3(record: Record) -> Pair:
-    context, preference = _need(record, "context"), _number(record, "overall_preference")
+    context, preference = need(record, "context"), number(record, "overall_preference")
     if preference not in (-3, -2, -1, 0, 1, 2, 3):
         raise Malformed("bad_preference", f"'overall_preference' is {preference:g}; -3 to 3 is needed")
-    prompt, first = cut_messages(context, _text(record, "response1"), "response1")
-    _, second = cut_messages(context, _text(record, "response2"), "response2")
-    if preference == 0:
-        raise Malformed("no_preference", "'overall_preference' is 0; neither response is preferred")
-    return _ordered(prompt, first, second, first_wins=preference < 0)
+    prompt, first = cut_messages(context, text(record, "response1"), "response1")
+    _, second = cut_messages(context, text(record, "response2"), "response2")
+    return _ordered(prompt, first, second, -preference)
 
 
 def _parse_implicit(record: Record) -> Pair:
-    chosen, rejected = _text(record, "chosen"), _text(record, "rejected")
+    chosen, rejected = text(record, "chosen"), text(record, "rejected")
     shared = next((i for i, (a, b) in enumerate(zip(chosen, rejected, strict=False)) if a != b), None)
     if shared is None:
         raise Malformed(
@@ -188,7 +158,7 @@ def _is_messages(record: Record) -> bool:
 def column(name: str, *, type: MetaType = str, inside: str = "") -> Meta:
     """A column carried as it stands, or one inside an object."""
     path = (inside, name) if inside else (name,)
-    return Meta(name, lambda record: _get(record, *path), type)
+    return Meta(name, lambda record: get(record, *path), type)
 
 
 def _carried(*names: str, type: MetaType = str, inside: str = "") -> tuple[Meta, ...]:
@@ -196,7 +166,21 @@ def _carried(*names: str, type: MetaType = str, inside: str = "") -> tuple[Meta,
 
 
 def _score_margin(record: Record) -> float:
-    return abs(_number(record, "score_0") - _number(record, "score_1"))
+    return abs(number(record, "score_0") - number(record, "score_1"))
+
+
+def _is_best_of(record: Record) -> bool:
+    sides = [record.get(side) for side in ("chosen", "rejected")]
+    texts = all(isinstance(s, list) and all(isinstance(t, str) for t in s) for s in sides)
+    return texts and any(sides) and _strings("prompt")(record)
+
+
+def _lists(name: str) -> Callable[[Record], bool]:
+    return lambda record: isinstance(record.get(name), list)
+
+
+def _of_sides(*names: str, type: MetaType = str) -> tuple[Meta, ...]:
+    return _carried(*(f"{name}_{side}" for name in names for side in ("chosen", "rejected")), type=type)
 
 
 _REWARDBENCH = ("subset", "chosen_model", "rejected_model")
@@ -217,6 +201,22 @@ FORMATS: Mapping[str, Format] = {
             (*_SIDES, "prompt_id", "score_chosen", "score_rejected"),
             lambda r: _is_messages(r) and _has("score_chosen", "score_rejected")(r), _parse_messages,
             _carried("prompt_id") + _carried("score_chosen", "score_rejected", type=float),
+        ),
+        Format(
+            "rewardbench2", "prompt, chosen and rejected as lists of strings, maybe a subset",
+            (*_SIDES, "subset"), _is_best_of, parse_compared, _carried("subset"), unroll_best_of,
+        ),
+        Format(
+            "ultrafeedback-completions",
+            "instruction, completions[].response, completions[].overall_score or fine-grained_score",
+            ("instruction", "completions", "source"),
+            lambda r: _strings("instruction")(r) and _lists("completions")(r), parse_compared,
+            (*_carried("source"), *_of_sides("score", type=float), *_of_sides("model")), unroll_completions,
+        ),
+        Format(
+            "nectar", "prompt, answers[].answer, answers[].rank",
+            ("prompt", "answers"), lambda r: _strings("prompt")(r) and _lists("answers")(r), parse_compared,
+            (*_of_sides("rank", type=float), *_of_sides("model")), unroll_answers,
         ),
         Format(
             "helpsteer3", "context, response1, response2, overall_preference",
@@ -256,6 +256,29 @@ FORMATS: Mapping[str, Format] = {
         ),
     )
 }  # fmt: skip
+
+
+def of_columns(prompt: str | None, chosen: str, rejected: str) -> Format:
+    """The format of records whose columns somebody named.
+
+    Args:
+        prompt: holds a string or a list of messages; None where the responses are whole conversations.
+        chosen, rejected: hold strings, without a prompt transcripts, or lists of messages.
+    """
+    sides = (chosen, rejected)
+
+    def parse(record: Record) -> Pair:
+        before = None if prompt is None else need(record, prompt)
+        first, second = (need(record, side) for side in sides)
+        if isinstance(first, str) and isinstance(second, str):
+            if prompt is None:
+                return Pair(*cut_transcript(first, chosen), *cut_transcript(second, rejected))
+            if not isinstance(before, list):
+                return _ordered(text(record, prompt), first, second)
+        return Pair(*cut_messages(before, first, chosen), *cut_messages(before, second, rejected))
+
+    named = sides if prompt is None else (prompt, *sides)
+    return Format("columns", ", ".join(named), named, _has(*named), parse)
 
 
 def shape(record: Record) -> str:

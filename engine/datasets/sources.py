@@ -12,12 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from seal.engine.errors import InputError, UsageError
-from seal.engine.files import walk_files
+from seal.engine.files import parse_json, walk_files
 
-_NAME = re.compile(r"(?P<stem>.+?)\.(?:(?:jsonl|json|ndjson)(?P<codec>\.gz|\.zst)?|(?P<parquet>parquet))")
+_NAME = re.compile(r"(?P<stem>.+?)\.(?:(?:jsonl|json|ndjson|csv|tsv)(?:\.gz|\.zst)?|parquet|arrow)")
+_DELIMITED = re.compile(r"\.[ct]sv(\.gz|\.zst)?$")
 _SHARD = re.compile(r"-\d+-of-\d+$")
-_SUFFIXES = ".jsonl, .json or .ndjson (also with .gz or .zst) and .parquet"
-_NOT_DATA = {"dataset_info.json", "dataset_infos.json", "state.json", "manifest.json"}
+_SUFFIXES = ".jsonl, .json, .ndjson, .csv or .tsv (also with .gz or .zst), .parquet and .arrow"
+_STATE = "state.json"  # what `datasets.save_to_disk` says of a folder
+_NOT_DATA = {"dataset_dict.json", "dataset_info.json", "dataset_infos.json", _STATE, "manifest.json"}
+_CACHED = re.compile(r"cache-[0-9a-f]+\.arrow")  # what `datasets` keeps of a function's results
 
 
 @dataclass(frozen=True)
@@ -39,8 +42,18 @@ class Source:
     broken: str = ""
 
     @property
-    def is_parquet(self) -> bool:
-        return self.path.suffix == ".parquet"
+    def is_table(self) -> bool:
+        """Whether its columns are read one by one."""
+        return self.path.suffix in (".parquet", ".arrow")
+
+    @property
+    def is_arrow(self) -> bool:
+        return self.path.suffix == ".arrow"
+
+    @property
+    def is_delimited(self) -> bool:
+        """Whether it is CSV or TSV."""
+        return bool(_DELIMITED.search(self.path.name))
 
     @property
     def stem(self) -> str:
@@ -50,7 +63,7 @@ class Source:
     @property
     def unit(self) -> str:
         """What the numbers of its records count."""
-        return "row" if self.is_parquet else "line"
+        return "row" if self.is_table else "line"
 
 
 def find_sources(paths: Sequence[Path], split: str | None = None) -> list[Source]:
@@ -123,9 +136,43 @@ def _data_files(path: Path) -> list[Path]:
         raise InputError(f"{path} is neither a file nor a folder")
     seen = walk_files(path, without=lambda inner: inner.name.startswith("."))
     files = [f for f in seen if _NAME.fullmatch(f.name) and f.name not in _NOT_DATA]
+    files = _without_leftovers(files)
     if not files:
         raise InputError(f"{path} holds no data files: {_SUFFIXES} are read")
     return files
+
+
+def _without_leftovers(files: Sequence[Path]) -> list[Path]:
+    """The same files; of folders that `datasets` saved only those that belong to the dataset."""
+    named = {folder: _saved(folder) for folder in {file.parent for file in files}}
+    for folder, names in named.items():
+        if absent := sorted((names or set()) - {f.name for f in files if f.parent == folder}):
+            raise InputError(
+                f"{folder / absent[0]} is missing, though {_STATE} names it; bring it over again"
+            )
+    return [
+        f for f in files
+        if (f.name in names if (names := named[f.parent]) is not None else not _CACHED.fullmatch(f.name))
+    ]  # fmt: skip
+
+
+def _saved(folder: Path) -> set[str] | None:
+    """The data files of a folder that `datasets.save_to_disk` wrote; None of any other.
+
+    Raises:
+        InputError: the dataset is a selection of rows that was not written out.
+    """
+    try:
+        state = parse_json((folder / _STATE).read_bytes())
+        names = {str(file["filename"]) for file in state["_data_files"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    if state.get("_indices_data_files") or state.get("_indices_files"):
+        raise InputError(
+            f"{folder} holds a selection of rows beside the rows themselves; save it again after "
+            "flatten_indices()"
+        )
+    return names
 
 
 def _holds_word(file: Path, root: Path, word: str) -> bool:

@@ -42,6 +42,12 @@ class Pair(NamedTuple):
     rejected: str
 
 
+class Tie(Pair):
+    """Two texts of which neither is preferred, in the order of their record."""
+
+    __slots__ = ()
+
+
 def check_pair(pair: Pair, max_chars: int) -> None:
     """Check what every format must keep: no empty text, no absurd length, nothing that UTF-8 cannot hold.
 

@@ -23,9 +23,17 @@ from seal.engine.frames.manifest import (
 )
 
 LOG = "log.jsonl"
+GATHERED = ("failures", "ties")
+"""What a part may have beside its rows, each kind in a file of its own that becomes one at the end."""
 FAILED = "failures.parquet"
+TIES = "ties.parquet"
 RESULTS = "results.json"
 """What an analysis says of its folder: with all tables, the hash of every file and its own."""
+
+
+def is_gathered(name: str) -> bool:
+    """Whether a file belongs to one part and becomes one with those of the other parts at the end."""
+    return name.startswith(tuple(f"{kind}-" for kind in GATHERED))
 
 
 @dataclass(frozen=True)
@@ -91,7 +99,7 @@ class Log:
         named = {name: facts for commit in self.commits for name, facts in commit.files.items()}
         if self.finished is None:
             return named
-        return {n: f for n, f in named.items() if not n.startswith("failures-")} | dict(self.finished)
+        return {n: f for n, f in named.items() if not is_gathered(n)} | dict(self.finished)
 
     def total(self, counter: str) -> float:
         """A counter summed over every part, those of earlier runs included."""

@@ -24,6 +24,8 @@ LOG_SHA256 = "log_sha256"
 KEYS = ("identity", "command", "versions", "machine", "written", "complete", "totals", LOG_SHA256)
 FORMAT = 1
 _COMMAND: ContextVar[tuple[str, ...] | None] = ContextVar("command", default=None)
+_ADDED: Mapping[str, Mapping[str, Any]] = {"import": {"prompt": None, "chosen": None, "rejected": None}}
+"""Options that a stage got later, with the value that stands for what it did before."""
 _PACKAGES = (
     "seal-engine", "polars", "pyarrow", "numpy", "tokenizers", "onnxruntime", "onnxruntime-gpu", "torch",
     "transformers", "optimum-onnx", "onnx", "vllm",
@@ -83,6 +85,7 @@ def _upgraded(identity: Mapping[str, Any]) -> dict[str, Any]:
     options = dict(identity["options"])
     if "part_rows" in options:
         options["part_pairs"] = options.pop("part_rows")
+    options = {**_ADDED.get(identity["stage"], {}), **options}
     return {**identity, "options": options}
 
 

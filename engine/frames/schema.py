@@ -56,6 +56,7 @@ class Schema:
         columns: the columns beyond the key, with their types; all required.
         open_prefixes: further columns whose names start so are allowed and carried through; "" allows any.
         nullable: columns that may hold nulls (key columns included, where a key can be partly unknown).
+        optional: columns that may be missing, with the type that this program gives them.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Schema:
     columns: dict[str, pl.DataType]
     open_prefixes: tuple[str, ...] = ()
     nullable: frozenset[str] = field(default_factory=frozenset)
+    optional: dict[str, pl.DataType] = field(default_factory=dict)
 
     @property
     def types(self) -> dict[str, pl.DataType]:
@@ -78,7 +80,13 @@ def _strings(*names: str) -> dict[str, pl.DataType]:
     return {name: pl.String() for name in names}
 
 
-TEXTS = Schema("TEXTS", TEXT_KEY, _strings("source", "prompt", "response"), open_prefixes=("meta_",))
+GROUP = "group"
+"""A column of TEXTS, equal for equal prompts; without it each pair is a group of its own."""
+
+TEXTS = Schema(
+    "TEXTS", TEXT_KEY, _strings("source", "prompt", "response"), open_prefixes=("meta_",),
+    optional={GROUP: pl.Int64()},
+)  # fmt: skip
 _SCORED = {"reward": pl.Float32(), "n_tokens": pl.Int32(), "truncated": pl.Boolean()}
 SCORES = Schema("SCORES", (*TEXT_KEY, "model"), _SCORED)
 LABELS = Schema("LABELS", (*TEXT_KEY, "labeler"), {}, open_prefixes=("",))

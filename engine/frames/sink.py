@@ -2,6 +2,7 @@
 
     part-00000.parquet ...   rows, each part a range of row_id
     failures.parquet         rows that failed, with the reason (failures-00000.parquet ... while running)
+    ties.parquet             of an import that met any: pairs of which neither text is preferred, likewise
     ...                      what a stage writes beside its parts once all are there
     log.jsonl                one line a part, with the hash of its files
     manifest.json            what made the folder (manifest.py)
@@ -16,7 +17,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -28,12 +29,14 @@ import pyarrow.parquet as pq
 
 from seal.engine.errors import InputError, ResumeError, SealError
 from seal.engine.files import copy_atomic, file_sha256, sealed, take_lock, write_atomic, written_aside
-from seal.engine.frames.folder import FAILED, LOG, Commit, Log
+from seal.engine.frames.folder import FAILED, GATHERED, LOG, Commit, Log, is_gathered
 from seal.engine.frames.manifest import LOG_SHA256, MANIFEST, Manifest, differences, read_manifest
 from seal.engine.frames.schema import FAILURES, USUAL_VARIANT, VARIANT, as_stored
 
 _LOCK = ".lock"
-_OURS = re.compile(r"part-\d{5,}\.parquet|failures(-\d{5,})?\.parquet|log\.jsonl|manifest\.json")
+_OURS = re.compile(
+    rf"part-\d{{5,}}\.parquet|({'|'.join(GATHERED)})(-\d{{5,}})?\.parquet|log\.jsonl|manifest\.json"
+)
 _ASIDE = re.compile(rf"\.({_OURS.pattern}|sorted(-\d+)?|originals|rewritten)\.tmp")
 
 
@@ -126,6 +129,7 @@ class Sink:
     def commit(
         self, rows: pl.DataFrame, failures: pl.DataFrame, *, last_row_id: int,
         cursor: Mapping[str, Any] | None = None, counters: Mapping[str, float] | None = None,
+        ties: pl.DataFrame | None = None,
     ) -> Commit:  # fmt: skip
         """Write one part and its failures, then log it.
 
@@ -135,6 +139,7 @@ class Sink:
             last_row_id: the highest row_id read for this part, failed ones included.
             cursor: where the stage would go on.
             counters: what this part adds to the sums.
+            ties: pairs of which neither text is preferred; they are no rows of the part.
 
         Raises:
             SealError: the disk is full or the folder cannot be written; nothing logged is lost.
@@ -143,6 +148,8 @@ class Sink:
         frames = {f"part-{number:05}.parquet": rows}
         if failures.height:
             frames[f"failures-{number:05}.parquet"] = failures.select(*FAILURES.types)
+        if ties is not None and ties.height:
+            frames[f"ties-{number:05}.parquet"] = ties
         try:
             files = {
                 name: write_atomic(self.folder / name, _parquet(frame)) for name, frame in frames.items()
@@ -184,7 +191,7 @@ class Sink:
         self.log = Log((*self.commits, entry))
 
     def finish(self, files: Mapping[str, bytes] | None = None, /, **totals: Any) -> None:
-        """Gather the failures into one file and mark the folder complete. Safe to call again.
+        """Gather failures and ties into one file each and mark the folder complete. Safe to call again.
 
         Args:
             files: what the stage writes beside its parts, among the names `beside`; in a folder that was
@@ -193,7 +200,7 @@ class Sink:
         """
         try:
             if not self.finished:
-                named = {FAILED: self._gather_failures()} | self._write_beside(files or {})
+                named = self._gather() | self._write_beside(files or {})
                 self._append({"finished": True, "files": named})
                 self.log = Log(self.commits, named)
             elif files:
@@ -284,7 +291,8 @@ class Sink:
     def _remove_unlogged(self) -> None:
         """Remove what was being written when this program was killed: files of the next part, by name."""
         number, logged = f"{len(self.commits):05}", self.log.files.keys()
-        coming = {f"part-{number}.parquet", f"failures-{number}.parquet", FAILED}
+        coming = {f"part-{number}.parquet"}
+        coming |= {name for kind in GATHERED for name in (f"{kind}-{number}.parquet", f"{kind}.parquet")}
         aside = {f".{name}.tmp" for name in self._beside}
         left = (set(self._gathered()) if self.finished else coming) - logged
         for path in self.folder.iterdir():
@@ -292,8 +300,8 @@ class Sink:
                 path.unlink()
 
     def _gathered(self) -> list[str]:
-        """The files of failures that the log names part by part, and that become one at the end."""
-        return [name for commit in self.commits for name in commit.files if name.startswith("failures-")]
+        """The files that the log names part by part, and that become one a kind at the end."""
+        return [name for commit in self.commits for name in commit.files if is_gathered(name)]
 
     def _start_afresh(self) -> None:
         # Cut short, this must leave a folder of the old identity that nobody takes for finished: with the
@@ -308,18 +316,27 @@ class Sink:
             (self.folder / name).unlink()
         self._afresh = True
 
-    def _gather_failures(self) -> dict[str, Any]:
-        target = self.folder / FAILED
-        kinds = [pl.read_parquet_schema(self.folder / name)["variant"] for name in self._gathered()]
-        variant = USUAL_VARIANT if all(kind == USUAL_VARIANT for kind in kinds) else VARIANT
-        schema = FAILURES.empty().cast({"variant": variant}).to_arrow().schema
+    def _gather(self) -> dict[str, Mapping[str, Any]]:
+        """Write one file of each kind; that of failures always, any other where there are such rows."""
+        named: dict[str, Mapping[str, Any]] = {}
+        for kind in GATHERED:
+            names = [name for name in self._gathered() if name.startswith(f"{kind}-")]
+            if names or f"{kind}.parquet" == FAILED:
+                named[f"{kind}.parquet"] = self._gather_into(self.folder / f"{kind}.parquet", names)
+        return named
+
+    def _gather_into(self, target: Path, names: Sequence[str]) -> dict[str, Any]:
+        found = [pl.read_parquet_schema(self.folder / name)["variant"] for name in names]
+        variant = USUAL_VARIANT if all(kind == USUAL_VARIANT for kind in found) else VARIANT
+        first = pl.read_parquet(self.folder / names[0], n_rows=0) if names else FAILURES.empty()
+        schema = first.cast({"variant": variant}).to_arrow().schema
         with (
             written_aside(target) as aside,
             pq.ParquetWriter(aside, schema, compression="zstd") as writer,
         ):
-            for name in self._gathered():
-                failed = pl.read_parquet(self.folder / name).cast({"variant": variant})
-                writer.write_table(failed.to_arrow().cast(schema))
+            for name in names:
+                rows = pl.read_parquet(self.folder / name).cast({"variant": variant})
+                writer.write_table(rows.to_arrow().cast(schema))
         return {"sha256": file_sha256(target), "bytes": target.stat().st_size}
 
     def _append(self, entry: Mapping[str, Any]) -> None:

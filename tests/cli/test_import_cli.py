@@ -31,7 +31,7 @@ def test_the_table_and_the_exit_code(
     out, err = capsys.readouterr()
     rows = [line.split() for line in out.splitlines()]
     assert rows == [
-        ["pairs", "in", "100"], ["pairs", "out", "98"], ["failed", "2"], ["bad_json", "1"],
+        ["pairs", "in", "100"], ["pairs", "out", "98"], ["ties", "0"], ["failed", "2"], ["bad_json", "1"],
         ["missing_field", "1"],
     ]  # fmt: skip
     assert "import: 100 pairs" in err
@@ -46,8 +46,8 @@ def test_json_is_data_on_stdout(source: Path, tmp_path: Path, capsys: pytest.Cap
     arguments = ["import", str(source), "--out", str(tmp_path / "out"), "--limit", "98", "--json"]
     assert main(arguments) == 0
     assert json.loads(capsys.readouterr().out) == {
-        "out": str(tmp_path / "out"), "formats": {"d.jsonl": "hh"}, "n_records": 98, "n_pairs": 98,
-        "n_failures": 0, "n_other_splits": 0, "failures": {},
+        "out": str(tmp_path / "out"), "formats": {"d.jsonl": "hh"}, "n_records": 98,
+        "n_compared": 98, "n_pairs": 98, "n_ties": 0, "n_failures": 0, "n_other_splits": 0, "failures": {},
     }  # fmt: skip
 
 

@@ -20,7 +20,7 @@ ROWS = {named(row[0])[0]: row[2] for row in table(section(PAGE, "Result files"))
 @pytest.mark.parametrize("schema", [TEXTS, SCORES, LABELS, SIMILARITIES, FAILURES], ids=lambda s: str(s.name))
 def test_frames(schema: Schema) -> None:
     rows = table(section(PAGE, schema.name))
-    kinds = {name: type(kind).__name__ for name, kind in schema.types.items()}
+    kinds = {name: type(kind).__name__ for name, kind in (schema.types | schema.optional).items()}
     assert {named(row[0])[0]: row[1] for row in rows} == kinds
     assert [named(row[0])[0] for row in rows if row[2].startswith("key")] == list(schema.key)
 

@@ -65,7 +65,7 @@ def bytes_of(folder: Path) -> dict[str, bytes]:
 def test_the_real_pairs_are_imported_without_a_failure_and_to_the_byte(tmp_path: Path) -> None:
     report = import_texts([HH_RLHF], tmp_path / "out", options=ImportOptions(part_pairs=1000))
     assert report == ImportReport(
-        tmp_path / "out", {"harmless-base-test.jsonl.gz": "hh"}, 2312, 2312, 0, 0, {}
+        tmp_path / "out", {"harmless-base-test.jsonl.gz": "hh"}, 2312, 2312, 2312, 0, 0, 0, {}
     )
     with gzip.open(HH_RLHF / "harmless-base-test.jsonl.gz") as file:
         records = [json.loads(line) for line in file]
@@ -229,7 +229,7 @@ def test_a_finished_folder_is_not_written_again(tmp_path: Path) -> None:
     document = read_manifest(tmp_path / "out")
     assert document is not None
     assert document["complete"] is True
-    assert document["totals"] == {"n_records": 11, "n_pairs": 10, "n_failures": 1}
+    assert document["totals"] == {"n_records": 11, "n_pairs": 10, "n_ties": 0, "n_failures": 1}
 
 
 @pytest.mark.parametrize(
@@ -241,6 +241,7 @@ def test_a_finished_folder_is_not_written_again(tmp_path: Path) -> None:
         (ImportOptions(meta=("extra",)), "options.meta"),
         (ImportOptions(split="d"), "options.split"),
         (ImportOptions(format="implicit"), "options.format.d.jsonl"),
+        (ImportOptions(chosen="rejected", rejected="chosen"), "options.chosen"),
     ],
 )
 def test_other_options_are_refused_by_name(options: ImportOptions, named: str, tmp_path: Path) -> None:
@@ -296,7 +297,7 @@ def test_wrong_calls_are_refused_before_anything_is_written(tmp_path: Path) -> N
     for sources, out, error, words in cases:
         with pytest.raises(error, match=words):
             import_texts(sources, out)
-    with pytest.raises(InputError, match=r"meta nope: no such column.*chosen, rejected"):
+    with pytest.raises(InputError, match=r"no such column as 'nope'.*chosen, rejected"):
         import_texts([source], tmp_path / "out", options=ImportOptions(meta=("nope",)))
     assert not (tmp_path / "out").exists()
 
@@ -305,7 +306,9 @@ def test_wrong_calls_are_refused_before_anything_is_written(tmp_path: Path) -> N
     "options",
     [
         {"format": "xml"}, {"limit": 0}, {"max_chars": 0}, {"part_pairs": -1}, {"split": ""}, {"meta": ("",)},
-        {"meta": ("a", "a")},
+        {"meta": ("a", "a")}, {"prompt": "p"}, {"chosen": "c"}, {"prompt": "p", "rejected": "r"},
+        {"chosen": "c", "rejected": "c"}, {"prompt": "", "chosen": "c", "rejected": "r"},
+        {"chosen": "c", "rejected": "r", "format": "hh"},
     ],
 )  # fmt: skip
 def test_options_are_validated_on_construction(options: dict[str, Any]) -> None:
@@ -315,7 +318,7 @@ def test_options_are_validated_on_construction(options: dict[str, Any]) -> None:
 
 def test_a_report_that_does_not_add_up_cannot_be_made(tmp_path: Path) -> None:
     with pytest.raises(AssertionError):
-        ImportReport(tmp_path, {}, 10, 8, 1, 0, {"bad_json": 1})
+        ImportReport(tmp_path, {}, 10, 10, 7, 1, 1, 0, {"bad_json": 1})
 
 
 def test_progress_counts_up_to_what_parquet_files_hold(tmp_path: Path) -> None:
