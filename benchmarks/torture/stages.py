@@ -102,8 +102,9 @@ STAGES: Mapping[str, Stage] = {
          "transformers", *_ALL), ("import",), fewer={"0.15": "0.05"},
     ),
     "rewrite double": Stage(
-        ("rewrite", *_TEXTS, "--rewriter", LABELER, "--toward", "last_response_sentiment=positive", "--double", "--labels",
-         "world/truth.parquet", "--part-pairs", "2", "--sample", "0.15", "--backend", "transformers", *_ALL),
+        ("rewrite", *_TEXTS, "--rewriter", LABELER, "--toward", "last_response_sentiment=positive",
+         "--double", "--labels", "world/truth.parquet", "--part-pairs", "2", "--sample", "0.15",
+         "--backend", "transformers", *_ALL),
         ("import",), like="rewrite",
     ),
     "similarity": Stage(
