@@ -99,6 +99,14 @@ EXPORTED = {
     "qwen3": ("qwen3", DECODER | {"head_dim": 8}),
     "llama": ("llama", DECODER),
     "mistral": ("mistral", DECODER),
+    "gemma": ("gemma", DECODER | {"head_dim": 8}),
+    "gemma2": ("gemma2", DECODER | {"head_dim": 8}),
+    "phi": ("phi", DECODER | {"num_key_value_heads": 4}),
+    "phi3": ("phi3", DECODER),
+    "smollm3": ("smollm3", DECODER),
+    "opt": ("opt", {"ffn_dim": 64, "max_position_embeddings": 700, "word_embed_proj_dim": 32}),
+    "gpt_neox": ("gpt_neox", {"max_position_embeddings": 700}),
+    "bloom": ("bloom", {"n_head": 4, "n_layer": 2}),
 }  # fmt: skip
 REFUSED = {
     "convbert": ({"embedding_size": 16}, r"\(convbert\) does not give torch's rewards.*\(padded batch\)"),
