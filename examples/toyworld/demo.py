@@ -211,6 +211,7 @@ def _print_imprint(facts: dict[str, Any], results: Path) -> None:
 def _print_causal(facts: dict[str, Any], results: Path, truth: Path) -> None:
     """What an attribute causes, beside what is observed of it on true labels and what was planted."""
     causal = pl.read_csv(results / "causal.csv").filter(estimand="ate", line="main")
+    causal = causal.filter(pl.col("model").is_in(list(facts["weights"])))
     observed = pl.read_csv(truth / "imprint.csv").select("model", feature="term", observed="estimate")
     table = causal.join(observed, on=["model", "feature"], maintain_order="left")
     print(f"\n{'causal imprint':38}{'':6}{'caused':>8}{'95% interval':>17}{'observed':>10}{'planted':>9}")

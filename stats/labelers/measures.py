@@ -45,20 +45,34 @@ class Labeler:
 def find_labelers(labels: Sequence[pl.LazyFrame]) -> list[Labeler]:
     """The labelers of some LABELS frames, in order, each with its own rows.
 
+    One labeler's rows may stand in several frames, one a variant or more: each kind of rewriting has a frame.
+
     Raises:
-        InputError: there is none, or one stands in two frames.
+        InputError: there is none, or one labeled the same variant in two frames.
     """
-    found: list[Labeler] = []
+    found: dict[str, list[pl.LazyFrame]] = {}
+    seen: set[tuple[str, str]] = set()
     for frame in labels:
         checked = check(frame, LABELS, origin="labels")
-        (names,) = collect_all([checked.select(pl.col("labeler").unique().sort())])
-        for name in names["labeler"].drop_nulls():
-            if name in {x.name for x in found}:
-                raise InputError(f"labeler {name!r} stands in two of the labels; give each labeler once")
-            found.append(Labeler(name, checked.filter(pl.col("labeler") == name)))
+        (each,) = collect_all([checked.select("labeler", pl.col("variant").cast(pl.String)).unique()])
+        known = sorted(each.drop_nulls().iter_rows())
+        if twice := seen.intersection(known):
+            name, _ = min(twice)
+            raise InputError(f"labeler {name!r} stands in two of the labels; give each labeler once")
+        seen.update(known)
+        for name in dict.fromkeys(name for name, _ in known):
+            found.setdefault(name, []).append(checked.filter(pl.col("labeler") == name))
     if not found:
         raise InputError("labels: no rows; there is nothing to regress rewards on")
-    return found
+    return [Labeler(name, _together(frames)) for name, frames in found.items()]
+
+
+def _together(frames: Sequence[pl.LazyFrame]) -> pl.LazyFrame:
+    """Frames whose variants are of several types, as one."""
+    if len(frames) == 1:
+        return frames[0]
+    plain = [frame.with_columns(pl.col("variant").cast(pl.String)) for frame in frames]
+    return pl.concat(plain, how="diagonal_relaxed")
 
 
 def text_labelers(labelers: Sequence[Labeler]) -> list[Labeler]:
