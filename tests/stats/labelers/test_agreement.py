@@ -7,7 +7,13 @@ from statsmodels.stats.inter_rater import cohens_kappa
 
 from seal.engine.errors import InputError
 from seal.engine.frames.schema import PREFERENCE, VARIANT
-from seal.stats.labelers.measures import Labeler, compare_labelers, doubtful_features, pairwise
+from seal.stats.labelers.measures import (
+    Labeler,
+    compare_labelers,
+    doubtful_features,
+    find_labelers,
+    pairwise,
+)
 
 
 def labels(
@@ -127,3 +133,13 @@ def test_refusals() -> None:
         compare_labelers([Labeler("a", a)], gold="z")
     with pytest.raises(InputError, match="a or b labels a text twice"):
         compare_labelers([Labeler("a", pl.concat([a, a])), Labeler("b", labels("b", [True, True]))])
+
+
+def test_a_labeler_may_have_a_frame_for_each_variant_and_no_variant_twice() -> None:
+    first, other = labels("x", [True, False]), labels("y", [True, True])
+    aimed = first.with_columns(variant=pl.lit("toward:f=true", pl.Categorical()))
+    x, y = find_labelers([first, aimed, other])
+    assert (x.name, y.name) == ("x", "y")
+    assert sorted(x.frame.collect()["variant"]) == ["original"] * 2 + ["toward:f=true"] * 2
+    with pytest.raises(InputError, match="labeler 'x' stands in two of the labels"):
+        find_labelers([first, aimed, aimed])
