@@ -1,13 +1,14 @@
 """How far margins can be read as probabilities, and what they follow beside: a row a model and source."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from operator import itemgetter
 from typing import Any
 
 import polars as pl
 
 from seal.stats.alignment.reliability import Ordered, area_under_curve, factor
 from seal.stats.options import LEVEL
-from seal.stats.pairs.margins import Margins, margins_of
+from seal.stats.pairs.margins import margins_of
 
 ALL = "all"  # what the rows over all pairs have for a source
 _ENDS = ("ece", "ece_conf_low", "ece_conf_high")
@@ -26,7 +27,7 @@ def calibration(
 ) -> pl.DataFrame:
     """Log loss, Brier score, calibration error and AUC of every model's margins; original texts only.
 
-    Margins and differences of length are held in memory, 8 to 16 bytes a pair and model.
+    The margins and differences of length of one model at a time are held in memory, and sorted.
 
     Args:
         scores: SCORES of any number of models.
@@ -44,28 +45,31 @@ def calibration(
     Raises:
         InputError: a column is missing, a key stands twice, or a reward is larger than any model gives.
     """
-    margins = margins_of(scores, texts, by)
-    rows = [{"model": m, "source": s, **described(pairs, level)} for s, m, pairs in _split(margins)]
-    return pl.DataFrame(rows, schema=SCHEMA)
+    rows: list[tuple[int, dict[str, Any]]] = []
+    with margins_of(scores, texts, by) as margins:
+        for model in margins.models:
+            for place, source, numbers in _by_source(margins.pairs(model), margins.groups, level):
+                rows.append((place, {"model": model, "source": source, **numbers}))
+    return pl.DataFrame([row for _, row in sorted(rows, key=itemgetter(0))], schema=SCHEMA)
 
 
-def _split(margins: Margins) -> Iterator[tuple[str | None, str, pl.DataFrame]]:
-    """Over all, then group by group: what it is called, the model, its pairs."""
-    for model, pairs in margins.of.items():
-        yield ALL, model, pairs
-    for name in sorted(margins.groups, key=lambda g: (g is not None, g)):
-        number = margins.groups.index(name)
-        for model, pairs in margins.of.items():
-            part = pairs.filter(pl.col("group") == number)
-            if part.height:
-                yield name, model, part
+def _by_source(
+    pairs: pl.DataFrame, groups: Sequence[str | None], level: float
+) -> Iterator[tuple[int, str | None, dict[str, Any]]]:
+    """Over all, then group by group: its place, what it is called, its numbers."""
+    whole = described(pairs, level)
+    yield 0, ALL, whole
+    for place, name in enumerate(sorted(groups, key=lambda g: (g is not None, g)), 1):
+        part = pairs.filter(pl.col("group") == groups.index(name))
+        if part.height:
+            yield place, name, whole if part.height == pairs.height else described(part, level)
 
 
 def described(pairs: pl.DataFrame, level: float = LEVEL) -> dict[str, Any]:
     """The row of one model.
 
     Args:
-        pairs: `margin` (finite) and `length`, see `seal.stats.pairs.margins.Margins`.
+        pairs: `margin` (finite) and `length`, see `seal.stats.pairs.margins.Margins.pairs`.
         level: of the interval.
 
     Returns:

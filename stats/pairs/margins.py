@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
 
 import polars as pl
 
@@ -10,25 +12,43 @@ from seal.engine.frames.schema import ORIGINAL, SCORES, TEXTS, check
 from seal.stats.pairs.checks import huge_rewards, require_columns, too_large
 from seal.stats.pairs.joins import PAIRS_PER_BLOCK, collect_all, row_blocks
 from seal.stats.pairs.sides import SIDES, pair_up, stands_twice
+from seal.stats.pairs.spool import Store
 
+IN_MEMORY = 16 * 2**20  # bytes of a model's margins that stay in memory
 _SPLIT = "split"  # what blocks call the column that pairs are split by
 _COLUMNS = {"margin": pl.Float64(), "length": pl.Int32(), "group": pl.UInt32()}
 
 
 @dataclass(frozen=True)
 class Margins:
-    """The margins of several models, 8 bytes a pair and model, 8 more where there are texts.
+    """The margins of several models, most of them in a scratch folder. Use it in a `with` statement.
 
     Attributes:
-        of: model -> frame with a row for each pair whose two rewards are finite, in order of `row_id`:
-            `margin` (reward of the chosen text less that of the rejected one), `length` (characters of the
-            chosen response less those of the rejected one; null where the texts are not known), `group`
-            (which of `groups`; null without texts).
+        models: their names, sorted.
         groups: the values that pairs are split by, as text; None for pairs without one.
     """
 
-    of: Mapping[str, pl.DataFrame]
+    models: tuple[str, ...]
     groups: tuple[str | None, ...]
+    _of: Mapping[str, Store]
+
+    def pairs(self, model: str) -> pl.DataFrame:
+        """A row for each pair whose two rewards are finite, in order of `row_id`; 17 bytes a pair.
+
+        `margin` is the reward of the chosen text less that of the rejected one, `length` the characters of
+        the chosen response less those of the rejected one (null where the texts are not known), `group` which
+        of `groups` (null without texts).
+        """
+        return pl.concat(list(self._of[model]))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for store in self._of.values():
+            store.close()
 
 
 def margins_of(scores: pl.LazyFrame, texts: pl.LazyFrame | None = None, by: str = "source") -> Margins:
@@ -44,7 +64,7 @@ def margins_of(scores: pl.LazyFrame, texts: pl.LazyFrame | None = None, by: str 
     """
     frame = check(scores, SCORES, origin="scores", columns=("reward",)).filter(pl.col("variant") == ORIGINAL)
     beside = None if texts is None else _texts(texts, by)
-    found: dict[str, list[pl.DataFrame]] = {}
+    found: dict[str, Store] = {}
     groups: dict[str | None, int] = {}
     for low, high in row_blocks([frame], PAIRS_PER_BLOCK):
         here = pl.col("row_id").is_between(low, high)
@@ -52,8 +72,9 @@ def margins_of(scores: pl.LazyFrame, texts: pl.LazyFrame | None = None, by: str 
         if beside is not None:
             block = _joined(block, beside.filter(here), groups)
         for model, rows in _by_model(block):
-            found.setdefault(model, []).append(rows.select(pl.col(c).cast(t) for c, t in _COLUMNS.items()))
-    return Margins({model: pl.concat(parts) for model, parts in sorted(found.items())}, tuple(groups))
+            store = found.setdefault(model, Store(IN_MEMORY))
+            store.add(rows.select(pl.col(c).cast(t) for c, t in _COLUMNS.items()))
+    return Margins(tuple(sorted(found)), tuple(groups), found)
 
 
 def _scored(rows: pl.LazyFrame) -> pl.DataFrame:
