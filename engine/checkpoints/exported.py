@@ -1,7 +1,7 @@
 """`seal.json`: what scoring needs to know of a model, written beside the ONNX file by `seal export`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -128,7 +128,7 @@ def load_spec(folder: Path) -> ModelSpec:
         spec.check()
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is not what seal export writes ({error}); export again") from None
-    return spec
+    return replace(spec, heads=tuple(spec.heads))
 
 
 def is_changed(folder: Path) -> bool:

@@ -440,7 +440,7 @@ def test_stages_run_the_code_that_this_test_runs(mine, seal, tmp_path):
 
 def test_the_line_and_the_exit_code_of_a_stage_that_fails(mine, seal):
     truth = pl.read_parquet(mine / "world/truth.parquet")
-    truth.drop("labeler").write_parquet(mine / "world/truth.parquet")
+    truth.drop("preference").write_parquet(mine / "world/truth.parquet")
     code, _, err = seal("run", mine / "seal.toml")
     assert code == 1
     last = err.splitlines()[-1]
