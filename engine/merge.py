@@ -18,7 +18,8 @@ import polars as pl
 
 from seal.engine.errors import InputError, UsageError
 from seal.engine.files import file_sha256
-from seal.engine.frames.folder import FAILED, Commit, StageFolder
+from seal.engine.frames.folder import Commit, StageFolder
+from seal.engine.frames.gathered import FAILED
 from seal.engine.frames.manifest import Manifest, differences, recorded_command
 from seal.engine.frames.reader import keep_apart
 from seal.engine.frames.schema import readable

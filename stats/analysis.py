@@ -48,8 +48,7 @@ def analyze(
         perturbed: the folder of perturbed texts, for the pairs to which a perturbation did not apply.
         perturbed_scores: SCORES of the perturbed texts by both models, one frame or a list.
         out: a folder to write tables, suspects and `results.json` to; what an earlier analysis left goes.
-        as_published: add the published study's own arithmetic.
-        figures: draw figures 2 to 5 into `out/figures`.
+        as_published, figures: add the study's own arithmetic; draw figures 2 to 5 into `out/figures`.
 
     Raises:
         UsageError: options or frames that do not go together, or a model or labeler that is not there.
@@ -57,30 +56,38 @@ def analyze(
     """
     if figures and out is None:
         raise UsageError("figures are written into a folder: name it with out")
-    given = {
-        "texts": given_list(texts), "scores": given_list(scores), "labels": given_list(labels),
-        "rewritten": given_list(rewritten), "rewritten-scores": given_list(rewritten_scores),
-        "rewritten-labels": given_list(rewritten_labels), "similarities": given_list(similarities),
-        "perturbed": given_list(perturbed), "perturbed-scores": given_list(perturbed_scores),
-    }  # fmt: skip
-    if not (given["scores"] and given["labels"]):
-        raise UsageError("an analysis needs scores and labels; one of them is an empty list")
+    given = _by_role(
+        texts=texts, scores=scores, labels=labels, rewritten=rewritten, rewritten_scores=rewritten_scores,
+        rewritten_labels=rewritten_labels, similarities=similarities, perturbed=perturbed,
+        perturbed_scores=perturbed_scores,
+    )  # fmt: skip
     folder = None if out is None else Path(out)
     with readable(*filter(None, (given_path(x) for frames in given.values() for x in frames))):
         frames = Frames.of(given)
         results = estimate(frames, options, as_published=as_published)
+    labeled = (*given["labels"], *given["rewritten-labels"])
     results = replace(
         results, inputs=_records(given, folder), versions=versions(), command=current_command(),
-        folder=folder,
-        notes=(
-            *frames.notes, *results.notes, *health_notes((*given["labels"], *given["rewritten-labels"])),
-        ),
+        folder=folder, notes=(*frames.notes, *results.notes, *health_notes(labeled)),
     )  # fmt: skip
-    if folder is None:
-        return results
-    drawing = _drawing(results, options) if figures else None
-    with readable(*filter(None, map(given_path, given["texts"]))):
+    return results if folder is None else _written(results, folder, frames, given["texts"], figures)
+
+
+def _written(
+    results: Results, folder: Path, frames: Frames, texts: Sequence[Given], figures: bool
+) -> Results:
+    """The results with their files in a folder."""
+    drawing = _drawing(results, results.options) if figures else None
+    with readable(*filter(None, map(given_path, texts))):
         return replace(results, files=tuple(write(results, folder, drawing, texts=frames.texts)))
+
+
+def _by_role(**frames: Given | Sequence[Given] | None) -> dict[str, tuple[Given, ...]]:
+    """What was given, by the long name of the option."""
+    given = {name.replace("_", "-"): given_list(frame) for name, frame in frames.items()}
+    if not (given["scores"] and given["labels"]):
+        raise UsageError("an analysis needs scores and labels; one of them is an empty list")
+    return given
 
 
 def _drawing(results: Results, options: AnalyzeOptions) -> Callable[[Path], Sequence[Path]]:

@@ -1,8 +1,8 @@
 """From frames to every result table, in one walk through the pairs."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
-from typing import Any, Literal
+from itertools import chain
 
 import polars as pl
 
@@ -82,29 +82,31 @@ def estimate(frames: Frames, options: AnalyzeOptions, *, as_published: bool = Fa
     tables |= rewriting_tables(experiments, robustness)
     if robustness is not None:
         verdicts["robustness"] = robustness.verdicts
-    tables["labelers"] = measures.compare_labelers(
-        text_labelers(labelers), gold=options.gold, level=options.level, variant=ORIGINAL
-    )
-    tables = flagged(tables, measures.doubtful_features(tables["labelers"], options.min_alpha))
+    tables = _with_labelers(tables, labelers, options)
     tables["vif"] = vif_table(inputs, verdicts)
     plain, amended = (*equations.values(), human), corrected.equations.values()
-    tests = [*_each("tests", plain), *corrected.tests, *_each("tests", amended)]
-    tests += [*(robustness.tests if robustness else ()), *gathered.tests()]
-    tables["tests"] = pl.DataFrame(tests, schema=TESTS)
-    notes += [*experiments.notes, *_each("notes", plain), *corrected.notes]
-    notes += [*_each("notes", amended), *family_note(tables)]
+    tests = [x for found in (*plain, corrected, *amended, robustness) if found for x in found.tests]
+    tables["tests"] = pl.DataFrame([*tests, *gathered.tests()], schema=TESTS)
+    said = [x.notes for x in plain], [x.notes for x in amended]
+    notes += chain(experiments.notes, *said[0], corrected.notes, *said[1], family_note(tables))
     joins = {"original": asdict(pairs.joined)}
     if robustness is not None:
         notes += [*_join_notes(robustness.joined[1], inputs, "rewritten: "), *robustness.notes]
         joins["rewritten"] = asdict(robustness.joined[1])
     published = _as_published(gathered, cells, robustness)
     found = Results(tables, tuple(dict.fromkeys(notes)), joins, options, published)
-    doubted = gathered.suspects
-    return replace(found, suspects=doubted.table(), n_suspects=doubted.n_pairs) if doubted else found
+    return gathered.with_suspects(found)
 
 
-def _each(what: Literal["tests", "notes"], equations: Iterable[Equation]) -> list[Any]:
-    return [x for found in equations for x in getattr(found, what)]
+def _with_labelers(
+    tables: dict[str, pl.DataFrame], labelers: Sequence[Labeler], options: AnalyzeOptions
+) -> dict[str, pl.DataFrame]:
+    """The tables with that of the labelers, and marks on the features that these doubt."""
+    compared = measures.compare_labelers(
+        text_labelers(labelers), gold=options.gold, level=options.level, variant=ORIGINAL
+    )
+    doubted = measures.doubtful_features(compared, options.min_alpha)
+    return flagged(tables | {"labelers": compared}, doubted)
 
 
 def _as_published(
@@ -170,6 +172,11 @@ class _Gathered:
         numeric = zip(self.inputs.regressed.numeric, self.inputs.covariates, strict=True)
         spread = None if self.differences is None else self.differences.spread
         return {} if spread is None else {r.term: spread.sd(x) for r, x in numeric}
+
+    def with_suspects(self, results: Results) -> Results:
+        """The same results with the pairs in doubt, where they were asked for."""
+        doubted = self.suspects
+        return replace(results, suspects=doubted.table(), n_suspects=doubted.n_pairs) if doubted else results
 
     def notes(self) -> list[str]:
         """What the walk found that readers must know."""

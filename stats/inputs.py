@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from seal.engine.errors import InputError, UsageError
-from seal.engine.frames.folder import FAILED
+from seal.engine.frames.gathered import FAILED
 from seal.engine.frames.given import Given, as_frame, as_keyed, given_path
 from seal.engine.frames.schema import (
     FAILURES,

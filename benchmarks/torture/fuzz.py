@@ -21,7 +21,8 @@ from benchmarks.torture.campaign import Found
 from benchmarks.torture.malformed import GOOD, PACKINGS, pack, said, transcript, user
 from benchmarks.torture.watched import Job, Outcome, civil, watch
 from seal.engine.datasets.formats import FORMATS
-from seal.engine.frames.folder import FAILED, TIES, StageFolder
+from seal.engine.frames.folder import StageFolder
+from seal.engine.frames.gathered import FAILED, TIES
 from seal.engine.frames.schema import TEXTS, scan
 
 NAME = "fuzz"

@@ -1,11 +1,19 @@
 """CSV and TSV -> records: the first row names the columns, every cell is a string, rows may span lines."""
 
 import csv
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import IO
 
-from seal.engine.datasets.items import BOM, FEW_BYTES, READ_BYTES, VALUE_BYTES, Item, open_lines, skip
+from seal.engine.datasets.items import (
+    BOM,
+    FEW_BYTES,
+    READ_BYTES,
+    VALUE_BYTES,
+    Item,
+    open_lines,
+    refuse_doubled,
+    skip,
+)
 from seal.engine.datasets.sources import Source
 from seal.engine.datasets.transcripts import Malformed
 from seal.engine.errors import InputError
@@ -32,11 +40,7 @@ def _header(source: Source, lines: "_Lines") -> list[str]:
     row = next(lines.rows(), [])
     if isinstance(row, Malformed):
         raise InputError(f"{source.path}: the first row, which names the columns, cannot be read: {row}")
-    if twice := [name for name, n in Counter(row).items() if n > 1]:
-        raise InputError(
-            f"{source.path} has {row.count(twice[0])} columns named {twice[0]!r}, and nothing says which is "
-            "meant: write it again under names of their own"
-        )
+    refuse_doubled(source.path, row)
     return row
 
 

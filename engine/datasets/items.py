@@ -3,7 +3,8 @@
 import gzip
 import io
 import zlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -12,6 +13,7 @@ import pyarrow as pa
 
 from seal.engine.datasets.fields import Record
 from seal.engine.datasets.transcripts import Malformed
+from seal.engine.errors import InputError
 
 READ_BYTES = 1 << 18
 FEW_BYTES = 1 << 20  # of a line that is not looked at more closely
@@ -52,6 +54,20 @@ def skip(file: IO[bytes], n_bytes: int) -> None:
         return
     while n_bytes > 0 and (skipped := file.read(min(n_bytes, READ_BYTES))):
         n_bytes -= len(skipped)
+
+
+def refuse_doubled(path: Path, columns: Sequence[str]) -> None:
+    """Refuse a file with two columns of one name.
+
+    Raises:
+        InputError: it is so.
+    """
+    if twice := [(name, n) for name, n in Counter(columns).items() if n > 1]:
+        name, n = twice[0]
+        raise InputError(
+            f"{path} has {n} columns named {name!r}, and nothing says which is meant: write it again under "
+            "names of their own"
+        )
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """Parquet and Arrow -> records, of the columns that are asked for, a few rows in memory at a time."""
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -9,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from seal.engine.datasets.fields import Record
-from seal.engine.datasets.items import DAMAGE, Item, for_arrow
+from seal.engine.datasets.items import DAMAGE, Item, for_arrow, refuse_doubled
 from seal.engine.datasets.sources import Source
 from seal.engine.datasets.transcripts import Malformed
 from seal.engine.errors import InputError
@@ -58,12 +57,7 @@ def read_arrow(source: Source, columns: Sequence[str] | None, start: int, max_by
 def _wanted(source: Source, names: Sequence[str], columns: Sequence[str] | None) -> list[tuple[int, str]]:
     """The columns to read, each with its place."""
     wanted = [(at, name) for at, name in enumerate(names) if columns is None or name in columns]
-    counts = Counter(name for _, name in wanted)
-    if twice := [name for name, n in counts.items() if n > 1]:
-        raise InputError(
-            f"{source.path} has {counts[twice[0]]} columns named {twice[0]!r}, and nothing says "
-            "which is meant: write it again under names of their own"
-        )
+    refuse_doubled(source.path, [name for _, name in wanted])
     return wanted
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from seal.engine.checkpoints.adapter import CONFIG, WEIGHTS, Adapter
@@ -39,7 +40,7 @@ def merge(adapter: Adapter, out: Path) -> Merged:
     """
     try:
         tensors = load_file(adapter.folder / WEIGHTS)
-    except Exception as error:  # noqa: BLE001 - what a damaged file raises has no common type
+    except (OSError, SafetensorError) as error:
         raise InputError(f"{adapter.folder / WEIGHTS} cannot be read: {error}") from None
     given = {_plain(name): tensor for name, tensor in tensors.items()}
     whole = {n: t for n, t in given.items() if ".lora_" not in n}

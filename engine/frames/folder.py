@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from seal.engine.errors import InputError
 from seal.engine.files import file_sha256, parse_json, unsealed
+from seal.engine.frames.gathered import is_gathered
 from seal.engine.frames.manifest import (
     KEYS,
     LOG_SHA256,
@@ -23,17 +24,8 @@ from seal.engine.frames.manifest import (
 )
 
 LOG = "log.jsonl"
-GATHERED = ("failures", "ties")
-"""What a part may have beside its rows, each kind in a file of its own that becomes one at the end."""
-FAILED = "failures.parquet"
-TIES = "ties.parquet"
 RESULTS = "results.json"
 """What an analysis says of its folder: with all tables, the hash of every file and its own."""
-
-
-def is_gathered(name: str) -> bool:
-    """Whether a file belongs to one part and becomes one with those of the other parts at the end."""
-    return name.startswith(tuple(f"{kind}-" for kind in GATHERED))
 
 
 @dataclass(frozen=True)

@@ -17,21 +17,21 @@ import json
 import os
 import re
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
 import polars as pl
-import pyarrow.parquet as pq
 
 from seal.engine.errors import InputError, ResumeError, SealError
-from seal.engine.files import copy_atomic, file_sha256, sealed, take_lock, write_atomic, written_aside
-from seal.engine.frames.folder import FAILED, GATHERED, LOG, Commit, Log, is_gathered
+from seal.engine.files import copy_atomic, file_sha256, sealed, take_lock, write_atomic
+from seal.engine.frames.folder import LOG, Commit, Log
+from seal.engine.frames.gathered import GATHERED, gather, is_gathered
 from seal.engine.frames.manifest import LOG_SHA256, MANIFEST, Manifest, differences, read_manifest
-from seal.engine.frames.schema import FAILURES, USUAL_VARIANT, VARIANT, as_stored
+from seal.engine.frames.schema import FAILURES, as_stored
 
 _LOCK = ".lock"
 _OURS = re.compile(
@@ -150,18 +150,14 @@ class Sink:
             frames[f"failures-{number:05}.parquet"] = failures.select(*FAILURES.types)
         if ties is not None and ties.height:
             frames[f"ties-{number:05}.parquet"] = ties
-        try:
+        with self._writing():
             files = {
                 name: write_atomic(self.folder / name, _parquet(frame)) for name, frame in frames.items()
             }
             entry = Commit(
                 number, rows.height, failures.height, last_row_id, files, cursor or {}, counters or {}
             )
-            self._append(asdict(entry))
-        except OSError as error:
-            raise self._unwritable(error) from None
-        self.log = Log((*self.commits, entry))
-        return entry
+            return self._logged(entry)
 
     def take_over(self, part: Commit, source: Path, failures: pl.DataFrame) -> None:
         """Log a part that another folder of this program logged, its bytes and counters as they are there.
@@ -176,7 +172,7 @@ class Sink:
             SealError: as for `commit`.
         """
         number, files = len(self.commits), {}
-        try:
+        with self._writing():
             for name, facts in part.files.items():
                 mine = f"{name.partition('-')[0]}-{number:05}.parquet"
                 if name.startswith("failures-"):
@@ -184,11 +180,7 @@ class Sink:
                 elif copy_atomic(source / name, self.folder / mine) != facts["sha256"]:
                     raise InputError(f"{source / name} is not what its log says; bring it back")
                 files[mine] = facts
-            entry = replace(part, part=number, files=files)
-            self._append(asdict(entry))
-        except OSError as error:
-            raise self._unwritable(error) from None
-        self.log = Log((*self.commits, entry))
+            self._logged(replace(part, part=number, files=files))
 
     def finish(self, files: Mapping[str, bytes] | None = None, /, **totals: Any) -> None:
         """Gather failures and ties into one file each and mark the folder complete. Safe to call again.
@@ -198,9 +190,9 @@ class Sink:
                 finished before, they take the place of what it wrote then.
             totals: figures of the whole run for the manifest (rows, failures, seconds).
         """
-        try:
+        with self._writing():
             if not self.finished:
-                named = self._gather() | self._write_beside(files or {})
+                named = gather(self.folder, self._gathered()) | self._write_beside(files or {})
                 self._append({"finished": True, "files": named})
                 self.log = Log(self.commits, named)
             elif files:
@@ -209,8 +201,6 @@ class Sink:
             self._write_manifest(complete=True, totals=totals, **log)
             for name in self._gathered():
                 (self.folder / name).unlink(missing_ok=True)
-        except OSError as error:
-            raise self._unwritable(error) from None
 
     def _write_beside(self, files: Mapping[str, bytes]) -> dict[str, Mapping[str, Any]]:
         return {name: write_atomic(self.folder / name, data) for name, data in files.items()}
@@ -228,11 +218,21 @@ class Sink:
         write_atomic(self.folder / LOG, b"".join(lines) + end)
         self.log = Log(self.commits, named)
 
-    def _unwritable(self, error: OSError) -> SealError:
-        return SealError(
-            f"cannot write {self.folder}: {error.strerror or error}; "
-            f"{len(self.commits)} parts are safe, the same command goes on from there"
-        )
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """A disk that fails is told in one line."""
+        try:
+            yield
+        except OSError as error:
+            raise SealError(
+                f"cannot write {self.folder}: {error.strerror or error}; "
+                f"{len(self.commits)} parts are safe, the same command goes on from there"
+            ) from None
+
+    def _logged(self, entry: Commit) -> Commit:
+        self._append(asdict(entry))
+        self.log = Log((*self.commits, entry))
+        return entry
 
     def _take_lock(self) -> None:
         self._lock = take_lock(self.folder / _LOCK)
@@ -315,29 +315,6 @@ class Sink:
         for name in sorted(ours, key=lambda n: (n == MANIFEST) - (n == LOG)):
             (self.folder / name).unlink()
         self._afresh = True
-
-    def _gather(self) -> dict[str, Mapping[str, Any]]:
-        """Write one file of each kind; that of failures always, any other where there are such rows."""
-        named: dict[str, Mapping[str, Any]] = {}
-        for kind in GATHERED:
-            names = [name for name in self._gathered() if name.startswith(f"{kind}-")]
-            if names or f"{kind}.parquet" == FAILED:
-                named[f"{kind}.parquet"] = self._gather_into(self.folder / f"{kind}.parquet", names)
-        return named
-
-    def _gather_into(self, target: Path, names: Sequence[str]) -> dict[str, Any]:
-        found = [pl.read_parquet_schema(self.folder / name)["variant"] for name in names]
-        variant = USUAL_VARIANT if all(kind == USUAL_VARIANT for kind in found) else VARIANT
-        first = pl.read_parquet(self.folder / names[0], n_rows=0) if names else FAILURES.empty()
-        schema = first.cast({"variant": variant}).to_arrow().schema
-        with (
-            written_aside(target) as aside,
-            pq.ParquetWriter(aside, schema, compression="zstd") as writer,
-        ):
-            for name in names:
-                rows = pl.read_parquet(self.folder / name).cast({"variant": variant})
-                writer.write_table(rows.to_arrow().cast(schema))
-        return {"sha256": file_sha256(target), "bytes": target.stat().st_size}
 
     def _append(self, entry: Mapping[str, Any]) -> None:
         path = self.folder / LOG

@@ -8,7 +8,7 @@ that text was chosen (Guo et al. 2017).
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -135,7 +135,7 @@ class Ordered:
             level: of the interval of `ece`, see `sum_of_sizes`; pairs are drawn, bins stay as they are.
             resamples, seed: of it.
         """
-        cells = _Cells.of(self._parts(t))
+        cells = _Cells.together(self._parts(t))
         gaps = cells.gaps(cells.n[None, :]) / self.n
         ece = float(np.abs(gaps).sum())
         low, high = None, None
@@ -145,24 +145,24 @@ class Ordered:
             low, high = (min(end, 1.0) for end in sum_of_sizes(gaps[0], noise, level))
         return Reliability(cells.log_loss / self.n, cells.brier / self.n, ece, low, high)
 
-    def _parts(self, t: float) -> Iterator["_Part"]:
+    def _parts(self, t: float) -> Iterator["_Cells"]:
         """Part after part of the bins, at a confidence of s(|t| size)."""
         for low, high in zip(self._cuts, self._cuts[1:], strict=False):
             size, won = self._size[low:high], self._won[low:high]
-            yield _Part.of(size, (won if t >= 0 else ~won) & (size > 0), abs(t))
+            yield _Cells.of(size, (won if t >= 0 else ~won) & (size > 0), abs(t))
 
 
 @dataclass(frozen=True)
-class _Part:
-    """Sums over the hits, over the misses and over the ties of one part of a bin, in this order.
+class _Cells:
+    """Sums over the hits, the misses and the ties of parts of bins.
 
     Attributes:
-        n: (3,), pairs.
-        residual: (3,), of hit - confidence.
-        score: (3,), of (hit - confidence) x size: what t solves for.
-        slope: (3,), of confidence (1 - confidence) x size: how a residual falls with |t|.
-        information: of confidence (1 - confidence) x size^2.
-        log_loss, brier: sums over all.
+        n: (C,), pairs; C = parts x 3, in this order.
+        residual: (C,), of hit - confidence.
+        score: (C,), of (hit - confidence) x size: what t solves for.
+        slope: (C,), of confidence (1 - confidence) x size: how a residual falls with |t|.
+        information: of confidence (1 - confidence) x size^2, over all.
+        log_loss, brier: over all.
     """
 
     n: Floats
@@ -174,8 +174,8 @@ class _Part:
     brier: float
 
     @classmethod
-    def of(cls, size: Floats, hit: NDArray[np.bool_], t: float) -> "_Part":
-        """Sum up."""
+    def of(cls, size: Floats, hit: NDArray[np.bool_], t: float) -> "_Cells":
+        """Sum up one part."""
         sure, tied = expit(t * size), size == 0
         residual = np.where(tied, 0.0, hit - sure)
         spread = sure * (1 - sure)
@@ -191,48 +191,30 @@ class _Part:
             float(np.logaddexp(0.0, -of_choice).sum()), float((expit(-of_choice) ** 2).sum()),
         )  # fmt: skip
 
-
-@dataclass(frozen=True)
-class _Cells:
-    """All parts of all bins; arrays are (C,), C = bins x parts x 3, in this order.
-
-    Attributes:
-        n: pairs. residual, score, slope: means over them, see `_Part`.
-        information: of t. log_loss, brier: sums over all pairs.
-    """
-
-    n: Floats
-    residual: Floats
-    score: Floats
-    slope: Floats
-    information: float
-    log_loss: float
-    brier: float
-
     @classmethod
-    def of(cls, parts: Iterator[_Part]) -> "_Cells":
-        """Lay the parts end to end."""
+    def together(cls, parts: Iterable["_Cells"]) -> "_Cells":
+        """Lay parts end to end."""
         every = list(parts)
-        n = np.concatenate([part.n for part in every])
-
-        def mean(values: Sequence[Floats]) -> Floats:
-            return np.asarray(np.concatenate(values) / np.maximum(n, 1))
-
         return cls(
-            n, mean([p.residual for p in every]), mean([p.score for p in every]),
-            mean([p.slope for p in every]), math.fsum(p.information for p in every),
-            math.fsum(p.log_loss for p in every), math.fsum(p.brier for p in every),
+            np.concatenate([p.n for p in every]), np.concatenate([p.residual for p in every]),
+            np.concatenate([p.score for p in every]), np.concatenate([p.slope for p in every]),
+            math.fsum(p.information for p in every), math.fsum(p.log_loss for p in every),
+            math.fsum(p.brier for p in every),
         )  # fmt: skip
+
+    def _of(self, drawn: NDArray[np.int64] | Floats, sums: Floats) -> Floats:
+        """The sums of so many pairs of each cell instead of its own."""
+        return np.asarray(drawn * (sums / np.maximum(self.n, 1)))
 
     def gaps(self, drawn: NDArray[np.int64] | Floats, *, moved: bool = False) -> Floats:
         """(R, bins): hits - confidences of each bin, for R draws of pairs by cell (R, C).
 
         With `moved` the factor moves with the draw, by one step of Newton's method.
         """
-        found = _by_bin(drawn * self.residual)
+        found = _by_bin(self._of(drawn, self.residual))
         if moved and self.information > 0:
-            step = (drawn - self.n) @ self.score / self.information
-            found = found - step[:, None] * _by_bin(drawn * self.slope)
+            step = self._of(drawn - self.n, self.score).sum(axis=1) / self.information
+            found = found - step[:, None] * _by_bin(self._of(drawn, self.slope))
         return found
 
 

@@ -12,7 +12,8 @@ from typing import Any
 import polars as pl
 
 from seal.engine.errors import InputError, SealError
-from seal.engine.frames.folder import FAILED, StageFolder, content_hash
+from seal.engine.frames.folder import StageFolder, content_hash
+from seal.engine.frames.gathered import FAILED
 from seal.engine.frames.schema import readable
 from seal.stats.results import InputRecord
 

@@ -1,11 +1,24 @@
 """What tests of commands share: a folder of their own, and a command to call there."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from seal.engine.checkpoints.decoder import Decoder
+from seal.engine.generation.transformers import TransformersGenerator
 from tests.support.command_line import Seal, caller
+from tests.support.decoders import make_decoder
+from tests.support.servers import Brain, Server, serving
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server whose model is a tiny decoder of random weights."""
+    folder = make_decoder(tmp_path_factory.mktemp("labeler") / "tiny", context=1024)
+    with serving(Brain(TransformersGenerator(Decoder.open(folder), "cpu"))) as server:
+        yield server
 
 
 @pytest.fixture

@@ -2,35 +2,25 @@
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from seal.engine.checkpoints.decoder import Decoder
 from seal.engine.frames import sink as sinks
 from seal.engine.frames.folder import LOG
 from seal.engine.frames.manifest import read_manifest
-from seal.engine.generation.transformers import TransformersGenerator
 from tests.support.command_line import Seal, caller
-from tests.support.decoders import SOME, make_decoder
+from tests.support.decoders import SOME
 from tests.support.frames import random_texts, write
 from tests.support.kills import kill_after, parquet_hashes
 from tests.support.kills import seal as run_seal
-from tests.support.servers import Brain, Server, serving
+from tests.support.servers import Server, serving
 from tests.support.yes_sayers import Sayer
 
 HEALTH = "label_health.csv"
 N_PAIRS = 12
 FEATURES = ("--features", ",".join(SOME))
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = make_decoder(tmp_path_factory.mktemp("labeler") / "tiny", context=1024)
-    with serving(Brain(TransformersGenerator(Decoder.open(folder), "cpu"))) as server:
-        yield server
 
 
 @pytest.fixture

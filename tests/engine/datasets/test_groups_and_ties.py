@@ -15,6 +15,7 @@ from seal.engine.datasets.options import ImportOptions
 from seal.engine.frames.reader import windows
 from seal.engine.frames.schema import TEXTS, scan
 from seal.engine.verify import verify
+from tests.support.imports import import_in_starts
 
 pytestmark = pytest.mark.usefixtures("fast_disk")
 
@@ -130,17 +131,7 @@ def test_stopped_after_every_part_ties_end_in_the_same_bytes(
     source = write(tmp_path / "d.jsonl", TIED * 3)
     options = ImportOptions(part_pairs=2, limit=limit)
     whole = import_texts(source, tmp_path / "whole", options)
-    n_stops = 0
-
-    def stop(_: object) -> None:
-        raise KeyboardInterrupt
-
-    while True:
-        try:
-            report = import_texts(source, tmp_path / "out", options, listen=stop)
-            break
-        except KeyboardInterrupt:
-            n_stops += 1
+    report, n_stops = import_in_starts(source, tmp_path / "out", options)
     assert n_stops == -(-whole.n_compared // 2)
     assert (report.n_ties, report.n_compared) == (n_ties, n_compared)
     assert whole == replace(report, out=whole.out)

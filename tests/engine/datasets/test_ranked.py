@@ -14,6 +14,7 @@ from seal.engine.datasets.groups import group_of
 from seal.engine.datasets.importing import import_texts
 from seal.engine.datasets.options import ImportOptions
 from seal.engine.frames.schema import TEXTS, scan
+from tests.support.imports import import_in_starts
 
 pytestmark = pytest.mark.usefixtures("fast_disk")
 
@@ -195,17 +196,7 @@ def test_stopped_within_a_record_it_goes_on_to_the_same_bytes(
     whole = import_texts(source, tmp_path / "whole", options)
     n_compared = 8 * 6 + 1 if limit is None else limit
     assert (whole.n_records, whole.n_compared) == (9 if limit is None else 2, n_compared)
-
-    def stop(_: object) -> None:
-        raise KeyboardInterrupt
-
-    n_stops = 0
-    while True:
-        try:
-            report = import_texts(source, tmp_path / "out", options, listen=stop)
-            break
-        except KeyboardInterrupt:
-            n_stops += 1
+    report, n_stops = import_in_starts(source, tmp_path / "out", options)
     assert n_stops == -(-n_compared // 5)
     assert (report.n_records, report.n_pairs, report.n_ties) == (whole.n_records, whole.n_pairs, whole.n_ties)
     bytes_of = [{p.name: p.read_bytes() for p in (tmp_path / o).glob("*.parquet")} for o in ("whole", "out")]

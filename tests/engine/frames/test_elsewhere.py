@@ -74,8 +74,8 @@ def test_rows_are_joined_by_their_texts(tmp_path: Path, kind: str) -> None:
     if kind == "memory":
         given: object = mine.with_columns(model=pl.lit("mine"))
     else:
-        given = tmp_path / f"mine.{kind}"
-        mine.write_csv(given) if kind == "csv" else mine.write_parquet(given)  # type: ignore[arg-type]
+        given = file = tmp_path / f"mine.{kind}"
+        mine.write_csv(file) if kind == "csv" else mine.write_parquet(file)
     frame, notes = as_keyed(given, SCORES, SCORED, texts=TEXT.lazy())
     found = frame.sort("row_id", "preference").collect()
     assert found.drop("variant", "model").rows() == [

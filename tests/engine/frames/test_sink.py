@@ -14,7 +14,8 @@ import polars as pl
 import pytest
 
 from seal.engine.errors import InputError, ResumeError, SealError
-from seal.engine.frames.folder import FAILED, LOG
+from seal.engine.frames.folder import LOG
+from seal.engine.frames.gathered import FAILED
 from seal.engine.frames.manifest import MANIFEST, Manifest, read_manifest
 from seal.engine.frames.schema import FAILURES, as_stored, parquet_files
 from seal.engine.frames.sink import Sink

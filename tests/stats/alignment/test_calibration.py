@@ -1,6 +1,7 @@
 """Calibration against scikit-learn, scipy and plain loops; its interval against simulation."""
 
 from collections.abc import Sequence
+from random import Random
 
 import numpy as np
 import polars as pl
@@ -96,10 +97,10 @@ def test_the_calibration_error_is_its_definition(name: str, t: float) -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.integers(-4, 4), min_size=1, max_size=50), st.randoms())
-def test_the_order_of_pairs_is_nothing(values: Sequence[int], random: object) -> None:
+def test_the_order_of_pairs_is_nothing(values: Sequence[int], random: Random) -> None:
     first = np.array(values, dtype=np.float64)
     again = list(values)
-    random.shuffle(again)  # type: ignore[attr-defined]
+    random.shuffle(again)
     second = np.array(again, dtype=np.float64)
     assert Ordered(first).reliability(1.0, resamples=20) == Ordered(second).reliability(1.0, resamples=20)
     assert area_under_curve(first) == area_under_curve(second)
